@@ -1,0 +1,47 @@
+# What a person types. `make` alone explains itself.
+SHELL := /bin/bash
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run test rigs soak check bench lock schema clean
+
+help:  ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run:  ## Set up, then start the gateway on 127.0.0.1:8080 with the sandbox provider on 127.0.0.1:8081
+	@python3 scripts/bootstrap.py
+	@$(PY) -m gateway serve --with-sandbox
+
+test:  ## Set up, then run unit tests and stories (≤ 5 minutes)
+	@python3 scripts/bootstrap.py --dev
+	@$(PY) -m pytest -m "not rig and not soak"
+
+rigs:  ## The slower rigs: real servers, faults, an installed wheel
+	@python3 scripts/bootstrap.py --dev
+	@$(PY) -m pytest -m "rig and not soak"
+
+soak:  ## The long form of the rigs, with the same assertions
+	@python3 scripts/bootstrap.py --dev
+	@UNDERSTUDY_SOAK=1 $(PY) -m pytest -m "rig or soak"
+
+check:  ## Format, lint, types, import contracts, routes.yaml, tests
+	@python3 scripts/bootstrap.py --dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+	$(PY) -m gateway check routes.yaml
+	$(MAKE) test
+
+bench:  ## Measure against nginx, TensorZero, Portkey and LiteLLM, in one run
+	@python3 scripts/bootstrap.py --dev
+	@$(PY) benchmarks/run.py
+
+lock:  ## Resolve the locks anew (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+schema:  ## Write the JSON Schema and routes.reference.yaml from the models
+	@$(PY) -m gateway.config.reference
+
+clean:  ## Remove the environment and what tests left behind
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis state

@@ -1,0 +1,1 @@
+"""routes.yaml and settings, as frozen values."""

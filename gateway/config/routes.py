@@ -1,0 +1,177 @@
+"""The frozen values that routes.yaml becomes: what the rest of the gateway sees, with every default filled in.
+
+The file's own shape (what may be written, and where) is in ``schema``; ``loader`` turns the one into the other. A
+``Routes`` is replaced whole when a file changes; a request that is in flight keeps the one it started with.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.config.vendors import VENDORS, Vendor
+from gateway.reasons import Role
+
+CallerSystem = Literal["keep", "replace", "replace_if_trained"]
+FallbackWord = Literal[
+    "gone", "no_access", "connection", "timeout", "overloaded", "server_error", "rate_limited", "quota"
+]
+
+
+class Frozen(BaseModel):
+    """A value: it cannot change, and has no field that nobody declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Provider(Frozen):
+    """An upstream account: wire format, base URL, and where its credential is found (never the credential)."""
+
+    name: str
+    kind: str
+    base_url: str
+    """Complete up to, and without, ``/chat/completions``; no trailing slash."""
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    residency: str | None = None
+
+    @property
+    def vendor(self) -> Vendor:
+        """What is known of this kind of provider."""
+        return VENDORS[self.kind]
+
+
+class Example(Frozen):
+    """One pair of a fallback's fixed examples."""
+
+    user: str
+    assistant: str
+
+
+class Prompt(Frozen):
+    """What turns a base model into the understudy of a fine-tune."""
+
+    version: str
+    """The first 12 hex digits of a hash over everything below; the ledger names it."""
+    instructions: str | None = None
+    examples: tuple[Example, ...] = ()
+    caller_system: CallerSystem = "keep"
+    trained_system: tuple[str, ...] = ()
+    """The system messages that the fine-tune was trained with: what ``replace_if_trained`` replaces."""
+
+
+class Parameters(Frozen):
+    """How the request's top-level parameters change for a target: renamed, then set, then dropped."""
+
+    rename: Mapping[str, str] = Field(default_factory=dict)
+    set: Mapping[str, Any] = Field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+
+
+class Timeouts(Frozen):
+    """Limits of one attempt, in seconds."""
+
+    first_token_s: float = 60.0
+    """Until the first event of a stream."""
+    idle_s: float = 60.0
+    """Between two events that carry something."""
+    total_s: float = 600.0
+    """The whole attempt; the only limit of an answer that is not streamed, since nothing of it arrives before its end."""
+
+
+class Cutover(Frozen):
+    """When traffic leaves the primary by date."""
+
+    at: Literal["shutdown", "gone"] = "shutdown"
+    days_before: int = 0
+    ramp_days: int = 0
+
+
+class Contract(Frozen):
+    """The JSON Schema that a route's answers keep."""
+
+    name: str
+    """The schema's name as ``response_format`` carries it: [a-zA-Z0-9_-], at most 64."""
+    json_schema: Mapping[str, Any]
+    strict: bool
+    """Whether the schema lies within the subset that providers enforce word for word."""
+
+
+class Training(Frozen):
+    """What the operator says of a fine-tune's training; reports use it."""
+
+    cost_usd: Decimal | None = None
+    examples: int | None = None
+    file: str | None = None
+
+
+class Target(Frozen):
+    """A provider and a model that can serve a route."""
+
+    name: str
+    """``primary``, or the fallback's name in routes.yaml."""
+    role: Role
+    provider: Provider
+    model: str
+    base: str | None = None
+    """The base model: as written, or parsed from a fine-tune's id; None where neither tells."""
+    prompt: Prompt | None = None
+    parameters: Parameters = Parameters()
+
+
+class Route(Frozen):
+    """A logical task, and who can serve it, in order."""
+
+    name: str
+    primary: Target | None
+    fallbacks: tuple[Target, ...] = ()
+    fallback_on: frozenset[FallbackWord]
+    timeouts: Timeouts = Timeouts()
+    cutover: Cutover = Cutover()
+    contract: Contract | None = None
+    residency: str | None = None
+    owner: str | None = None
+    training: Training | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every target, the primary first."""
+        return (self.primary, *self.fallbacks) if self.primary else self.fallbacks
+
+
+class ModelDates(Frozen):
+    """What the operator says of a model's dates."""
+
+    announced: date | None = None
+    last_training_day: date | None = None
+    shutdown: date | None = None
+    replacement: str | None = None
+    certainty: Literal["planned", "tentative"] = "planned"
+    source: str
+
+
+class ModelPrice(Frozen):
+    """What the operator pays for a model, in US dollars per million tokens."""
+
+    input_usd_per_1m: Decimal
+    output_usd_per_1m: Decimal
+    cached_input_usd_per_1m: Decimal | None = None
+    """None: cached input costs what other input costs."""
+    source: str
+
+
+class Routes(Frozen):
+    """One whole configuration."""
+
+    config_hash: str
+    """The first 12 hex digits of a hash over every file that was read."""
+    routes: Mapping[str, Route]
+    providers: Mapping[str, Provider]
+    lifecycle: Mapping[str, Mapping[str, ModelDates]] = Field(default_factory=dict)
+    """Provider name → model → dates."""
+    prices: Mapping[str, Mapping[str, ModelPrice]] = Field(default_factory=dict)
+    """Provider name → model → price."""
+    files: tuple[str, ...] = ()
+    """Every file that was read, routes.yaml first: what a watcher watches."""

@@ -1,0 +1,48 @@
+"""What the gateway must know of each kind of provider that speaks OpenAI's wire format: differences as data.
+
+``kind`` in routes.yaml names a row. Issues of one vendor (paths, the header of the credential, whether a model can be
+looked up by its id) are settled here and nowhere else.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """How to talk to one kind of provider."""
+
+    kind: str
+    base_url: str | None = None
+    """Where it lives when routes.yaml does not say; None where the operator must."""
+    path_prefix: str = ""
+    """Goes between the base URL and ``/chat/completions`` where operators write the bare host."""
+    key_header: str = "authorization"
+    """``authorization`` (as a Bearer token) or another header that takes the bare key."""
+    needs_key: bool = True
+    lists_models: bool = True
+    """False where ``/models`` does not tell what this key can call: a one-token call is the only probe."""
+
+
+_ROWS = (
+    Vendor("openai", "https://api.openai.com/v1"),
+    # Azure's version-less surface takes a deployment's name as the model; its list shows what could be deployed.
+    Vendor("azure", path_prefix="/openai/v1", key_header="api-key", lists_models=False),
+    Vendor("vllm", needs_key=False),
+    Vendor("sandbox", "http://127.0.0.1:8081/v1", needs_key=False),
+    Vendor("mistral", "https://api.mistral.ai/v1"),
+    Vendor("together", "https://api.together.xyz/v1"),
+    Vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
+    Vendor("groq", "https://api.groq.com/openai/v1"),
+    Vendor("deepseek", "https://api.deepseek.com/v1"),
+    Vendor("openrouter", "https://openrouter.ai/api/v1"),
+    Vendor("xai", "https://api.x.ai/v1"),
+    Vendor("databricks", path_prefix="/serving-endpoints", lists_models=False),
+    Vendor("nim", "https://integrate.api.nvidia.com/v1"),
+    Vendor("sglang", needs_key=False),
+    Vendor("ollama", "http://127.0.0.1:11434/v1", needs_key=False),
+    Vendor("llama.cpp", needs_key=False),
+    Vendor("lmstudio", needs_key=False),
+    Vendor("openai-compatible", needs_key=False),
+)
+
+VENDORS: dict[str, Vendor] = {row.kind: row for row in _ROWS}

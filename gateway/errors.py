@@ -1,0 +1,193 @@
+"""Every error the gateway itself answers with, as one tree.
+
+::
+
+    GatewayError                      500  gateway_error
+    ├── ConfigError                   (never over HTTP: routes.yaml or a setting is wrong)
+    ├── RequestError                  400  invalid_request_error
+    │   ├── InvalidJson               400  invalid_json
+    │   ├── InvalidRequest            400  invalid_request
+    │   ├── TwoCredentials            400  two_credentials
+    │   ├── Unauthenticated           401  invalid_api_key
+    │   ├── ForbiddenOrigin           403  forbidden_origin
+    │   ├── RouteNotFound             404  route_not_found
+    │   ├── NotFound                  404  not_found
+    │   ├── MethodNotAllowed          405  method_not_allowed
+    │   ├── BodyTooLarge              413  body_too_large
+    │   └── UnsupportedMediaType      415  unsupported_media_type
+    └── UpstreamError                 502  upstream_error
+        ├── UpstreamUnreachable       502  upstream_unreachable
+        ├── BadUpstream               502  bad_upstream
+        ├── UpstreamRefusedKey        502  upstream_authentication
+        ├── ModelGone                 404  model_gone
+        ├── RateLimited               429  rate_limit_exceeded
+        ├── Overloaded                503  upstream_overloaded
+        └── UpstreamTimeout           504  upstream_timeout
+
+The answer's body is OpenAI's error shape plus ``request_id``: ``code`` is stable and for machines, the message is one
+sentence that a person can act on. Text from providers appears only where it is the caller's to mend.
+"""
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """The root: whatever is raised on purpose and may reach a caller."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "api_error"
+    code: ClassVar[str] = "gateway_error"
+
+    def __init__(self, message: str, *, param: str | None = None, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers = headers or {}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Return the error in OpenAI's shape."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+                "request_id": request_id,
+            }
+        }
+
+
+class ConfigError(GatewayError):
+    """routes.yaml or a setting cannot be used; the message holds every finding, one a line."""
+
+    code = "config_error"
+
+
+class RequestError(GatewayError):
+    """The caller's to mend."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request_error"
+
+
+class InvalidJson(RequestError):
+    """The body is not JSON that can be passed on unchanged."""
+
+    code = "invalid_json"
+
+
+class InvalidRequest(RequestError):
+    """A field has the wrong type, or a needed one is absent."""
+
+    code = "invalid_request"
+
+
+class TwoCredentials(RequestError):
+    """More than one credential came with one request."""
+
+    code = "two_credentials"
+
+
+class Unauthenticated(RequestError):
+    """No credential, or a wrong one."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class ForbiddenOrigin(RequestError):
+    """A browser page of another origin, or a name that is not this machine's, calls an open loopback gateway."""
+
+    status = 403
+    code = "forbidden_origin"
+
+
+class RouteNotFound(RequestError):
+    """``model`` names no route."""
+
+    status = 404
+    code = "route_not_found"
+
+
+class NotFound(RequestError):
+    """There is nothing at this path."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, for another method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than the gateway takes."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not plain JSON: another content type, or compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class UpstreamError(GatewayError):
+    """Every attempt failed, and not by the caller's fault."""
+
+    status = 502
+    code = "upstream_error"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the provider."""
+
+    code = "upstream_unreachable"
+
+
+class BadUpstream(UpstreamError):
+    """The provider answered something that is no answer."""
+
+    code = "bad_upstream"
+
+
+class UpstreamRefusedKey(UpstreamError):
+    """The provider refused the gateway's own credential."""
+
+    code = "upstream_authentication"
+
+
+class ModelGone(UpstreamError):
+    """The model is gone, or not ours to use, and the route has nobody else to answer."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_gone"
+
+
+class RateLimited(UpstreamError):
+    """The provider's rate limit or quota is reached."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class Overloaded(UpstreamError):
+    """Nobody can answer just now: targets are overloaded, resting, or their circuit is open."""
+
+    status = 503
+    code = "upstream_overloaded"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"

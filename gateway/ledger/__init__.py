@@ -1,0 +1,1 @@
+"""One row per attempt: priced, queued, written behind the response."""

@@ -1,0 +1,1 @@
+"""What is known of models: published dates, and what probes find."""

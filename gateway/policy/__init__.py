@@ -1,0 +1,1 @@
+"""Decides; pure: no I/O, no clock, no await, no logging, no metrics."""

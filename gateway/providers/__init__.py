@@ -1,0 +1,1 @@
+"""Reaches the outside: upstreams, their errors, their prices."""

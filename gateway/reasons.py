@@ -1,0 +1,91 @@
+"""One word per idea, the same in YAML, headers, metrics, logs, ledger, pages and on the command line."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a target answers, or why it was skipped."""
+
+    PRIMARY = "primary"
+    DEPRECATED_RAMP = "deprecated_ramp"
+    SHUTDOWN_REACHED = "shutdown_reached"
+    GONE = "gone"
+    NO_ACCESS = "no_access"
+    SUSPECT = "suspect"
+    CIRCUIT_OPEN = "circuit_open"
+    RESTING = "resting"
+    LACKS_CAPABILITY = "lacks_capability"
+    CONTRACT = "contract"
+    COMMANDED = "commanded"
+    PINNED = "pinned"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    NO_PRIMARY = "no_primary"
+
+
+class Role(StrEnum):
+    """Which part a target plays in its route; the ``served_by`` of headers and metrics."""
+
+    PRIMARY = "primary"
+    FALLBACK = "fallback"
+
+
+class Availability(StrEnum):
+    """What was observed of a target. Only ``gone`` and ``no_access`` are verified, and sticky."""
+
+    AVAILABLE = "available"
+    SUSPECT = "suspect"
+    GONE = "gone"
+    NO_ACCESS = "no_access"
+    UNKNOWN = "unknown"
+
+
+class Lifecycle(StrEnum):
+    """What a model's published dates say of it on a given day."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    RETIRED = "retired"
+
+
+class FailureKind(StrEnum):
+    """What went wrong with one attempt; ``policy.verdicts`` says what each leads to."""
+
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    MODEL_GONE = "model_gone"
+    MODEL_NO_ACCESS = "model_no_access"
+    MODEL_AMBIGUOUS = "model_ambiguous"
+    AUTHENTICATION = "authentication"
+    CONTEXT_TOO_LONG = "context_too_long"
+    BAD_REQUEST = "bad_request"
+    CONTENT_REFUSED = "content_refused"
+    CLIENT_CANCELLED = "client_cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as its ledger row says it."""
+
+    OK = "ok"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+class UsageSource(StrEnum):
+    """Who counted an attempt's tokens."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+    INTERRUPTED = "interrupted"
+    NONE = "none"

@@ -1,0 +1,1 @@
+"""Reaches the outside: the database. All SQL lives here."""
