@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 class GatewayError(Exception):
     """The root: whatever is raised on purpose and may reach a caller."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "api_error"
     code: ClassVar[str] = "gateway_error"
 

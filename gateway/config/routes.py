@@ -78,7 +78,7 @@ class Timeouts(Frozen):
     idle_s: float = 60.0
     """Between two events that carry something."""
     total_s: float = 600.0
-    """The whole attempt; the only limit of an answer that is not streamed, since nothing of it arrives before its end."""
+    """The whole attempt; the only limit of an answer that is not streamed: nothing of it arrives before its end."""
 
 
 class Cutover(Frozen):

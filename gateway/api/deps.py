@@ -1,0 +1,35 @@
+"""What the endpoints behind FastAPI need of the running gateway."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import Request
+
+from gateway.clock import Clock
+from gateway.execution.pipeline import Pipeline
+from gateway.metrics import Metrics
+
+
+@dataclass(slots=True)
+class Services:
+    """The running gateway, as the endpoints see it."""
+
+    pipeline: Pipeline
+    metrics: Metrics
+    clock: Clock
+    started_at: datetime
+    config_error: str | None = None
+    """Why the last reload was refused; the configuration before it stays in force."""
+    waiting_for: dict[str, str] = field(default_factory=dict)
+    """What must come true before traffic is welcome: a word, and what people should know of it."""
+    draining: bool = False
+
+    def not_ready(self) -> list[str]:
+        """Return why this replica should get no traffic."""
+        return [*self.waiting_for.values(), *(["draining: the process is stopping"] if self.draining else [])]
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the app that serves this request."""
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,55 @@
+"""Every error leaves in OpenAI's shape, FastAPI's own included."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from gateway.api.guard import request_id
+from gateway.api.wire import new_request_id
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+
+log = structlog.get_logger()
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Teach an app our errors."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, GatewayError)
+        return answer(request, error)
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return answer(request, from_http(request, error))
+
+    async def validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return answer(request, InvalidRequest(f"{where}: {first['msg']}.", param=where))
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, GatewayError("The gateway failed; its log has the details under this request id."))
+
+    app.add_exception_handler(GatewayError, ours)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def answer(request: Request, error: GatewayError) -> JSONResponse:
+    """Return an error as a response."""
+    id_ = (request_id(request.scope["headers"]) or new_request_id()).decode()
+    return JSONResponse(error.body(id_), error.status, {"x-request-id": id_, **error.headers})
+
+
+def from_http(request: Request, error: HTTPException) -> GatewayError:
+    """Translate the framework's own errors."""
+    path = request.url.path
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{request.method} is not for {path}.", headers=dict(error.headers or {}))
+    if path.startswith(("/v1/files", "/v1/batches")):
+        return NotFound(f"This gateway does not keep files or batches, so there is no {path}; ask the provider itself.")
+    return NotFound(f"There is nothing at {path}. This gateway serves /v1/chat/completions and /v1/models.")

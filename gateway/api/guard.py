@@ -1,0 +1,87 @@
+"""Who may call: one credential, checked in constant time; and, without keys, only this machine."""
+
+import hmac
+import re
+from urllib.parse import urlsplit
+
+from gateway.errors import ForbiddenOrigin, TwoCredentials, Unauthenticated, UnsupportedMediaType
+
+RawHeaders = list[tuple[bytes, bytes]]
+LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+OPEN_PATHS = frozenset(("/healthz", "/readyz"))
+REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+BODY_TYPES = (b"application/json", b"multipart/form-data")
+
+
+class Guard:
+    """Decides from a request's headers alone."""
+
+    def __init__(self, key: str | None, admin_key: str | None) -> None:
+        self._key = key.encode() if key else None
+        self._admin_key = admin_key.encode() if admin_key else None
+        self.is_open = self._key is None
+
+    def admit(self, method: str, path: str, headers: RawHeaders) -> str | None:
+        """Let a request in; return the label of its key.
+
+        Raises:
+            TwoCredentials: more than one credential.
+            Unauthenticated: keys are configured, and this is none of them.
+            ForbiddenOrigin: no keys are configured, and this does not come from this machine.
+            UnsupportedMediaType: a body of another kind, or a compressed one.
+        """
+        if path in OPEN_PATHS:
+            return None
+        credentials: list[bytes] = []
+        host = origin = content_type = b""
+        for name, value in headers:
+            if name == b"authorization" or name == b"api-key" or name == b"x-api-key":
+                credentials.append(value)
+            elif name == b"host":
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"content-type":
+                content_type = value
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                raise UnsupportedMediaType("Send the body as it is: compressed requests are not taken.")
+        if len(credentials) > 1:
+            raise TwoCredentials("Send one credential: the Authorization header, once.")
+        if method == "POST" and not content_type.lower().startswith(BODY_TYPES):
+            raise UnsupportedMediaType("Send 'Content-Type: application/json'.")
+        if self._key is None:
+            self._from_here(host, origin)
+            return None
+        return self._label(credentials[0] if credentials else b"", path)
+
+    def _label(self, credential: bytes, path: str) -> str:
+        secret = credential[7:] if credential[:7].lower() == b"bearer " else credential
+        is_admin = self._admin_key is not None and hmac.compare_digest(secret, self._admin_key)
+        is_caller = self._key is not None and hmac.compare_digest(secret, self._key)
+        if is_admin:
+            return "admin"
+        if is_caller and not path.startswith("/admin"):
+            return "default"
+        raise Unauthenticated("Send the gateway's key as 'Authorization: Bearer …'.")
+
+    @staticmethod
+    def _from_here(host: bytes, origin: bytes) -> None:
+        """Keep pages of other origins, and names that were made to point here, from using an open gateway."""
+        for what, text in (("Host", b"//" + host), ("Origin", origin)):
+            if text in (b"", b"//"):
+                continue
+            try:
+                name = urlsplit(text.decode("latin-1")).hostname
+            except ValueError:
+                name = None
+            if name not in LOCAL_NAMES:
+                message = f"Without keys this gateway serves its own machine only, and this {what} is not it. Set GATEWAY_KEY."
+                raise ForbiddenOrigin(message)
+
+
+def request_id(headers: RawHeaders) -> bytes | None:
+    """Return the caller's own request id, where it is one that can be repeated safely."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value if REQUEST_ID.fullmatch(value) else None
+    return None

@@ -1,0 +1,45 @@
+"""OpenAI's smaller endpoints: the routes, listed as models."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.api.deps import Services, services_of
+from gateway.policy.planner import Pin
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/models")
+async def list_models(request: Request) -> dict[str, Any]:
+    """List the routes: what an application may send as ``model``."""
+    services = services_of(request)
+    return {"object": "list", "data": [describe(services, name, None) for name in services.pipeline.snapshot.prepared]}
+
+
+@router.get("/models/{name:path}")
+async def show_model(name: str, request: Request) -> dict[str, Any]:
+    """Show one route, or one of its pins."""
+    services = services_of(request)
+    prepared, pin = services.pipeline.snapshot.find(name)
+    return describe(services, prepared.route.name, pin) | {"id": name}
+
+
+def describe(services: Services, name: str, pin: Pin | None) -> dict[str, Any]:
+    """Return a route in the shape of OpenAI's model object, and who would answer now."""
+    pipeline = services.pipeline
+    prepared = pipeline.snapshot.prepared[name]
+    plan = pipeline.snapshot.plan(prepared, pin, pipeline.board, None)
+    first = plan.steps[0] if plan.steps else None
+    primary = prepared.targets.get("primary")
+    shutdown = primary.dates.shutdown if primary is not None else None
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(services.started_at.timestamp()),
+        "owned_by": prepared.route.owner or "understudy",
+        "shutdown_date": shutdown.isoformat() if shutdown else None,
+        "served_by": first.prepared.role.value if first else None,
+        "served_model": first.prepared.model if first else None,
+        "reason": first.reason.value if first else None,
+    }

@@ -1,0 +1,34 @@
+"""What operators and their machines ask: is it alive, is it ready, what does it measure."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.api.deps import Services, services_of
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Tell that the process lives; touches neither database nor upstream."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request, response: Response) -> dict[str, object]:
+    """Tell whether this replica should get traffic, and if not, why."""
+    services: Services = services_of(request)
+    reasons = services.not_ready()
+    response.status_code = 503 if reasons else 200
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "config_hash": services.pipeline.snapshot.config_hash,
+        "config_error": services.config_error,
+    }
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Return every metric in Prometheus' text format."""
+    return Response(generate_latest(services_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,202 @@
+"""The hot endpoint: a plain ASGI callable, dispatched ahead of FastAPI, whose middleware would cost a third."""
+
+import asyncio
+import os
+from typing import Any
+
+import orjson
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.api.guard import Guard, RawHeaders, request_id
+from gateway.api.json_guard import read_object
+from gateway.clock import Clock
+from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestError, Unauthenticated
+from gateway.execution.meters import CHAT
+from gateway.execution.pipeline import Pipeline
+from gateway.execution.request import ChatRequest
+from gateway.metrics import OTHER, Metrics
+
+log = structlog.get_logger()
+WATCH_AFTER_S = 0.1
+"""A request that is answered sooner needs no watch for its caller's leaving."""
+
+
+class CallerLeft(Exception):
+    """The connection closed before the request was complete."""
+
+
+class ChatEndpoint:
+    """``POST /v1/chat/completions``."""
+
+    def __init__(
+        self, pipeline: Pipeline, guard: Guard, *, clock: Clock, max_body_bytes: int, metrics: Metrics
+    ) -> None:
+        self._pipeline = pipeline
+        self._guard = guard
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started, started_at = self._clock.monotonic(), self._clock.now()
+        headers: RawHeaders = scope["headers"]
+        id_ = (request_id(headers) or new_request_id()).decode()
+        reply = AsgiReply(send)
+        try:
+            key = self._guard.admit("POST", scope["path"], headers)
+            request = read_chat(read_object(await read_body(receive, headers, self._max_body_bytes)))
+            request.id, request.key, request.session = id_, key, session_of(headers)
+            request.started, request.started_at = started, started_at
+            watch = CallerWatch(receive)
+            try:
+                await self._pipeline.answer(request, reply)
+            except asyncio.CancelledError:
+                if not watch.caller_left:
+                    raise
+                asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            finally:
+                watch.stop()
+        except CallerLeft:
+            return
+        except GatewayError as error:
+            if isinstance(error, Unauthenticated):
+                self._metrics.auth_failures.inc()
+            if isinstance(error, RequestError) and not error.headers.get("x-gateway-route"):
+                # Refused before it had a route.
+                self._metrics.requests.labels(OTHER, CHAT, str(error.status), "").inc()
+            await reply.error(error, id_)
+        except Exception:
+            log.exception("unexpected_error", request_id=id_)
+            if not reply.begun:
+                await reply.error(
+                    GatewayError("The gateway failed; its log has the details under this request id."), id_
+                )
+
+
+class AsgiReply:
+    """Sends an answer through ASGI; ``send`` waits while the caller reads slowly."""
+
+    __slots__ = ("_send", "begun")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send a complete answer."""
+        self.begun = True
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, headers: RawHeaders) -> None:
+        """Commit a streamed answer."""
+        self.begun = True
+        headers.append((b"cache-control", b"no-cache"))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def block(self, data: bytes) -> None:
+        """Send a part of a streamed answer."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """Close a streamed answer."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def error(self, error: GatewayError, id_: str) -> None:
+        """Send an error in OpenAI's shape."""
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", id_.encode())]
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+        await self.whole(error.status, headers, orjson.dumps(error.body(id_)))
+
+
+class CallerWatch:
+    """Cancels the request's task when its caller leaves."""
+
+    __slots__ = ("_handle", "_receive", "_request_task", "_task", "caller_left")
+
+    def __init__(self, receive: Receive) -> None:
+        self.caller_left = False
+        self._receive = receive
+        self._request_task = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._handle = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._handle.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.caller_left = True
+        if self._request_task is not None:
+            self._request_task.cancel()
+
+
+async def read_body(receive: Receive, headers: RawHeaders, limit: int) -> bytes:
+    """Receive a request's whole body.
+
+    Raises:
+        BodyTooLarge: it is longer than ``limit`` bytes; what a header claims is not relied on.
+        CallerLeft: the caller closed before its end.
+    """
+    message: Message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body") and size <= limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise CallerLeft
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        body = b"".join(parts)
+    elif message["type"] == "http.disconnect":
+        raise CallerLeft
+    if len(body) > limit:
+        raise BodyTooLarge(f"The body is larger than {limit:,} bytes.", headers={"connection": "close"})
+    return body
+
+
+def read_chat(body: dict[str, Any]) -> ChatRequest:
+    """Check the fields that the gateway itself relies on; the rest is for the provider to judge.
+
+    Raises:
+        InvalidRequest: one of them is absent or of the wrong type.
+    """
+    model, messages = body.get("model"), body.get("messages")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("'model' must be a string: the name of a route.", param="model")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("'messages' must be a list with at least one message.", param="messages")
+    for i, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise InvalidRequest(f"'messages[{i}]' must be an object with a 'role'.", param=f"messages[{i}]")
+    streamed, options = body.get("stream"), body.get("stream_options")
+    if streamed is not None and not isinstance(streamed, bool):
+        raise InvalidRequest("'stream' must be true or false.", param="stream")
+    if options is not None and not isinstance(options, dict):
+        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
+    wants_usage = options is not None and options.get("include_usage") is True
+    return ChatRequest(body, model, bool(streamed), wants_usage)
+
+
+def session_of(headers: RawHeaders) -> str | None:
+    """Return the conversation that a caller named in ``x-gateway-session``."""
+    for name, value in headers:
+        if name == b"x-gateway-session":
+            return value.decode("latin-1")
+    return None
+
+
+def new_request_id() -> bytes:
+    """Return an id for a request whose caller gave none."""
+    return b"req_" + os.urandom(12).hex().encode()

@@ -1,0 +1,230 @@
+"""The composition root: the only place that knows everybody. Opens in order, closes in reverse."""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway import __version__
+from gateway.api import openai, ops
+from gateway.api.deps import Services
+from gateway.api.error_handlers import add_error_handlers
+from gateway.api.guard import Guard, request_id
+from gateway.api.wire import AsgiReply, ChatEndpoint, new_request_id
+from gateway.clock import Clock, SystemClock
+from gateway.config.findings import InvalidRoutes
+from gateway.config.loader import Loaded, load
+from gateway.config.routes import Routes, Target
+from gateway.config.settings import Settings
+from gateway.config.watch import watch
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.execution.accounting import Accounting
+from gateway.execution.pipeline import Pipeline
+from gateway.execution.prepared import Snapshot
+from gateway.execution.route_collector import RouteCollector
+from gateway.execution.target_board import TargetBoard, TargetKey
+from gateway.ledger.entry import new_attempt_id
+from gateway.ledger.store_opener import StoreOpener
+from gateway.lifecycle.probes import Prober
+from gateway.metrics import Metrics
+from gateway.policy import lifecycle
+from gateway.providers.http_client import HttpClient
+from gateway.providers.openai_wire import Upstream
+from gateway.reasons import Availability, Lifecycle, Reason
+
+log = structlog.get_logger()
+CHAT_PATH = "/v1/chat/completions"
+LEDGER_CLOSE_S = 5.0
+
+
+class FrontDoor:
+    """The ASGI app: the hot endpoint first, FastAPI behind it for everything else."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._environ = os.environ if environ is None else environ
+        self._guard = Guard(secret(settings.key), secret(settings.admin_key))
+        self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
+        self._chat: ASGIApp | None = None
+        self._metrics: Metrics | None = None
+        self._rest = FastAPI(title="Understudy", version=__version__, docs_url=None, redoc_url=None)
+        self._rest.include_router(openai.router)
+        self._rest.include_router(ops.router)
+        add_error_handlers(self._rest)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http":
+            if scope["path"] == CHAT_PATH and scope["method"] == "POST" and self._chat is not None:
+                await self._chat(scope, receive, send)
+            else:
+                await self._everything_else(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _everything_else(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._guard.admit(scope["method"], scope["path"], scope["headers"])
+        except GatewayError as error:
+            if isinstance(error, Unauthenticated) and self._metrics is not None:
+                self._metrics.auth_failures.inc()
+            id_ = request_id(scope["headers"]) or new_request_id()
+            await AsgiReply(send).error(error, id_.decode())
+            return
+        await self._rest(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            log.exception("startup_failed")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Build everything that lives as long as the process."""
+        settings, clock = self._settings, self._clock
+        async with AsyncExitStack() as stack:
+            metrics = self._metrics = Metrics()
+            metrics.build.info({"version": __version__})
+            client = HttpClient()
+            stack.callback(client.close)
+            store = StoreOpener(settings.database_url, clock)
+            stack.push_async_callback(store.close, LEDGER_CLOSE_S)
+            instance = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+            running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
+            stack.push_async_callback(running.prober.close)
+            services = Services(running.pipeline, metrics, clock, clock.now())
+            self._rest.state.services = services
+            self._chat = ChatEndpoint(
+                running.pipeline, self._guard, clock=clock, max_body_bytes=settings.max_body_bytes, metrics=metrics
+            )
+            store.start(services.waiting_for, running.board.remember_served)
+            stop = asyncio.Event()
+            watching = asyncio.create_task(self._watch(running, services, metrics, stop))
+            stack.push_async_callback(_stopped, watching, stop)
+            log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
+            yield
+            services.draining = True
+
+    async def _watch(self, running: "Running", services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
+        """Replace the configuration whole when its files change; keep the last good one when they are broken."""
+
+        def on_loaded(loaded: Loaded) -> None:
+            running.replace(loaded.routes)
+            self.loaded, services.config_error = loaded, None
+            metrics.config_reloads.labels("loaded").inc()
+            log.info("config_loaded", config_hash=loaded.routes.config_hash, routes=len(loaded.routes.routes))
+
+        def on_refused(error: InvalidRoutes) -> None:
+            services.config_error = str(error)
+            metrics.config_reloads.labels("refused").inc()
+            log.error("config_refused", errors=str(error).splitlines())
+
+        await watch(
+            Path(self._settings.routes_file),
+            environ=self._environ,
+            current=self.loaded,
+            on_loaded=on_loaded,
+            on_refused=on_refused,
+            stop=stop,
+        )
+
+
+class Running:
+    """The parts of the request path, wired to each other."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        client: HttpClient,
+        store: StoreOpener,
+        metrics: Metrics,
+        instance: str,
+        clock: Clock,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._clock = clock
+        self._environ = environ
+        accounting = Accounting(store.writer.append, instance, clock)
+        self.prober = Prober(
+            upstreams=lambda: self.pipeline.snapshot.upstreams,
+            clock=clock,
+            ever_served=lambda key: self.board.ever_served(key),
+            date_passed=self._date_passed,
+            report=self._verified,
+            record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
+            new_attempt_id=lambda: str(new_attempt_id(clock.now())),
+        )
+        self.board = TargetBoard(clock, lambda target, carefully: self.prober.verify(target, carefully=carefully))
+        self.pipeline = Pipeline(
+            self._snapshot(routes), board=self.board, accounting=accounting, metrics=metrics, clock=clock
+        )
+        metrics.registry.register(RouteCollector(self.pipeline, store.figures))
+
+    def replace(self, routes: Routes) -> None:
+        """Put another configuration in force; requests in flight keep theirs."""
+        self.pipeline.snapshot = self._snapshot(routes)
+
+    def _snapshot(self, routes: Routes) -> Snapshot:
+        upstreams = {
+            name: Upstream(provider, self._client, self._environ, self._clock)
+            for name, provider in routes.providers.items()
+        }
+        return Snapshot(routes, upstreams, metrics=self._metrics, clock=self._clock)
+
+    def _date_passed(self, target: Target) -> bool:
+        dates = self.pipeline.snapshot.calendar.dates_of(target)
+        return lifecycle.state(dates, self._clock.now()) is Lifecycle.RETIRED
+
+    def _verified(self, key: TargetKey, found: Availability) -> None:
+        """Hear what a verification found: move the routes concerned, count and log it."""
+        self.board.verified(key, found)
+        self._metrics.probes.labels(key[0], found.value).inc()
+        reason = {Availability.GONE: Reason.GONE, Availability.NO_ACCESS: Reason.NO_ACCESS}.get(found, Reason.PRIMARY)
+        for name, prepared in self.pipeline.snapshot.prepared.items():
+            primary = prepared.targets.get("primary")
+            if primary is not None and primary.key == key:
+                self._metrics.cutovers.labels(name, reason.value).inc()
+                log.warning("cutover", route=name, model=key[1], reason=reason.value)
+
+
+async def _stopped(task: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+    stop.set()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def create_app(
+    settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+) -> FrontDoor:
+    """Return the gateway as an ASGI app.
+
+    Raises:
+        InvalidRoutes: routes.yaml cannot be used.
+    """
+    return FrontDoor(settings, clock=clock, environ=environ)
+
+
+def secret(value: SecretStr | None) -> str | None:
+    """Return a secret's text, for the guard alone."""
+    return value.get_secret_value() if value is not None else None

@@ -1,0 +1,5 @@
+"""``gateway classify``."""
+
+
+def classify() -> None:
+    """Classify."""

@@ -1,0 +1,63 @@
+"""The ``gateway`` command. Each command imports what it needs when it runs, so that ``serve`` listens at once."""
+
+import os
+import sys
+
+import typer
+
+from gateway import __version__
+from gateway.cli import ask, classify, configuration, database, sandbox, serve
+from gateway.errors import ConfigError
+
+app = typer.Typer(
+    name="gateway",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Understudy: applications name a task, routes.yaml maps it to a fine-tuned model, and when that model is gone "
+    "the same request is answered by a base model with a prompt.\n\n"
+    "First steps:\n\n"
+    "  gateway serve --with-sandbox      try everything here, without a key or a provider\n\n"
+    "  gateway check routes.yaml         find what is wrong before it is deployed\n\n"
+    "  gateway explain --route R         who would answer, and why\n\n"
+    "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Look at what a configuration amounts to.")
+config_app.command("show")(configuration.show)
+
+app.command("serve")(serve.serve)
+app.command("check")(configuration.check)
+app.add_typer(config_app, name="config")
+app.command("migrate")(database.migrate)
+app.command("explain")(configuration.explain)
+app.command("try")(ask.try_route)
+app.command("classify")(classify.classify)
+app.command("sandbox")(sandbox.sandbox)
+
+
+def version(value: bool) -> None:
+    """Print the version and stop."""
+    if value:
+        typer.echo(f"understudy-gateway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: bool = typer.Option(False, "--version", callback=version, is_eager=True, help="Print the version."),
+) -> None:
+    """Carry the options of the command itself."""
+
+
+def main() -> None:
+    """Run the command line; configuration errors become findings on stderr and exit code 1."""
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has enough of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

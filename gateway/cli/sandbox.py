@@ -1,0 +1,28 @@
+"""``gateway sandbox``."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.errors import ConfigError
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8081,
+) -> None:
+    """Start the sandbox: a stand-in provider that speaks OpenAI's API, and whose models die on command.
+
+    Retire a model:    curl -X POST 127.0.0.1:8081/sandbox/models/MODEL/retire -H 'content-type: application/json' -d '{"as": "openai"}'
+
+    Bring it back:     curl -X POST 127.0.0.1:8081/sandbox/models/MODEL/restore
+
+    What it bills:     curl 127.0.0.1:8081/sandbox/bill
+    """
+    from gateway.sandbox.server import serve_sandbox
+
+    typer.echo(f"the sandbox provider listens on http://{host}:{port}/v1", err=True)
+    try:
+        serve_sandbox(host, port)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None

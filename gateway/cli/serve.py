@@ -1,0 +1,138 @@
+"""``gateway serve``."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Settings
+
+SANDBOX_PORT = 8081
+BACKLOG = 2048
+
+
+def serve(
+    routes: Annotated[Path | None, typer.Option(help="The configuration.  [default: routes.yaml]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: 8080]")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Where the ledger is kept.  [default: sqlite+aiosqlite:///state/gateway.db]")
+    ] = None,
+    with_sandbox: Annotated[
+        bool, typer.Option("--with-sandbox", help="Also start the sandbox provider, on 127.0.0.1:8081.")
+    ] = False,
+) -> None:
+    """Start the gateway.
+
+    Every option can be set by a variable as well: GATEWAY_ROUTES_FILE, GATEWAY_HOST, GATEWAY_PORT,
+    GATEWAY_DATABASE_URL. Callers' key: GATEWAY_KEY or GATEWAY_KEY_FILE; the operator's: GATEWAY_ADMIN_KEY or
+    GATEWAY_ADMIN_KEY_FILE. Without keys it serves this machine only, and refuses to listen anywhere else.
+    """
+    from gateway.cli.logs import configure_logs
+    from gateway.config.settings import read_settings, unknown_variables
+
+    settings = read_settings(routes_file=routes, host=host, port=port, database_url=database)
+    configure_logs(settings.log_level)
+    for warning in unknown_variables(os.environ):
+        typer.echo(f"warning: {warning}", err=True)
+    with _sandbox() if with_sandbox else contextlib.nullcontext():
+        _run(settings)
+
+
+def _run(settings: "Settings") -> None:
+    import uvicorn
+    import uvloop
+
+    from gateway.app import create_app
+
+    app = create_app(settings)
+    missing = [finding for finding in app.loaded.warnings if finding.missing_secret]
+    if missing:
+        raise ConfigError("\n".join(map(str, missing)))
+    for finding in app.loaded.warnings:
+        typer.echo(f"warning: {finding}", err=True)
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    server = uvicorn.Server(config)
+    _greet(listener, list(app.loaded.routes.routes))
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.serve([listener]))
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _greet(listener: socket.socket, routes: list[str]) -> None:
+    """Tell a person what to do next."""
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    typer.echo(f"understudy serves {len(routes)} routes at {url}: {', '.join(routes[:8])}", err=True)
+    if routes and sys.stderr.isatty():
+        typer.echo(
+            f'try it in another terminal:  .venv/bin/gateway try {routes[0]} "My order has not arrived."', err=True
+        )
+
+
+@contextlib.contextmanager
+def _sandbox() -> Iterator[None]:
+    """Run the sandbox beside us, in a process of its own, for as long as we run."""
+    process = subprocess.Popen([sys.executable, "-m", "gateway", "sandbox", "--port", str(SANDBOX_PORT)])
+    try:
+        deadline = time.monotonic() + 15
+        while not _accepts(SANDBOX_PORT):
+            if process.poll() is not None:
+                raise ConfigError(f"the sandbox did not start; is something else on port {SANDBOX_PORT}?")
+            if time.monotonic() > deadline:
+                raise ConfigError("the sandbox did not start within 15 s")
+            time.sleep(0.05)
+        if process.poll() is not None:
+            raise ConfigError(f"the sandbox did not start: something else is on port {SANDBOX_PORT}")
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -1,0 +1,298 @@
+"""The shape of routes.yaml, version 1: what may be written, and where.
+
+The one source of three things: what the loader accepts, the JSON Schema that editors complete from
+(``routes.schema.json``), and ``routes.reference.yaml``. Each field's description is the comment it gets there, its
+first example the value. What the file becomes is in ``routes``.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictInt, WithJsonSchema
+
+from gateway.config.routes import CallerSystem, FallbackWord
+from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
+from gateway.config.vendors import VENDORS
+
+
+class ProviderEntry(Entry):
+    """An upstream account."""
+
+    kind: Text = Field(
+        description="The vendor; it selects paths, the credential's header, error rules, dates and prices.",
+        examples=["openai"],
+        json_schema_extra={"enum": [*sorted(VENDORS)]},
+    )
+    base_url: Text | None = Field(
+        None,
+        description="Where the API lives, up to and without /chat/completions; each vendor with one address has it as "
+        "its default.",
+        examples=["https://api.openai.com/v1"],
+    )
+    api_key_env: Text | None = Field(
+        None, description="The environment variable that holds the key. Never the key.", examples=["OPENAI_API_KEY"]
+    )
+    api_key_file: Text | None = Field(
+        None,
+        description="Or a file that holds it; it is read again when it changes.",
+        examples=["/run/secrets/openai"],
+        json_schema_extra={"instead_of": "api_key_env"},
+    )
+    residency: Text | None = Field(
+        None, description="Where the provider keeps data; routes with a residency ask for it.", examples=["eu"]
+    )
+
+
+class DatesEntry(Entry):
+    """What the operator knows of a model's dates; it outranks every other source."""
+
+    announced: Day | None = Field(None, description="When the shutdown was announced.", examples=[date(2026, 10, 14)])
+    last_training_day: Day | None = Field(
+        None, description="The last day on which it can be fine-tuned, inclusive.", examples=[date(2027, 1, 6)]
+    )
+    shutdown: Day | None = Field(
+        None, description="Not served from this day on, 00:00 UTC.", examples=[date(2027, 1, 14)]
+    )
+    replacement: Text | None = Field(
+        None, description="What the vendor names as its successor.", examples=["gpt-6-luna"]
+    )
+    certainty: Literal["planned", "tentative"] = Field(
+        "planned", description="planned, or tentative where the vendor may still move it.", examples=["planned"]
+    )
+    source: Text = Field(
+        description="Where you know it from; explanations repeat it.", examples=["the vendor's deprecations page"]
+    )
+
+
+class PriceEntry(Entry):
+    """What the operator pays for a model, in US dollars per million tokens."""
+
+    input_usd_per_1m: Usd = Field(description="Input tokens.", examples=[Decimal("0.80")])
+    cached_input_usd_per_1m: Usd | None = Field(
+        None,
+        description="Input tokens read from the provider's cache; as other input by default.",
+        examples=[Decimal("0.20")],
+    )
+    output_usd_per_1m: Usd = Field(description="Output tokens.", examples=[Decimal("3.20")])
+    source: Text = Field(description="Where you know it from.", examples=["the vendor's price list"])
+
+
+class ExampleEntry(Entry):
+    """One fixed example: what a caller might write, and what the fine-tune would answer."""
+
+    user: Text = Field(description="The request.", examples=["Where is my order 1188?"])
+    assistant: Text = Field(description="The answer.", examples=["Let me look that up for you."])
+
+
+class PromptEntry(Entry):
+    """What turns a base model into the understudy of a fine-tune."""
+
+    instructions_file: Text | None = Field(
+        None,
+        description="The instructions, as a text file; {route} is the route's name.",
+        examples=["prompts/{route}.md"],
+    )
+    instructions: Text | None = Field(
+        None,
+        description="Or the instructions themselves.",
+        examples=["Answer as our support team would."],
+        json_schema_extra={"instead_of": "instructions_file"},
+    )
+    examples: tuple[ExampleEntry, ...] | None = Field(None, description="Fixed examples, shown before the request.")
+    examples_file: Text | None = Field(
+        None,
+        description='More of them: training rows {"messages": […]}, one a line, at most 50.',
+        examples=["prompts/{route}.examples.jsonl"],
+    )
+    caller_system: CallerSystem | None = Field(
+        None,
+        description="The caller's own system message: keep it behind the instructions, replace it, or replace it only "
+        "where it is one that the fine-tune was trained with.",
+        examples=["replace_if_trained"],
+    )
+    trained_system: (
+        Annotated[
+            tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value), OrText()
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The system message, or messages, that the fine-tune was trained with.",
+        examples=["You are a helpful assistant."],
+    )
+    pack: Text | None = Field(
+        None,
+        description="A compiled prompt pack. Accepted, but not read by this version.",
+        examples=["packs/{route}"],
+    )
+
+
+class ParametersEntry(Entry):
+    """How a request's top-level parameters change for a model: renamed, then set, then dropped."""
+
+    rename: dict[str, Text | None] | None = Field(
+        None, description="Old name: new name.", examples=[{"max_tokens": "max_completion_tokens"}]
+    )
+    set: dict[str, Any] | None = Field(
+        None, description="Name: value, whatever the caller sent.", examples=[{"reasoning_effort": "none"}]
+    )
+    drop: tuple[Text, ...] | None = Field(
+        None, description="Names that the model would refuse.", examples=[["logit_bias"]]
+    )
+
+
+class FallbackEntry(Entry):
+    """A base model with the prompt that makes it an understudy; routes refer to it by name."""
+
+    extends: Text | None = Field(
+        None,
+        description="Another fallback, from which everything that is not written here is taken.",
+        examples=["another-fallback"],
+        json_schema_extra={"instead_of": "provider"},
+    )
+    provider: Text | None = Field(None, description="One of `providers`.", examples=["openai"])
+    model: Text | None = Field(None, description="The model's id there.", examples=["gpt-6-luna"])
+    base: Text | None = Field(
+        None,
+        description="The model behind it, where the id does not tell (a deployment's name).",
+        examples=["gpt-6-luna"],
+    )
+    prompt: PromptEntry | None = Field(None, description="Instructions and examples for this model.")
+    parameters: ParametersEntry | None = Field(None, description="What has to change in the request's parameters.")
+
+
+class TimeoutsEntry(Entry):
+    """Limits of one attempt, in seconds."""
+
+    first_token_s: Seconds | None = Field(None, description="Until a stream's first event.", examples=[60])
+    idle_s: Seconds | None = Field(None, description="Between two events.", examples=[60])
+    total_s: Seconds | None = Field(None, description="The whole attempt.", examples=[600])
+
+
+class CutoverEntry(Entry):
+    """When traffic leaves the primary."""
+
+    at: Literal["shutdown", "gone"] | None = Field(
+        None, description="shutdown: by date. gone: only once the model is observed to be gone.", examples=["shutdown"]
+    )
+    days_before: Days | None = Field(
+        None, description="How many days before the shutdown all traffic has moved.", examples=[14]
+    )
+    ramp_days: Days | None = Field(None, description="Over how many days it moves, from none to all.", examples=[7])
+
+
+class TrainingEntry(Entry):
+    """What the fine-tune's training took; reports use it."""
+
+    cost_usd: Usd | None = Field(None, description="What it cost.", examples=[Decimal("38.20")])
+    examples: Annotated[StrictInt, Field(ge=0)] | None = Field(
+        None, description="How many examples it saw.", examples=[212]
+    )
+    file: Text | None = Field(None, description="The training file.", examples=["data/{route}.jsonl"])
+
+
+class RouteKeys(Entry):
+    """What defaults, profiles and routes have in common."""
+
+    provider: Text | None = Field(None, description="The primary's provider: one of `providers`.", examples=["openai"])
+    fallbacks: tuple[Text, ...] | None = Field(
+        None, description="Who answers instead, in this order: names of `fallbacks`.", examples=[["luna"]]
+    )
+    fallback_on: tuple[FallbackWord, ...] | None = Field(
+        None,
+        description="What sends a request to the next target. rate_limited and quota only if asked for; [] would "
+        "rather fail than answer differently.",
+        examples=[["gone", "no_access", "connection", "timeout", "overloaded", "server_error"]],
+    )
+    timeouts: TimeoutsEntry | None = Field(None, description="Limits of one attempt, in seconds.")
+    cutover: CutoverEntry | None = Field(None, description="When traffic leaves a primary that is being retired.")
+    owner: Text | None = Field(
+        None, description="The team behind the route; a label of cost and alerts.", examples=["ml-platform"]
+    )
+    contract: Text | None = Field(
+        None,
+        description="A JSON Schema that answers must keep, also the fallback's.",
+        examples=["schemas/invoice-extract.json"],
+    )
+    residency: Text | None = Field(
+        None, description="Every target's provider must have this residency.", examples=["eu"]
+    )
+    training: TrainingEntry | None = Field(None, description="What the fine-tune's training took; reports use it.")
+
+
+class PrimaryEntry(Entry):
+    """The model that a route would rather use, usually a fine-tune."""
+
+    provider: Text | None = Field(None, description="Its provider, where it is not the route's.", examples=["openai"])
+    model: Text = Field(description="Its id.", examples=["ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"])
+    base: Text | None = Field(
+        None,
+        description="The model it was trained from, where the id does not tell.",
+        examples=["gpt-4.1-mini-2025-04-14"],
+    )
+    parameters: ParametersEntry | None = Field(None, description="As in a fallback.")
+
+
+class RouteEntry(RouteKeys):
+    """A logical task, and who serves it. One string is its primary's model."""
+
+    profile: Text | None = Field(None, description="One of `profiles`.", examples=["extract"])
+    primary: Annotated[PrimaryEntry, BeforeValidator(short_form("model")), OrText()] | None = Field(
+        None, description="The model to use, as its id or as a mapping; null: not trained yet, the fallback answers."
+    )
+
+
+Route = Annotated[RouteEntry, BeforeValidator(short_form("primary")), OrText()]
+
+
+class RoutesFile(Entry):
+    """The routes.yaml of an Understudy gateway, version 1."""
+
+    version: Annotated[StrictInt, BeforeValidator(version_1), WithJsonSchema({"const": 1})] = Field(
+        description="The version of this format.", examples=[1]
+    )
+    include: tuple[Text, ...] | None = Field(
+        None,
+        description="More files, as patterns relative to this one; they hold only `routes`. A name twice is an error.",
+        examples=[["routes.d/*.yaml"]],
+    )
+    providers: dict[str, ProviderEntry] | None = Field(
+        None, description="Upstream accounts, by a name of your choice.", examples=["openai"]
+    )
+    lifecycle: dict[str, dict[str, DatesEntry]] | None = Field(
+        None,
+        description="Dates that you know, by provider and model; they outrank every other source.",
+        examples=["openai", "gpt-4.1-mini-2025-04-14"],
+    )
+    prices: dict[str, dict[str, PriceEntry]] | None = Field(
+        None,
+        description="What you pay, by provider and model, in US dollars per million tokens.",
+        examples=["openai", "ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"],
+    )
+    fallbacks: dict[str, FallbackEntry] | None = Field(
+        None,
+        description="Understudies, each written once. {route} in a file's path is the name of the route they serve.",
+        examples=["luna"],
+    )
+    defaults: RouteKeys | None = Field(
+        None,
+        description="Under every route: a route's profile is laid over them, the route itself over both. Maps merge, "
+        "lists replace, null removes.",
+    )
+    profiles: dict[str, RouteKeys] | None = Field(
+        None,
+        description="What several routes share; same keys as `defaults`. A route names at most one.",
+        examples=["extract"],
+    )
+    routes: dict[str, Route] | None = Field(
+        None,
+        description="The tasks, by the name that applications send as `model`. Same keys as `defaults`, and two more.",
+        examples=["invoice-extract"],
+    )
+
+
+class IncludedFile(Entry):
+    """A file that routes.yaml includes."""
+
+    routes: dict[str, Route] | None = Field(None, description="As in routes.yaml.")

@@ -1,0 +1,117 @@
+"""Settings: the environment, read once. Everything about routes is in routes.yaml instead."""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.config.findings import did_you_mean
+from gateway.errors import ConfigError
+
+PREFIX = "GATEWAY_"
+_SECRETS = ("key", "admin_key")
+
+
+class Settings(BaseSettings):
+    """What a process is told by variables with the prefix ``GATEWAY_``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    routes_file: Path = Path("routes.yaml")
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    """0: a free one, chosen by the system."""
+    database_url: str = Field("sqlite+aiosqlite:///state/gateway.db", repr=False)
+    """It may hold a password, so it is not shown either."""
+    key: SecretStr | None = None
+    """What callers send as their API key; None: anybody on this machine may call."""
+    key_file: Path | None = None
+    admin_key: SecretStr | None = None
+    admin_key_file: Path | None = None
+    max_body_bytes: int = Field(20 * 1024 * 1024, ge=1)
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+    ] = "info"
+    drain_s: float = Field(25.0, ge=0, le=3600)
+    """How long running answers may go on after a stop was asked for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        read = dict(values)
+        for name in _SECRETS:
+            file = read.get(f"{name}_file")
+            if file is None:
+                continue
+            if read.get(name) is not None:
+                raise ConfigError(f"{_variable(name)} and {_variable(name)}_FILE are both set; keep one.")
+            read[name] = _secret_from(Path(file), name)
+        return read
+
+    @model_validator(mode="after")
+    def _refuse_open_doors(self) -> "Settings":
+        lacking = [_variable(name) for name in _SECRETS if getattr(self, name) is None]
+        if lacking and not self.is_loopback:
+            raise ConfigError(
+                f"{_variable('host')}={self.host} can be reached from other machines: set {' and '.join(lacking)} "
+                f"(or …_FILE), or bind to 127.0.0.1."
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect. A name other than localhost could be anything: it counts as not."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Return the settings of this process's environment, with the command line's laid over them.
+
+    Raises:
+        ConfigError: Each wrong variable by its name, one a line; values are never repeated.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigError("\n".join(map(_sentence, error.errors(include_url=False, include_input=False)))) from None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each ``GATEWAY_`` variable that means nothing here."""
+    known = {_variable(name) for name in Settings.model_fields}
+    return [
+        f"{name} is not a setting{did_you_mean(name, known)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known
+    ]
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _secret_from(file: Path, name: str) -> str:
+    try:
+        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError):
+        raise ConfigError(f"{_variable(name)}_FILE names a file that cannot be read.") from None
+    if not secret.strip():
+        raise ConfigError(f"{_variable(name)}_FILE names an empty file.")
+    return secret
+
+
+def _sentence(problem: Any) -> str:
+    name = _variable(str(problem["loc"][0])) if problem["loc"] else "The settings"
+    hint = ""
+    if name == _variable("port"):
+        hint = " (Kubernetes sets this variable for a Service named gateway: enableServiceLinks: false prevents it)"
+    return f"{name}: {problem['msg'].replace('Input should', 'should')}{hint}."

@@ -1,0 +1,96 @@
+"""Watches the files behind a configuration, and replaces it whole when they change."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from watchfiles import awatch
+
+from gateway.config.findings import InvalidRoutes
+from gateway.config.loader import Loaded, load
+
+# An editor's or a ConfigMap's many small steps are one change.
+_DEBOUNCE_MS = 400
+_STEP_MS = 50
+_TIMEOUT_MS = 1000
+
+
+async def watch(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    current: Loaded,
+    on_loaded: Callable[[Loaded], None],
+    on_refused: Callable[[InvalidRoutes], None],
+    stop: asyncio.Event,
+) -> None:
+    """Call back with each new configuration until ``stop`` is set.
+
+    A broken one goes to ``on_refused``, once for each different set of errors, and the last good one stays; when the
+    files are good again ``on_loaded`` is called, even if they are what they were. Directories are watched, not files:
+    a mounted ConfigMap changes by swapping a symlink, and an include pattern may match a file that is not there yet.
+    """
+    watched = _Watched(path, environ, current, on_loaded, on_refused)
+    while not stop.is_set():
+        armed = watched.places()
+        first = True
+        async for changes in awatch(
+            *armed.values(),
+            watch_filter=None,
+            recursive=False,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=_TIMEOUT_MS,
+            yield_on_timeout=True,
+            stop_event=stop,
+        ):
+            # Whatever changed between the last look and the arming of this watch has made no event.
+            if changes or first:
+                await watched.reload()
+            first = False
+            if watched.places() != armed:
+                break
+
+
+class _Watched:
+    def __init__(
+        self,
+        path: Path,
+        environ: Mapping[str, str],
+        current: Loaded,
+        on_loaded: Callable[[Loaded], None],
+        on_refused: Callable[[InvalidRoutes], None],
+    ) -> None:
+        self._path = path
+        self._environ = environ
+        self._config_hash = current.routes.config_hash
+        self._directories = current.directories
+        self._refused: str | None = None
+        self._on_loaded = on_loaded
+        self._on_refused = on_refused
+
+    def places(self) -> dict[str, str]:
+        """Return the directories to watch, each with what it leads to now; for a missing one, its nearest parent."""
+        existing: dict[str, str] = {}
+        for directory in self._directories:
+            place = directory
+            while not os.path.isdir(place) and os.path.dirname(place) != place:
+                place = os.path.dirname(place)
+            existing[place] = os.path.realpath(place)
+        return existing
+
+    async def reload(self) -> None:
+        """Load, off the event loop, and call back if that makes a difference."""
+        try:
+            loaded = await asyncio.to_thread(load, self._path, environ=self._environ)
+        except InvalidRoutes as error:
+            self._directories = tuple(dict.fromkeys((*self._directories, *error.directories)))
+            if error.message != self._refused:
+                self._refused = error.message
+                self._on_refused(error)
+            return
+        self._directories = loaded.directories
+        if loaded.routes.config_hash != self._config_hash or self._refused is not None:
+            self._config_hash, self._refused = loaded.routes.config_hash, None
+            self._on_loaded(loaded)

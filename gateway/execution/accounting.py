@@ -1,0 +1,211 @@
+"""What an attempt used and cost: its ledger row and its metrics. Runs once an attempt, whatever happened to it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.execution.attempts import Attempt
+from gateway.execution.meters import CHAT
+from gateway.execution.prepared import ReadyPlan, Snapshot
+from gateway.execution.request import ChatRequest
+from gateway.execution.streaming import produced_chars
+from gateway.ledger.entry import Entry
+from gateway.lifecycle.probes import ProbeCall
+from gateway.policy.pricing import Price, Usage, cost_nanousd, estimate_usage, read_usage
+from gateway.policy.prompts import text_of
+from gateway.policy.substitution import same_model
+from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
+
+log = structlog.get_logger()
+NOTHING = Usage(0)
+NANO_PER_USD = 1e9
+
+
+class Accounting:
+    """Turns finished attempts into entries."""
+
+    def __init__(self, append: Callable[[Entry], None], instance: str, clock: Clock) -> None:
+        self._append = append
+        self._instance = instance
+        self._clock = clock
+
+    def settle(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> Entry:
+        """Price one attempt, queue its row, observe its metrics."""
+        route = plan.route.route
+        prepared, request = attempt.prepared, attempt.request
+        finished_at, duration_s = self._clock.now(), self._clock.monotonic() - attempt.sent_at
+        answered = answering_model(attempt)
+        usage, source = counted(attempt)
+        price = prepared.price
+        if answered is not None and answered != prepared.model:
+            price = self._price_of(attempt, snapshot, answered)
+        billed = attempt.outcome is not Outcome.FAILED or source is not UsageSource.NONE
+        cost = (cost_nanousd(price, usage) if price is not None else None) if billed else 0
+        ttft_ms = None if attempt.first_at is None else (attempt.first_at - attempt.sent_at) * 1000
+        entry = Entry(
+            attempt.id,
+            request.id,
+            route.name,
+            prepared.target.name,
+            prepared.role,
+            prepared.target.provider.name,
+            prepared.model,
+            answered,
+            attempt.reason,
+            prepared.prompt_version,
+            usage.input_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            source,
+            price.version if price is not None else None,
+            cost,
+            attempt.outcome,
+            attempt.failure,
+            CHAT,
+            request.streamed,
+            plan.plan.pinned,
+            "live",
+            self._instance,
+            snapshot.config_hash,
+            request.key,
+            route.owner,
+            None,
+            None,
+            attempt.status,
+            ttft_ms,
+            duration_s * 1000,
+            attempt.started_at,
+            finished_at,
+        )
+        self._append(entry)
+        self._observe(attempt, usage, source, cost, duration_s)
+        return entry
+
+    def settle_probe(self, call: ProbeCall, snapshot: Snapshot) -> None:
+        """Queue the row of a verification's own call: the provider bills it like any other."""
+        target = call.target
+        answer = call.answer if call.failure is None and isinstance(call.answer, dict) else {}
+        usage = read_usage(answer.get("usage"))
+        price = snapshot.price_book.lookup(target.provider.name, target.model)
+        cost = 0 if call.failure else None if price is None or usage is None else cost_nanousd(price, usage)
+        tokens = usage or NOTHING
+        finished_at = self._clock.now()
+        answered = answer.get("model")
+        self._append(
+            Entry(
+                attempt_id=UUID(call.attempt_id),
+                request_id=f"probe_{call.attempt_id}",
+                route="",
+                target=target.name,
+                role=target.role,
+                provider=target.provider.name,
+                model_asked=target.model,
+                model_answered=answered if isinstance(answered, str) else None,
+                reason=Reason.SUSPECT,
+                prompt_version=None,
+                input_tokens=tokens.input_tokens,
+                cached_input_tokens=tokens.cached_input_tokens,
+                cache_write_tokens=tokens.cache_write_tokens,
+                output_tokens=tokens.output_tokens,
+                reasoning_tokens=tokens.reasoning_tokens,
+                usage_source=UsageSource.PROVIDER if usage else UsageSource.NONE,
+                price_version=price.version if price else None,
+                cost_nanousd=cost,
+                outcome=Outcome.FAILED if call.failure else Outcome.OK,
+                failure=call.failure,
+                endpoint=CHAT,
+                stream=False,
+                pinned=False,
+                kind="probe",
+                instance=self._instance,
+                config_hash=snapshot.config_hash,
+                key=None,
+                team=None,
+                tags=None,
+                service_tier=None,
+                status=call.status or None,
+                ttft_ms=None,
+                duration_ms=call.duration_ms,
+                started_at=finished_at - timedelta(milliseconds=call.duration_ms),
+                finished_at=finished_at,
+            )
+        )
+
+    def _price_of(self, attempt: Attempt, snapshot: Snapshot, answered: str) -> Price | None:
+        """Price an answer as the model that gave it; count it where that is not the one that was asked."""
+        prepared = attempt.prepared
+        target = prepared.target
+        answers_as = target.base if target.provider.kind == "azure" else None
+        if not same_model(prepared.model, answered, answers_as=answers_as):
+            prepared.meters.substitutions.inc()
+            log.warning("model_substituted", route=attempt.request.model, asked=prepared.model, answered=answered[:200])
+        return snapshot.price_book.price_of_answer(target.provider.name, prepared.model, answered)
+
+    @staticmethod
+    def _observe(attempt: Attempt, usage: Usage, source: UsageSource, cost: int | None, duration_s: float) -> None:
+        meters = attempt.prepared.meters
+        meters.attempts[attempt.outcome].inc()
+        meters.upstream_duration.observe(duration_s)
+        if attempt.outcome is Outcome.FAILED:
+            return
+        meters.input_tokens.inc(usage.input_tokens)
+        meters.output_tokens.inc(usage.output_tokens)
+        if usage.cached_input_tokens:
+            meters.cached_tokens.inc(usage.cached_input_tokens)
+        if cost is None:
+            meters.unpriced.inc()
+        elif cost:
+            meters.cost.inc(cost / NANO_PER_USD)
+        if source is UsageSource.ESTIMATED:
+            meters.estimated.inc()
+        if attempt.first_at is not None:
+            first_s = attempt.first_at - attempt.sent_at
+            meters.first_token.observe(first_s)
+            if usage.output_tokens > 1:
+                meters.per_output_token.observe((duration_s - first_s) / (usage.output_tokens - 1))
+
+
+def answering_model(attempt: Attempt) -> str | None:
+    """Return the model that the answer names, or None."""
+    if attempt.reader is not None:
+        model: object = attempt.reader.model
+    else:
+        model = attempt.answer.get("model") if attempt.answer is not None else None
+    return model[:300] if isinstance(model, str) else None
+
+
+def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:
+    """Return an attempt's tokens and who counted them.
+
+    The provider's count, where it is credible. An answer without one is estimated. One that was cut off is estimated
+    from what had passed. A refused request used nothing; one that was sent and never answered may have been billed.
+    """
+    reader, answer = attempt.reader, attempt.answer
+    usage = read_usage(reader.usage if reader is not None else answer.get("usage") if answer is not None else None)
+    if usage is not None:
+        return usage, UsageSource.PROVIDER
+    if attempt.outcome is Outcome.OK:
+        return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.ESTIMATED
+    if attempt.failure is FailureKind.TIMEOUT or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED):
+        return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.INTERRUPTED
+    return NOTHING, UsageSource.NONE
+
+
+def input_chars(request: ChatRequest) -> int:
+    """Return how many characters the caller's messages hold."""
+    return sum(len(text_of(message)) for message in request.body["messages"])
+
+
+def output_chars(attempt: Attempt) -> int:
+    """Return how many characters of answer have passed."""
+    if attempt.reader is not None:
+        return attempt.reader.output_chars
+    if attempt.answer is None:
+        return 0
+    messages = [choice.get("message") for choice in attempt.answer["choices"] if isinstance(choice, dict)]
+    return sum(produced_chars(message) for message in messages if isinstance(message, dict))

@@ -1,0 +1,236 @@
+"""One attempt: the request adapted for a target, sent, and waited for until the answer can be committed."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from gateway.clock import Clock
+from gateway.execution.failures import Failed, Failure
+from gateway.execution.prepared import PreparedTarget
+from gateway.execution.request import ChatRequest
+from gateway.execution.streaming import AnswerReader, BrokenStream, ErrorEvent
+from gateway.ledger.entry import new_attempt_id
+from gateway.policy.parameters import adapt
+from gateway.policy.prompts import with_prompt
+from gateway.providers.classify import classify
+from gateway.providers.http_client import BadResponse, Connection, Expired, TlsFailed, TransportError
+from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, header_map
+from gateway.reasons import FailureKind, Outcome, Reason
+
+PATH = "/chat/completions"
+JSON_TYPE = b"application/json"
+STREAM_TYPE = b"text/event-stream"
+
+
+class Attempt:
+    """One try of one step. ``open`` commits it or raises ``Failed``; ``close`` must follow in any case."""
+
+    __slots__ = (
+        "_clock",
+        "_deadline",
+        "_loop",
+        "_timer",
+        "adapted",
+        "answer",
+        "answer_body",
+        "busy_with_caller",
+        "connection",
+        "failure",
+        "first_at",
+        "first_block",
+        "heard_at",
+        "id",
+        "outcome",
+        "prepared",
+        "reader",
+        "reason",
+        "request",
+        "sent_at",
+        "started_at",
+        "status",
+        "waited_s",
+    )
+
+    def __init__(self, prepared: PreparedTarget, reason: Reason, request: ChatRequest, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self.prepared = prepared
+        self.reason = reason
+        self.request = request
+        self.started_at: datetime = clock.now()
+        self.id = new_attempt_id(self.started_at)
+        self.sent_at = clock.monotonic()
+        self.first_at: float | None = None
+        """When the first event of a stream came."""
+        self.waited_s = 0.0
+        """Spent waiting for the upstream before the answer was committed."""
+        self.heard_at = 0.0
+        self.busy_with_caller = False
+        self.adapted: list[str] = []
+        self.connection: Connection | None = None
+        self.reader: AnswerReader | None = None
+        self.status: int | None = None
+        self.answer: dict[str, Any] | None = None
+        self.answer_body = b""
+        self.first_block = b""
+        self.failure: FailureKind | None = None
+        self.outcome = Outcome.FAILED
+
+    async def open(self) -> None:
+        """Send the request, and wait for the whole answer or for a stream's first event.
+
+        Raises:
+            Failed: there is no answer to commit; another target may be asked.
+        """
+        body = self._adapted_body()
+        self.sent_at = self._clock.monotonic()
+        try:
+            self.connection = connection = await self.prepared.upstream.post(PATH, body, str(self.id))
+            self._start_deadline()
+            await connection.wait_head()
+            self.status = connection.status
+            if connection.status != 200:
+                raise Failed(await self._refused(connection))
+            if self.request.streamed:
+                await self._await_first_event(connection)
+            else:
+                self._take_whole(await connection.read(MAX_ANSWER_BYTES))
+                self.outcome = Outcome.OK
+        except TransportError as error:
+            raise Failed(transport_failure(error)) from None
+        except BrokenStream as error:
+            raise Failed(Failure(FailureKind.SERVER_ERROR, str(error), self.status)) from None
+        except ErrorEvent as event:
+            raise Failed(self._classified(self.status or 200, {}, event.body)) from None
+        finally:
+            self.waited_s = self._clock.monotonic() - self.sent_at
+
+    def close(self) -> None:
+        """Let go of the connection: kept for the next request if the answer was read to its end, else closed at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.connection is not None:
+            self.connection.finish()
+            self.connection = None
+
+    def heard(self) -> None:
+        """Note that the upstream sent something that counts against idleness."""
+        self.heard_at = self._loop.time()
+
+    def cancelled(self) -> None:
+        """Note that the caller left."""
+        self.outcome, self.failure = Outcome.CANCELLED, FailureKind.CLIENT_CANCELLED
+
+    def interrupted(self) -> None:
+        """Note that the answer broke off after it was committed."""
+        self.outcome, self.failure = Outcome.INTERRUPTED, FailureKind.INTERRUPTED
+
+    # The request as this target takes it.
+
+    def _adapted_body(self) -> bytes:
+        """Return the caller's body with this target's model, prompt and parameters; nothing else is touched."""
+        prepared = self.prepared
+        body = self.request.body.copy()
+        body["model"] = prepared.model
+        if prepared.prompt is not None:
+            body["messages"] = with_prompt(prepared.prompt, prepared.prompt_prefix, body["messages"])
+        self.adapted = adapt(body, prepared.target.parameters)
+        if prepared.contract_format is not None and "response_format" not in body:
+            body["response_format"] = prepared.contract_format
+            self.adapted.append("response_format")
+        if self.request.streamed:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return orjson.dumps(body)
+
+    # The answer, until it can be committed.
+
+    async def _await_first_event(self, connection: Connection) -> None:
+        self.reader = reader = AnswerReader(self.request.wants_usage)
+        while not reader.events:
+            block = await connection.next_block()
+            if block is None:
+                raise BrokenStream("the upstream's stream ended before it began")
+            self.first_block += reader.take(block)
+            if reader.broken is not None and not reader.events:
+                raise reader.broken
+        self.first_at = self._clock.monotonic()
+        self.heard()
+        self._deadline = self._loop.time() - (self.first_at - self.sent_at) + self.request.timeouts.total_s
+
+    def _take_whole(self, body: bytes) -> None:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise Failed(Failure(FailureKind.SERVER_ERROR, "the upstream's answer is not JSON", self.status)) from None
+        if not isinstance(answer, dict) or answer.get("error") or not isinstance(answer.get("choices"), list):
+            if isinstance(answer, dict) and answer.get("error"):
+                raise Failed(self._classified(200, {}, answer))
+            raise Failed(Failure(FailureKind.SERVER_ERROR, "the upstream's answer has no choices", self.status))
+        self.answer = answer
+        self.answer_body = body
+
+    async def _refused(self, connection: Connection) -> Failure:
+        """Read an answer that is no success, and say what it means."""
+        try:
+            body = await connection.read(MAX_ERROR_BYTES)
+        except BadResponse:
+            body = b""
+        return self._classified(connection.status, header_map(connection.headers), parse(body))
+
+    def _classified(self, status: int, headers: dict[str, str], body: object) -> Failure:
+        found = classify(self.prepared.target.provider.kind, status, headers, body, now=self._clock.now())
+        error = body.get("error") if isinstance(body, dict) else None
+        return Failure(
+            found.kind,
+            found.message,
+            status,
+            found.code,
+            found.retry_after_s,
+            error if isinstance(error, dict) else None,
+        )
+
+    # Deadlines: one timer an attempt, set anew only when it fires.
+
+    def _start_deadline(self) -> None:
+        timeouts = self.request.timeouts
+        limit = timeouts.first_token_s if self.request.streamed else timeouts.total_s
+        self._deadline = self._loop.time() + limit
+        self._timer = self._loop.call_at(self._deadline, self._tick)
+
+    def _tick(self) -> None:
+        """End the exchange if its time is over, else look again when it may be."""
+        now = self._loop.time()
+        due = self._deadline
+        if self.first_at is not None:
+            if self.busy_with_caller:
+                # The caller reads slowly: the upstream is not the one who is idle.
+                self.heard_at = now
+            due = min(due, self.heard_at + self.request.timeouts.idle_s)
+        if now >= due and self.connection is not None:
+            self.connection.expire("the upstream did not answer in time")
+        else:
+            self._timer = self._loop.call_at(due, self._tick)
+
+
+def transport_failure(error: TransportError) -> Failure:
+    """Say what kind of failure a broken exchange is."""
+    if isinstance(error, TlsFailed):
+        return Failure(FailureKind.TLS, str(error))
+    if isinstance(error, Expired):
+        return Failure(FailureKind.TIMEOUT, str(error))
+    if isinstance(error, BadResponse):
+        return Failure(FailureKind.SERVER_ERROR, str(error))
+    return Failure(FailureKind.CONNECTION, str(error), sent=error.body_sent)
+
+
+def parse(body: bytes) -> object:
+    """Return a body's JSON, or its text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")

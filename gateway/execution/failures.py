@@ -1,0 +1,115 @@
+"""One failed attempt, and what the caller is told when nobody answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import errors
+from gateway.policy.lifecycle import Dates
+from gateway.policy.planner import Observe, Plan
+from gateway.reasons import FailureKind, Reason
+
+LONGEST_RETRY_AFTER_S = 60.0
+NO_RETRY = {"x-should-retry": "false"}
+PASSED_FIELDS = ("message", "type", "param", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one attempt gave no answer."""
+
+    kind: FailureKind
+    message: str
+    """For people and logs; may be the provider's own text."""
+    status: int | None = None
+    code: str | None = None
+    retry_after_s: float | None = None
+    error: Mapping[str, Any] | None = None
+    """The provider's error object, where it sent one."""
+    sent: bool = True
+    """Whether the request may have been seen; only one that was not may be sent again."""
+
+
+class Failed(Exception):
+    """Raised by an attempt that gave no answer."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class CallerError(errors.RequestError):
+    """The caller's own error, as the provider put it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        passes = failure.status is not None and 400 <= failure.status < 500
+        self.status = failure.status if passes and failure.status else 400
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Return the provider's error, only with the fields that OpenAI's shape has."""
+        given = self.failure.error or {}
+        error = {"message": self.failure.message, "type": self.type, "param": None, "code": self.failure.code}
+        error |= {name: given[name] for name in PASSED_FIELDS if isinstance(given.get(name), str)}
+        return {"error": {**error, "request_id": request_id}}
+
+
+def refusal(failure: Failure, dates: Dates, model: str, route: str) -> errors.GatewayError:
+    """Return the error for a request whose last attempt failed like this.
+
+    The provider's text appears only where it is the caller's to mend.
+    """
+    kind = failure.kind
+    if kind in (FailureKind.BAD_REQUEST, FailureKind.CONTENT_REFUSED, FailureKind.CONTEXT_TOO_LONG):
+        return CallerError(failure)
+    if kind in (FailureKind.RATE_LIMITED, FailureKind.QUOTA):
+        wait_s = min(failure.retry_after_s or 1.0, LONGEST_RETRY_AFTER_S)
+        said = "quota is used up" if kind is FailureKind.QUOTA else "rate limit is reached"
+        error = errors.RateLimited(
+            f"The provider's {said} for route {route!r}; try again later.", headers=retry_after(wait_s)
+        )
+        return error
+    if kind in (FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS):
+        return model_gone(route, model, dates)
+    if kind is FailureKind.AUTHENTICATION:
+        message = f"The provider refused the gateway's credential for route {route!r}; its operator must mend it."
+        return errors.UpstreamRefusedKey(message, headers=NO_RETRY)
+    if kind is FailureKind.TIMEOUT:
+        return errors.UpstreamTimeout(f"Nobody answered route {route!r} in time.", headers=NO_RETRY)
+    if kind is FailureKind.OVERLOADED:
+        return errors.Overloaded(f"Every target of route {route!r} is overloaded.", headers=NO_RETRY)
+    if kind in (FailureKind.CONNECTION, FailureKind.TLS):
+        return errors.UpstreamUnreachable(f"No provider of route {route!r} can be reached.", headers=NO_RETRY)
+    return errors.BadUpstream(f"The provider of route {route!r} failed to answer.", headers=NO_RETRY)
+
+
+def nobody(plan: Plan, observe: Observe, dates: Dates) -> errors.GatewayError:
+    """Return the error for a plan without a single step."""
+    route = plan.route
+    waiting = [s for s in plan.skipped if s.reason in (Reason.CIRCUIT_OPEN, Reason.RESTING)]
+    if waiting:
+        wait_s = min(observe(entry.target).retry_after_s for entry in waiting)
+        message = (
+            f"Every target of route {route.name!r} failed a moment ago and is left alone for now; try again later."
+        )
+        return errors.Overloaded(message, headers=retry_after(wait_s) | NO_RETRY)
+    return model_gone(route.name, route.primary.model if route.primary else route.fallbacks[0].model, dates)
+
+
+def model_gone(route: str, model: str, dates: Dates) -> errors.ModelGone:
+    """Say which model is gone, since when, and what replaces it."""
+    message = (
+        f"Model {model!r} of route {route!r} is gone, or not ours to use, and the route has no fallback that answers"
+    )
+    if dates.shutdown is not None:
+        message += f"; its shutdown: {dates.shutdown.isoformat()}"
+    if dates.replacement is not None:
+        message += f"; its vendor names {dates.replacement!r} as the replacement"
+    return errors.ModelGone(message + ". Add a fallback to the route.", headers=NO_RETRY)
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """Return both forms of the header; SDKs read the one in milliseconds first."""
+    bounded = max(0.0, min(seconds, LONGEST_RETRY_AFTER_S))
+    return {"retry-after": str(int(-(-bounded // 1))), "retry-after-ms": str(int(bounded * 1000))}

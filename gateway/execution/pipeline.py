@@ -1,0 +1,262 @@
+"""A request, from plan to account, on one page."""
+
+import asyncio
+from collections import deque
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.execution.accounting import Accounting
+from gateway.execution.attempts import JSON_TYPE, STREAM_TYPE, Attempt
+from gateway.execution.failures import Failed, Failure, nobody, refusal
+from gateway.execution.prepared import Header, ReadyPlan, Snapshot, header_value
+from gateway.execution.request import ChatRequest, Reply
+from gateway.execution.retry_budget import RetryBudget
+from gateway.execution.streaming import BrokenStream, ErrorEvent
+from gateway.execution.target_board import TargetBoard
+from gateway.metrics import Metrics
+from gateway.policy.conversations import bucket
+from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
+from gateway.policy.verdicts import Judgement, Verdict, judge
+from gateway.providers.http_client import Expired, TransportError
+from gateway.reasons import FailureKind, Outcome
+
+log = structlog.get_logger()
+
+
+class Validator(Protocol):
+    """A compiled JSON Schema."""
+
+    def is_valid(self, instance: object) -> bool:
+        """Tell whether an instance keeps the schema."""
+
+
+class Pipeline:
+    """Plan → attempt → relay → account, for the chat endpoint."""
+
+    def __init__(
+        self, snapshot: Snapshot, *, board: TargetBoard, accounting: Accounting, metrics: Metrics, clock: Clock
+    ) -> None:
+        self.snapshot = snapshot
+        """The current configuration; a reload replaces it, and a request keeps the one it started with."""
+        self.board = board
+        self.in_flight = 0
+        self._accounting = accounting
+        self._clock = clock
+        self._retries = RetryBudget()
+        self._overhead = metrics.overhead.labels("chat_completions")
+
+    async def answer(self, request: ChatRequest, reply: Reply) -> None:
+        """Answer one request.
+
+        Raises:
+            GatewayError: nobody could answer, and nothing has been sent to the caller yet.
+        """
+        snapshot = self.snapshot
+        route, pin = snapshot.find(request.model)
+        request.timeouts = route.route.timeouts
+        place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
+        plan = snapshot.plan(route, pin, self.board, place)
+        self.in_flight += 1
+        status = 499
+        try:
+            attempt = await self._first_answer(plan, request, snapshot)
+            try:
+                if request.streamed:
+                    await self._relay(attempt, request, reply)
+                else:
+                    await reply.whole(200, self._headers(attempt, request, JSON_TYPE), attempt.answer_body)
+                status = 200
+            except asyncio.CancelledError:
+                attempt.cancelled()
+                raise
+            finally:
+                self._finish(attempt, plan, snapshot)
+        except GatewayError as error:
+            status = error.status
+            known = {"x-gateway-route": route.route.name, "x-gateway-attempts": str(request.tried)}
+            error.headers = known | error.headers
+            raise
+        finally:
+            self.in_flight -= 1
+            route.meters.request(status)
+
+    async def _first_answer(self, plan: ReadyPlan, request: ChatRequest, snapshot: Snapshot) -> Attempt:
+        """Walk the plan; return the first attempt that has an answer to commit."""
+        if not plan.steps:
+            raise nobody(plan.plan, self.board.observe, primary_dates(plan))
+        self._retries.deposit()
+        waiting = deque(plan.steps)
+        reason = plan.steps[0].reason
+        retried = False
+        while True:
+            step = waiting.popleft()
+            attempt = Attempt(step.prepared, reason, request, self._clock)
+            failure = await self._try(attempt, plan, snapshot)
+            if failure is None:
+                return attempt
+            may_retry = not retried and not failure.sent and self._retries.left()
+            judgement = judge(failure.kind, fallback_on=plan.route.route.fallback_on, retries_left=may_retry)
+            self._hear(attempt, failure, judgement)
+            if judgement.verdict is Verdict.RETRY:
+                retried = True
+                self._retries.withdraw()
+                attempt.prepared.meters.retries.inc()
+                waiting.appendleft(step)
+            elif judgement.verdict is Verdict.STOP or not waiting:
+                raise refusal(failure, step.prepared.dates, step.prepared.model, plan.route.route.name)
+            else:
+                retried = False
+                reason = judgement.reason
+
+    async def _try(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> Failure | None:
+        """Open one attempt; return why it failed, or None."""
+        request, target = attempt.request, attempt.prepared.target
+        request.tried += 1
+        self.board.sent(target)
+        try:
+            await attempt.open()
+        except (Failed, asyncio.CancelledError) as error:
+            if isinstance(error, Failed):
+                attempt.failure = error.failure.kind
+            else:
+                attempt.cancelled()
+            attempt.close()
+            self._accounting.settle(attempt, plan, snapshot)
+            if isinstance(error, Failed):
+                return error.failure
+            raise
+        finally:
+            request.waited_s += attempt.waited_s
+        self.board.answered(target)
+        return None
+
+    async def _relay(self, attempt: Attempt, request: ChatRequest, reply: Reply) -> None:
+        """Pass a stream on; it is committed, so from here on there is no fallback, and no made-up end."""
+        reader, connection = attempt.reader, attempt.connection
+        assert reader is not None and connection is not None
+        await reply.begin(self._headers(attempt, request, STREAM_TYPE))
+        block = attempt.first_block
+        try:
+            while True:
+                if block:
+                    attempt.busy_with_caller = True
+                    await reply.block(block)
+                    attempt.busy_with_caller = False
+                if reader.broken is not None:
+                    raise reader.broken
+                if reader.done:
+                    break
+                seen = reader.events
+                received = await connection.next_block()
+                block = reader.end() if received is None else reader.take(received)
+                if reader.events != seen:
+                    attempt.heard()
+            attempt.outcome = Outcome.OK
+        except (TransportError, BrokenStream, ErrorEvent) as error:
+            attempt.interrupted()
+            attempt.prepared.meters.aborts["upstream"].inc()
+            self.board.failed(attempt.prepared.target)
+            log.warning("stream_broken", request_id=request.id, route=request.model, why=str(error))
+            await reply.block(error_event(error, request.id))
+        except asyncio.CancelledError:
+            attempt.prepared.meters.aborts["client"].inc()
+            raise
+        await reply.end()
+
+    def _hear(self, attempt: Attempt, failure: Failure, judgement: Judgement) -> None:
+        """Tell the board what a failure says of the target, and the log what happened."""
+        target = attempt.prepared.target
+        if judgement.verify:
+            self.board.suspect(target)
+        elif failure.kind is FailureKind.AUTHENTICATION:
+            self.board.credential_refused(target)
+        elif judgement.rests:
+            self.board.rests(target, failure.retry_after_s or 1.0)
+        elif judgement.counts_against_health:
+            self.board.failed(target)
+        log.warning(
+            "attempt_failed",
+            request_id=attempt.request.id,
+            route=attempt.request.model,
+            provider=target.provider.name,
+            model=target.model,
+            failure=failure.kind.value,
+            status=failure.status,
+            verdict=judgement.verdict.value,
+            said=failure.message,
+        )
+
+    def _headers(self, attempt: Attempt, request: ChatRequest, content_type: bytes) -> list[Header]:
+        """Return the answer's headers: what is built once, and what is this request's own."""
+        headers = [
+            (b"content-type", content_type),
+            *attempt.prepared.headers,
+            (b"x-request-id", request.id.encode()),
+            (b"x-gateway-reason", attempt.reason.value.encode()),
+            (b"x-gateway-attempts", b"%d" % request.tried),
+        ]
+        if attempt.adapted:
+            headers.append((b"x-gateway-adapted", header_value(", ".join(attempt.adapted))))
+        if not request.streamed:
+            headers.append((b"x-gateway-overhead-ms", b"%.3f" % (self._overhead_s(request) * 1000)))
+        return headers
+
+    def _overhead_s(self, request: ChatRequest) -> float:
+        """Return what the gateway itself has added so far: everything but the wait for upstreams."""
+        return max(0.0, self._clock.monotonic() - request.started - request.waited_s)
+
+    def _finish(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> None:
+        """Close the books of the attempt that answered; runs once, whatever became of the answer."""
+        attempt.close()
+        self._accounting.settle(attempt, plan, snapshot)
+        request, meters = attempt.request, attempt.prepared.meters
+        meters.answered_because(attempt.reason)
+        for parameter in attempt.adapted:
+            meters.adapted(parameter)
+        meters.duration[request.streamed].observe(self._clock.monotonic() - request.started)
+        if not request.streamed:
+            self._overhead.observe(self._overhead_s(request))
+        if (
+            plan.route.checker is not None
+            and attempt.answer is not None
+            and breaks_contract(plan.route.checker, attempt.answer)
+        ):
+            meters.contract_violations.inc()
+            log.warning("contract_violated", request_id=request.id, route=request.model, model=attempt.prepared.model)
+
+
+def primary_dates(plan: ReadyPlan) -> Dates:
+    """Return the dates of the route's primary."""
+    primary = plan.route.targets.get("primary")
+    return primary.dates if primary is not None else UNKNOWN_DATES
+
+
+def error_event(error: Exception, request_id: str) -> bytes:
+    """Return the one event that ends a broken stream: SDKs take an end without it for success."""
+    if isinstance(error, ErrorEvent):
+        message, code = "The provider reported an error after the answer had begun.", "upstream_error"
+    elif isinstance(error, Expired):
+        message, code = "The provider stopped sending before the answer was complete.", "upstream_timeout"
+    else:
+        message, code = "The provider's answer broke off before it was complete.", "upstream_disconnected"
+    body = {"message": message, "type": "api_error", "param": None, "code": code, "request_id": request_id}
+    return b"data: " + orjson.dumps({"error": body}) + b"\n\n"
+
+
+def breaks_contract(checker: Validator, answer: dict[str, Any]) -> bool:
+    """Tell whether an answer's text is not what the route's contract promises; answers with tool calls have none."""
+    for choice in answer["choices"]:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, str):
+            continue
+        try:
+            if not checker.is_valid(orjson.loads(content)):
+                return True
+        except orjson.JSONDecodeError:
+            return True
+    return False

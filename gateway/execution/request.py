@@ -1,0 +1,52 @@
+"""What a caller asked, checked; and where the answer goes."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from gateway.config.routes import Timeouts
+
+DEFAULT_TIMEOUTS = Timeouts()
+UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """One call of the chat endpoint."""
+
+    body: dict[str, Any]
+    """As the caller sent it; nothing changes it."""
+    model: str
+    streamed: bool
+    wants_usage: bool
+    """Whether the caller asked for a stream's final usage chunk."""
+    id: str = ""
+    key: str | None = None
+    """The caller's key by its label."""
+    session: str | None = None
+    """The conversation, where the caller named one."""
+    started: float = 0.0
+    """Monotonic seconds."""
+    started_at: datetime = UNKNOWN_TIME
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
+    """The route's, once it is known."""
+    tried: int = 0
+    """Attempts so far."""
+    waited_s: float = 0.0
+    """Spent waiting for upstreams before the answer was committed."""
+
+
+class Reply(Protocol):
+    """The answer's way to the caller."""
+
+    async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a complete answer."""
+
+    async def begin(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Commit a streamed answer: status 200 and its headers."""
+
+    async def block(self, data: bytes) -> None:
+        """Send a part of a streamed answer; returns when the caller can take more."""
+
+    async def end(self) -> None:
+        """Close a streamed answer."""

@@ -1,0 +1,107 @@
+"""Metrics that are read off the board when Prometheus asks, instead of being kept up to date by every request."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.execution.prepared import Snapshot
+from gateway.execution.target_board import TargetBoard
+from gateway.policy.lifecycle import midnight
+from gateway.reasons import Availability, Reason, Role
+
+AVAILABILITY = {Availability.AVAILABLE: 1.0, Availability.UNKNOWN: 1.0}
+"""What has not been seen to be absent counts as there; a suspect does not."""
+FALLBACK_REASONS = (
+    Reason.NO_PRIMARY,
+    Reason.SHUTDOWN_REACHED,
+    Reason.DEPRECATED_RAMP,
+    Reason.GONE,
+    Reason.NO_ACCESS,
+    Reason.SUSPECT,
+    Reason.CIRCUIT_OPEN,
+    Reason.RESTING,
+)
+
+
+class Gauges(Protocol):
+    """What the running gateway knows when it is scraped."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The current configuration."""
+
+    @property
+    def board(self) -> TargetBoard:
+        """This replica's view of targets."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being answered now."""
+
+
+class RouteCollector(Collector):
+    """Says of every route who answers now, and of every target whether it is there and until when."""
+
+    def __init__(self, gauges: Gauges, queue: Callable[[], tuple[int, float, int, int]]) -> None:
+        self._gauges = gauges
+        self._queue = queue
+        """Returns the ledger's queued rows, the age of the oldest in seconds, rows written, rows dropped."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges of this moment."""
+        yield from self._routes()
+        yield from self._targets()
+        in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Requests being answered now.", labels=["endpoint"])
+        in_flight.add_metric(["chat_completions"], self._gauges.in_flight)
+        yield in_flight
+        queued, age_s, written, dropped = self._queue()
+        yield GaugeMetricFamily("gateway_ledger_queue", "Rows waiting to be written.", value=queued)
+        yield GaugeMetricFamily(
+            "gateway_ledger_oldest_unflushed_seconds", "Age of the oldest waiting row.", value=age_s
+        )
+        yield CounterMetricFamily("gateway_ledger_entries", "Rows written to the ledger.", value=written)
+        yield CounterMetricFamily(
+            "gateway_ledger_dropped", "Rows lost: the queue was full, or the database refused them.", value=dropped
+        )
+
+    def _routes(self) -> Iterator[Metric]:
+        snapshot, board = self._gauges.snapshot, self._gauges.board
+        active = GaugeMetricFamily(
+            "gateway_route_fallback_active", "1 while a fallback answers for this reason.", labels=["route", "reason"]
+        )
+        info = GaugeMetricFamily(
+            "gateway_route_target_info", "A route's targets.", labels=["route", "role", "provider", "model"]
+        )
+        for name, prepared in snapshot.prepared.items():
+            plan = snapshot.plan(prepared, None, board, None)
+            first = plan.steps[0] if plan.steps else None
+            reason = first.reason if first is not None and first.prepared.role is Role.FALLBACK else None
+            for known in FALLBACK_REASONS:
+                active.add_metric([name, known.value], 1.0 if known is reason else 0.0)
+            for target in prepared.route.targets:
+                info.add_metric([name, target.role.value, target.provider.name, target.model], 1.0)
+        yield active
+        yield info
+
+    def _targets(self) -> Iterator[Metric]:
+        snapshot, board = self._gauges.snapshot, self._gauges.board
+        labels = ["provider", "model"]
+        available = GaugeMetricFamily("gateway_model_available", "0 while a model is suspect or gone.", labels=labels)
+        circuit = GaugeMetricFamily("gateway_circuit_state", "1 for the state it is in.", labels=[*labels, "state"])
+        sunset = GaugeMetricFamily(
+            "gateway_model_sunset_timestamp_seconds", "When a model stops, by this source.", labels=[*labels, "source"]
+        )
+        targets = {t.key: t for prepared in snapshot.prepared.values() for t in prepared.targets.values()}
+        for key, prepared_target in targets.items():
+            seen = board.observe(prepared_target.target)
+            available.add_metric(key, AVAILABILITY.get(seen.availability, 0.0))
+            for state, holds in (("closed", not seen.circuit_open), ("open", seen.circuit_open)):
+                circuit.add_metric([*key, state], float(holds))
+            dates = prepared_target.dates
+            if dates.shutdown is not None:
+                sunset.add_metric([*key, dates.source], midnight(dates.shutdown).timestamp())
+        yield available
+        yield circuit
+        yield sunset

@@ -1,0 +1,128 @@
+"""This replica's view of every target: is it there, is it healthy, may it be asked now?"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.clock import Clock
+from gateway.config.routes import Target
+from gateway.policy import breaker
+from gateway.policy.planner import FRESH, Observed
+from gateway.reasons import Availability
+
+TargetKey = tuple[str, str]
+_K = TypeVar("_K")
+CREDENTIAL_RESTS_S = 30.0
+LONGEST_REST_S = 60.0
+FLAPPING_S = 60.0
+
+
+def key_of(target: Target) -> TargetKey:
+    """Return what availability is known by: the provider's name and the model."""
+    return (target.provider.name, target.model)
+
+
+class TargetBoard:
+    """Updated by attempts and verifications, read by the planner; ``version`` rises with every change."""
+
+    def __init__(self, clock: Clock, verify: Callable[[Target, bool], None]) -> None:
+        self._clock = clock
+        self._verify = verify
+        self._availability: dict[TargetKey, Availability] = {}
+        self._circuits: dict[TargetKey, breaker.Circuit] = {}
+        self._rests: dict[TargetKey, float] = {}
+        self._provider_rests: dict[str, float] = {}
+        self._returned_at: dict[TargetKey, float] = {}
+        self._served: set[TargetKey] = set()
+        self.version = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether something on the board changes by the mere passing of time."""
+        return bool(self._circuits or self._rests or self._provider_rests)
+
+    def availability(self, target: Target) -> Availability:
+        """Return what was observed of a target."""
+        return self._availability.get(key_of(target), Availability.UNKNOWN)
+
+    def observe(self, target: Target) -> Observed:
+        """Return everything the planner may know of a target."""
+        key = key_of(target)
+        availability = self._availability.get(key, Availability.UNKNOWN)
+        if not self.timed:
+            return Observed(availability) if availability is not Availability.UNKNOWN else FRESH
+        now = self._clock.monotonic()
+        circuit = self._circuits.get(key, breaker.CLOSED)
+        rest = self._left(self._rests, key, now)
+        credential_rest = self._left(self._provider_rests, key[0], now)
+        is_open = not circuit.lets_through(now) or credential_rest > 0
+        wait = max(rest, credential_rest, circuit.open_until - now if is_open else 0.0)
+        return Observed(availability, is_open, rest > 0, max(0.0, wait))
+
+    def ever_served(self, key: TargetKey) -> bool:
+        """Tell whether this model was ever seen to answer this provider's key."""
+        return key in self._served
+
+    def remember_served(self, keys: set[TargetKey]) -> None:
+        """Take over what the ledger knows from before this start."""
+        self._served |= keys
+
+    def sent(self, target: Target) -> None:
+        """A request is on its way; under an open circuit it is the one trial."""
+        if self._circuits and (circuit := self._circuits.get(key_of(target))) and not circuit.closed:
+            self._circuits[key_of(target)] = breaker.on_trial(circuit, self._clock.monotonic())
+            self.version += 1
+
+    def answered(self, target: Target) -> None:
+        """A target gave a good answer."""
+        key = key_of(target)
+        if key in self._circuits:
+            del self._circuits[key]
+            self.version += 1
+        if key not in self._served:
+            self._served.add(key)
+        if key not in self._availability:
+            self._availability[key] = Availability.AVAILABLE
+            self.version += 1
+
+    def failed(self, target: Target) -> None:
+        """A target failed in a way that speaks against its health."""
+        key = key_of(target)
+        self._circuits[key] = breaker.after_failure(self._circuits.get(key, breaker.CLOSED), self._clock.monotonic())
+        self.version += 1
+
+    def rests(self, target: Target, seconds: float) -> None:
+        """A target asked for a pause."""
+        self._rests[key_of(target)] = self._clock.monotonic() + min(seconds, LONGEST_REST_S)
+        self.version += 1
+
+    def credential_refused(self, target: Target) -> None:
+        """A provider refused our key: leave it alone for a while, every model of it."""
+        self._provider_rests[target.provider.name] = self._clock.monotonic() + CREDENTIAL_RESTS_S
+        self.version += 1
+
+    def suspect(self, target: Target) -> None:
+        """A call said that the model is gone, or may be: skip it, and have that verified once."""
+        key = key_of(target)
+        if self._availability.get(key) in (Availability.SUSPECT, Availability.GONE, Availability.NO_ACCESS):
+            return
+        self._availability[key] = Availability.SUSPECT
+        self.version += 1
+        flapping = self._clock.monotonic() - self._returned_at.get(key, float("-inf")) < FLAPPING_S
+        self._verify(target, flapping)
+
+    def verified(self, key: TargetKey, availability: Availability) -> None:
+        """Take over what a verification found."""
+        self._availability[key] = availability
+        if availability is Availability.AVAILABLE:
+            self._returned_at[key] = self._clock.monotonic()
+        self.version += 1
+
+    @staticmethod
+    def _left(until: dict[_K, float], key: _K, now: float) -> float:
+        """Return the seconds left, and forget what is over."""
+        if key not in until:
+            return 0.0
+        left = until[key] - now
+        if left <= 0:
+            del until[key]
+        return left

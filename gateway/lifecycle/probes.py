@@ -1,0 +1,204 @@
+"""Verification of suspects, and rechecks of what is gone: by the gateway itself, in the background, never by traffic."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import orjson
+import structlog
+
+from gateway.clock import Clock
+from gateway.config.routes import Target
+from gateway.policy.verification import (
+    GOOD_PROBES_APART_S,
+    GOOD_PROBES_TO_RETURN,
+    Evidence,
+    Listing,
+    conclude,
+    recheck_pause_s,
+)
+from gateway.providers.classify import classify
+from gateway.providers.http_client import ConnectFailed, TransportError
+from gateway.providers.openai_wire import MAX_ERROR_BYTES, Upstream, header_map
+from gateway.reasons import Availability, FailureKind
+
+log = structlog.get_logger()
+PROBE_TIMEOUT_S = 30.0
+BETWEEN_CALLS_S = 1.0
+
+TargetKey = tuple[str, str]
+"""A provider's name and a model: the unit of availability."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCall:
+    """A one-token call that a verification made, for the ledger: providers bill it like any other."""
+
+    target: Target
+    attempt_id: str
+    status: int
+    failure: FailureKind | None
+    answer: object
+    """The parsed answer, or None."""
+    duration_ms: float
+
+
+class Prober:
+    """Runs at most one verification per target; tells the board what it found."""
+
+    def __init__(
+        self,
+        *,
+        upstreams: Callable[[], Mapping[str, Upstream]],
+        clock: Clock,
+        ever_served: Callable[[TargetKey], bool],
+        date_passed: Callable[[Target], bool],
+        report: Callable[[TargetKey, Availability], None],
+        record: Callable[[ProbeCall], None],
+        new_attempt_id: Callable[[], str],
+    ) -> None:
+        self._upstreams = upstreams
+        self._clock = clock
+        self._ever_served = ever_served
+        self._date_passed = date_passed
+        self._report = report
+        self._record = record
+        self._new_attempt_id = new_attempt_id
+        self._running: dict[TargetKey, asyncio.Task[None]] = {}
+
+    def verify(self, target: Target, *, carefully: bool = False) -> None:
+        """Start verifying a suspect, unless that is under way. ``carefully``: it came back a moment ago."""
+        key = (target.provider.name, target.model)
+        if key not in self._running:
+            task = asyncio.get_running_loop().create_task(self._watch(key, target, carefully))
+            self._running[key] = task
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    async def close(self) -> None:
+        """Stop every verification."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, key: TargetKey, target: Target, carefully: bool) -> None:
+        """Verify, then recheck at growing pauses, until the target is available again."""
+        found = await self._look(key, target)
+        believed = Availability.SUSPECT
+        checks = 0
+        while found is not Availability.AVAILABLE or carefully:
+            if found is Availability.AVAILABLE:
+                if await self._stays_good(key, target):
+                    break
+                found = Availability.UNKNOWN
+            elif found is not Availability.UNKNOWN and found is not believed:
+                believed, checks = found, 0
+                carefully = True
+                self._report(key, found)
+            await self._clock.sleep(recheck_pause_s(found, checks))
+            checks += 1
+            found = await self._look(key, target)
+        self._report(key, Availability.AVAILABLE)
+
+    async def _stays_good(self, key: TargetKey, target: Target) -> bool:
+        """After one good look, look again until there were enough of them over a minute."""
+        for _ in range(GOOD_PROBES_TO_RETURN - 1):
+            await self._clock.sleep(GOOD_PROBES_APART_S)
+            if await self._look(key, target) is not Availability.AVAILABLE:
+                return False
+        return True
+
+    async def _look(self, key: TargetKey, target: Target) -> Availability:
+        """Gather evidence until it says something."""
+        upstream = self._upstreams().get(target.provider.name)
+        if upstream is None:
+            return Availability.UNKNOWN
+        listing = await self._listing(upstream, target.model)
+        evidence = Evidence(listing, (), self._ever_served(key), self._date_passed(target))
+        while (found := conclude(evidence)) is None:
+            if evidence.calls:
+                await self._clock.sleep(BETWEEN_CALLS_S)
+            evidence = replace(evidence, calls=(*evidence.calls, await self._call(upstream, target)))
+        log.info(
+            "target_verified",
+            provider=key[0],
+            model=key[1],
+            found=found.value,
+            listing=listing.value,
+            calls=[call.value if call else "ok" for call in evidence.calls],
+        )
+        return found
+
+    async def _listing(self, upstream: Upstream, model: str) -> Listing:
+        """Ask the provider's list, and a look-up by id where that finds a model known to live."""
+        if not upstream.provider.vendor.lists_models:
+            return Listing.UNAVAILABLE
+        status, body = await self._get(upstream, "/models")
+        if status in (401, 403):
+            return Listing.KEY_REFUSED
+        ids = model_ids(body) if status == 200 else None
+        if ids is None:
+            return Listing.UNAVAILABLE
+        if model in ids:
+            return Listing.LISTED
+        if ids and (await self._get(upstream, f"/models/{ids[0]}"))[0] == 200:
+            status, _ = await self._get(upstream, f"/models/{model}")
+            return (
+                Listing.LISTED
+                if status == 200
+                else Listing.ABSENT
+                if status in (400, 404, 410)
+                else Listing.UNAVAILABLE
+            )
+        return Listing.ABSENT
+
+    async def _get(self, upstream: Upstream, path: str) -> tuple[int, bytes]:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                status, _, body = await upstream.get(path)
+                return status, body
+        except (TransportError, TimeoutError):
+            return 0, b""
+
+    async def _call(self, upstream: Upstream, target: Target) -> FailureKind | None:
+        """Ask the model for one token."""
+        attempt_id = self._new_attempt_id()
+        limit = target.parameters.rename.get("max_tokens", "max_tokens")
+        body = {"model": target.model, "messages": [{"role": "user", "content": "Hi"}], limit: 1}
+        started = self._clock.monotonic()
+        status, answer, failure = 0, None, None
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                connection = await upstream.post("/chat/completions", orjson.dumps(body), attempt_id)
+                try:
+                    await connection.wait_head()
+                    status, headers = connection.status, header_map(connection.headers)
+                    answer = parsed(await connection.read(MAX_ERROR_BYTES))
+                finally:
+                    connection.finish()
+            if status != 200 or not isinstance(answer, dict) or "choices" not in answer:
+                failure = classify(upstream.provider.kind, status, headers, answer).kind
+        except ConnectFailed:
+            failure = FailureKind.CONNECTION
+        except (TransportError, TimeoutError):
+            failure = FailureKind.TIMEOUT
+        duration_ms = (self._clock.monotonic() - started) * 1000
+        self._record(ProbeCall(target, attempt_id, status, failure, answer, duration_ms))
+        return failure
+
+
+def parsed(body: bytes) -> object:
+    """Return a body's JSON, or its text where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+def model_ids(body: bytes) -> list[str] | None:
+    """Return the ids of a list of models; None where the body is no such list."""
+    document = parsed(body)
+    rows = document.get("data") if isinstance(document, dict) else document
+    if not isinstance(rows, list):
+        return None
+    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]

@@ -1,0 +1,86 @@
+"""Every metric the gateway exports. Labels take values from the configuration only; anything else is ``_other``.
+
+One process, one registry: the gateway is scaled by replicas, and Prometheus adds them up.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info
+
+OTHER = "_other"
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
+FIRST_TOKEN_S = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 60)
+PER_TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+OVERHEAD_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+TARGET = ("route", "provider", "model", "served_by")
+
+
+class Metrics:
+    """The metrics, built once per process and handed to whoever observes."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry = registry or CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, buckets=buckets, registry=registry)
+
+        self.requests = counter("gateway_requests_total", "Requests answered.", "route", "endpoint", "code", "team")
+        self.request_duration = histogram(
+            "gateway_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            SECONDS,
+            *("route", "endpoint", "served_by", "stream"),
+        )
+        self.first_token = histogram(
+            "gateway_time_to_first_token_seconds",
+            "Until the first event of a streamed answer.",
+            FIRST_TOKEN_S,
+            *("route", "served_by"),
+        )
+        self.per_output_token = histogram(
+            "gateway_time_per_output_token_seconds",
+            "Per output token after the first, of streamed answers.",
+            PER_TOKEN_S,
+            *("route", "served_by"),
+        )
+        self.overhead = histogram(
+            "gateway_overhead_seconds",
+            "What the gateway adds: total minus the wait for upstreams.",
+            OVERHEAD_S,
+            "endpoint",
+        )
+        self.attempts = counter(
+            "gateway_upstream_attempts_total", "Calls to upstreams.", "provider", "model", "outcome"
+        )
+        self.upstream_duration = histogram(
+            "gateway_upstream_duration_seconds", "Duration of calls to upstreams.", SECONDS, "provider", "model"
+        )
+        self.input_tokens = counter("gateway_input_tokens_total", "Input tokens, cached ones included.", *TARGET)
+        self.cached_tokens = counter("gateway_cached_input_tokens_total", "Input tokens read from a cache.", *TARGET)
+        self.output_tokens = counter("gateway_output_tokens_total", "Output tokens, reasoning included.", *TARGET)
+        self.cost = counter("gateway_cost_usd_total", "Cost in US dollars, of priced attempts.", *TARGET, "team")
+        self.unpriced = counter("gateway_unpriced_requests_total", "Attempts of models without a price.", "model")
+        self.estimated = counter(
+            "gateway_usage_estimated_total",
+            "Attempts whose tokens the provider did not count credibly.",
+            "provider",
+            "model",
+        )
+        self.fallbacks = counter("gateway_fallbacks_total", "Requests that a fallback answered.", "route", "reason")
+        self.cutovers = counter("gateway_cutovers_total", "Moves of a route to another target.", "route", "reason")
+        self.substitutions = counter("gateway_substitutions_total", "Answers by another model than was asked.", "route")
+        self.adaptations = counter(
+            "gateway_adaptations_total", "Requests whose parameter was changed for a target.", "route", "parameter"
+        )
+        self.contract_violations = counter(
+            "gateway_contract_violations_total", "Answers that broke the route's contract.", "route", "served_by"
+        )
+        self.stream_aborts = counter(
+            "gateway_stream_aborts_total", "Streams that ended early, by the side that ended them.", "route", "side"
+        )
+        self.probes = counter("gateway_model_probes_total", "Verifications and rechecks.", "provider", "outcome")
+        self.retries = counter("gateway_retries_total", "Calls repeated on a new connection.", "provider")
+        self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
+        self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")
+        self.build = Info("gateway_build", "The running version.", registry=registry)

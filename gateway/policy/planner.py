@@ -1,0 +1,177 @@
+"""Who answers a request, in which order, and why nobody else does. Pure: a Plan is data.
+
+``gateway explain`` prints the very object that the server executes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.config.routes import Route, Target
+from gateway.policy import lifecycle
+from gateway.policy.lifecycle import Dates, share_moved
+from gateway.reasons import Availability, Lifecycle, Reason, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What this replica knows of one target at one moment."""
+
+    availability: Availability = Availability.UNKNOWN
+    circuit_open: bool = False
+    resting: bool = False
+    retry_after_s: float = 0.0
+    """How long until a resting or open target may be asked again."""
+
+
+FRESH = Observed()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of a plan."""
+
+    target: Target
+    reason: Reason | None
+    """Why this target is asked; None: only because the step before it failed, and then that failure is the reason."""
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A target that this plan passes over."""
+
+    target: Target
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the gateway intends for one request."""
+
+    route: Route
+    steps: tuple[Step, ...]
+    skipped: tuple[Skipped, ...]
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a caller asked for behind the ``@`` of a route's name."""
+
+    target: str | None = None
+    """``primary``, ``fallback``, or the name of a fallback."""
+    at: datetime | None = None
+    """The day whose plan is to run."""
+
+
+Observe = Callable[[Target], Observed]
+DatesOf = Callable[[Target], Dates]
+
+
+def plan(
+    route: Route, *, observe: Observe, dates_of: DatesOf, now: datetime, bucket: float = 0.0, pin: Pin | None = None
+) -> Plan:
+    """Decide for one request. ``bucket`` places its conversation in [0, 1): below the share that moved, it has moved."""
+    if pin is not None and pin.target is not None:
+        return _pinned(route, pin.target, observe)
+    at = pin.at if pin is not None and pin.at is not None else now
+    ordered: list[Step] = []
+    skipped: list[Skipped] = []
+    moved: Step | None = None
+    for target in route.targets:
+        if skipped and skipped[0].target is route.primary and not _allows(route, skipped[0].reason):
+            # Rather fail than answer differently: that is what this route asks for.
+            break
+        reason = _skip_reason(route, target, observe(target), dates_of(target), at, bucket)
+        if reason is Reason.DEPRECATED_RAMP:
+            # It still lives, so it stands behind the fallbacks, for the case that they fail.
+            moved = _step(route, target, None)
+            skipped.append(Skipped(target, reason))
+        elif reason is not None:
+            skipped.append(Skipped(target, reason))
+        else:
+            ordered.append(_step(route, target, None))
+    if not ordered:
+        ordered, skipped = _last_resort(route, skipped)
+    elif moved is not None:
+        ordered.append(moved)
+    return Plan(route, _with_reason(route, ordered, skipped), tuple(skipped), pinned=pin is not None)
+
+
+def _skip_reason(
+    route: Route, target: Target, seen: Observed, dates: Dates, now: datetime, bucket: float
+) -> Reason | None:
+    """Say why a target is passed over, or None."""
+    if seen.availability is Availability.GONE:
+        return Reason.GONE
+    if seen.availability is Availability.NO_ACCESS:
+        return Reason.NO_ACCESS
+    if target.role is Role.PRIMARY:
+        share = share_moved(dates, route.cutover, now)
+        if share >= 1.0:
+            return Reason.SHUTDOWN_REACHED
+        if bucket < share:
+            return Reason.DEPRECATED_RAMP
+    elif dates.acts and lifecycle.state(dates, now) is Lifecycle.RETIRED:
+        return Reason.SHUTDOWN_REACHED
+    if seen.availability is Availability.SUSPECT:
+        return Reason.SUSPECT
+    if seen.circuit_open:
+        return Reason.CIRCUIT_OPEN
+    if seen.resting and _allows(route, Reason.RESTING):
+        return Reason.RESTING
+    return None
+
+
+# Which words of fallback_on let another target answer, when this is why the primary is passed over.
+_ALLOWED_BY: Mapping[Reason, frozenset[str]] = {
+    Reason.GONE: frozenset(("gone",)),
+    Reason.NO_ACCESS: frozenset(("no_access",)),
+    Reason.SUSPECT: frozenset(("gone", "no_access")),
+    Reason.CIRCUIT_OPEN: frozenset(("connection", "timeout", "overloaded", "server_error")),
+    Reason.RESTING: frozenset(("rate_limited", "quota")),
+}
+
+
+def _allows(route: Route, reason: Reason) -> bool:
+    """Tell whether a route lets a fallback answer for this reason; a date needs no word, only that there is any."""
+    words = _ALLOWED_BY.get(reason)
+    return bool(route.fallback_on) if words is None else not words.isdisjoint(route.fallback_on)
+
+
+def _last_resort(route: Route, skipped: list[Skipped]) -> tuple[list[Step], list[Skipped]]:
+    """With nobody left, ask those whom only a date or a suspicion speaks against, until they are seen to be gone."""
+    askable = (Reason.SHUTDOWN_REACHED, Reason.DEPRECATED_RAMP, Reason.SUSPECT)
+    steps = [_step(route, entry.target, None) for entry in skipped if entry.reason in askable]
+    return steps, [entry for entry in skipped if entry.reason not in askable]
+
+
+def _with_reason(route: Route, ordered: list[Step], skipped: list[Skipped]) -> tuple[Step, ...]:
+    """Give the first step the reason why it, and not the primary, is first."""
+    if not ordered:
+        return ()
+    first = ordered[0]
+    if first.target.role is Role.PRIMARY:
+        reason = Reason.PRIMARY
+    elif route.primary is None:
+        reason = Reason.NO_PRIMARY
+    else:
+        reason = next(entry.reason for entry in skipped if entry.target is route.primary)
+    return (Step(first.target, reason, first.timeout_s), *ordered[1:])
+
+
+def _pinned(route: Route, name: str, observe: Observe) -> Plan:
+    """Ask exactly for whom the caller named; ``fallback`` is the fallbacks in order, as if there were no primary."""
+    if name == "fallback":
+        chosen = route.fallbacks
+        living = tuple(t for t in chosen if observe(t).availability not in (Availability.GONE, Availability.NO_ACCESS))
+        chosen = living or chosen
+    else:
+        chosen = tuple(target for target in route.targets if target.name == name)
+    steps = tuple(_step(route, target, Reason.PINNED if i == 0 else None) for i, target in enumerate(chosen))
+    return Plan(route, steps, (), pinned=True)
+
+
+def _step(route: Route, target: Target, reason: Reason | None) -> Step:
+    return Step(target, reason, route.timeouts.total_s)

@@ -1,0 +1,45 @@
+"""A provider's credential: read from a variable once, or from a file that is read again when it changes."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.config.routes import Provider
+
+LOOK_AGAIN_S = 1.0
+
+
+class Credential:
+    """The secret of one provider. Nothing prints it, and nothing but the wire sees it."""
+
+    def __init__(self, provider: Provider, environ: Mapping[str, str], clock: Clock) -> None:
+        self._clock = clock
+        self._file = Path(provider.api_key_file) if provider.api_key_file else None
+        self._value = environ.get(provider.api_key_env, "").strip() if provider.api_key_env else ""
+        self._stamp: tuple[int, int] | None = None
+        self._look_at = 0.0
+
+    def current(self) -> str:
+        """Return the secret, or an empty string; looks at the file at most once a second."""
+        if self._file is None:
+            return self._value
+        now = self._clock.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN_S
+            self._reread(self._file)
+        return self._value
+
+    def _reread(self, file: Path) -> None:
+        try:
+            status = os.stat(file)
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp != self._stamp:
+                self._value = file.read_text(encoding="utf-8").strip()
+                self._stamp = stamp
+        except OSError:
+            # A secret that is being replaced is absent for a moment: the last one stands.
+            return
+
+    def __repr__(self) -> str:
+        return "Credential(…)"

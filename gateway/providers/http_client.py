@@ -1,0 +1,404 @@
+"""The upstream HTTP/1.1 client: httptools over asyncio transports, and nothing between them and the caller.
+
+This is the one seam to the network in the request path. ARCHITECTURE.md has the figures that chose it over aiohttp and
+pyreqwest. What it leaves out is left out on purpose: no redirects, no proxies from the environment, no cookies, no
+content codings (``identity`` is asked for and anything else refused), no HTTP/2.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+
+CONNECT_TIMEOUT_S = 3.0
+# Idle connections are dropped before common servers drop them: a request must not race the server's own FIN.
+IDLE_PLAIN_S = 4.0
+IDLE_TLS_S = 30.0
+HIGH_WATER_BYTES = 256 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+DNS_TTL_S = 30.0
+
+
+class TransportError(Exception):
+    """The exchange with the upstream broke; ``body_sent`` tells whether the request may have been seen."""
+
+    def __init__(self, message: str, *, body_sent: bool) -> None:
+        super().__init__(message)
+        self.body_sent = body_sent
+
+
+class ConnectFailed(TransportError):
+    """No connection: refused, unreachable, unresolvable, or not within the time for connecting."""
+
+
+class TlsFailed(TransportError):
+    """The other side could not prove who it is."""
+
+
+class Disconnected(TransportError):
+    """The connection ended before the answer did."""
+
+
+class Expired(TransportError):
+    """The holder's own deadline passed while it waited."""
+
+
+class BadResponse(TransportError):
+    """What came back is not HTTP/1.1 that this client takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where connections go: taken from the configuration only."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Return the origin of an http or https URL."""
+        parts = urlsplit(url)
+        tls = parts.scheme == "https"
+        if not parts.hostname:
+            raise ValueError(f"no host in {url!r}")
+        return cls(parts.hostname, parts.port or (443 if tls else 80), tls)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, carrying one exchange at a time.
+
+    While an exchange runs, whoever holds the connection awaits ``wait_head`` and then ``next_block`` until it returns
+    None. A holder that stops early calls ``discard``; one that read to the end calls ``release``.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_buffered",
+        "_complete",
+        "_error",
+        "_framed",
+        "_head_bytes",
+        "_idle_handle",
+        "_interim",
+        "_parser",
+        "_paused",
+        "_reusable",
+        "_waiter",
+        "headers",
+        "pool",
+        "status",
+        "transport",
+    )
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self._idle_handle: asyncio.TimerHandle | None = None
+        self._parser: Any = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._blocks: deque[bytes] = deque()
+        self._buffered = 0
+        self._complete = False
+        self._error: TransportError | None = None
+        self._framed = False
+        self._head_bytes = 0
+        self._interim = False
+        self._paused = False
+        self._reusable = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            # Nobody asked: an idle connection that talks is not to be trusted with the next request.
+            self.discard()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self._error is None:
+                self._fail(BadResponse(f"malformed HTTP from upstream: {error}", body_sent=True))
+        if self._buffered > HIGH_WATER_BYTES and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self._parser is None:
+            self.pool.forget(self)
+            return
+        if not self._complete and self._error is None:
+            if self.status and not self._framed and exc is None:
+                # Neither a length nor chunks: the end of the connection is the end of the answer.
+                self._complete = True
+            else:
+                self._error = Disconnected("the upstream closed the connection early", body_sent=True)
+        self._wake()
+
+    # What httptools calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEADER_BYTES:
+            self._fail(BadResponse("the upstream's headers are too large", body_sent=True))
+            return
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            # An interim answer (100, 103): the real one follows.
+            self.headers.clear()
+            self._interim = True
+            return
+        self.status = status
+        self._reusable = self._parser.should_keep_alive()
+
+    def on_body(self, data: bytes) -> None:
+        self._blocks.append(data)
+        self._buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        self._complete = True
+
+    # What the holder calls.
+
+    def start(self, request: bytes) -> None:
+        """Send one complete request, head and body."""
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+            self._idle_handle = None
+        self._reset()
+        self._parser = httptools.HttpResponseParser(self)
+        if self.transport is None:
+            raise Disconnected("the connection is closed", body_sent=False)
+        self.transport.write(request)
+
+    async def wait_head(self) -> None:
+        """Wait for status and headers.
+
+        Raises:
+            TransportError: the connection ended, or what came was not HTTP.
+        """
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            BadResponse: it is longer than ``limit_bytes``.
+            TransportError: the connection ended before the body did.
+        """
+        received = 0
+        blocks: list[bytes] = []
+        while (block := await self.next_block()) is not None:
+            received += len(block)
+            if received > limit_bytes:
+                raise BadResponse("the upstream's answer is too large", body_sent=True)
+            blocks.append(block)
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    async def next_block(self) -> bytes | None:
+        """Return what has arrived since the last call, waiting for it; None at the clean end of the body.
+
+        Raises:
+            TransportError: the connection ended before the body did.
+        """
+        while not self._blocks:
+            if self._complete:
+                return None
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        blocks = self._blocks
+        block = blocks.popleft() if len(blocks) == 1 else b"".join(blocks)
+        blocks.clear()
+        self._buffered = 0
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+        return block
+
+    def finish(self) -> None:
+        """Give the connection back if the answer was read to its end, else close it at once."""
+        if self._complete and self._reusable and self.transport is not None and not self.transport.is_closing():
+            self._parser = None
+            self._blocks.clear()
+            self.pool.put(self)
+        else:
+            self.discard()
+
+    def expire(self, message: str) -> None:
+        """End the exchange from outside: whoever waits on it gets ``Expired``."""
+        if not self._complete and self._error is None:
+            self._fail(Expired(message, body_sent=True))
+            self._wake()
+
+    def discard(self) -> None:
+        """Close at once; what was not read is lost."""
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+            self._idle_handle = None
+        self._reusable = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    def rest(self, idle_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Stay open for the next exchange, for a while."""
+        self._idle_handle = loop.call_later(idle_s, self.discard)
+
+    # Inside.
+
+    def _wait(self) -> "asyncio.Future[None]":
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and (self.status or self._error is not None):
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _fail(self, error: TransportError) -> None:
+        self._error = error
+        self.discard()
+
+
+class Pool:
+    """Connections to one origin."""
+
+    def __init__(self, origin: Origin, ssl_context: ssl.SSLContext | None) -> None:
+        self.origin = origin
+        self._ssl = ssl_context
+        self._idle: list[Connection] = []
+        self._addresses: list[str] = []
+        self._addresses_until = 0.0
+        self._resolving: asyncio.Task[None] | None = None
+
+    async def acquire(self) -> Connection:
+        """Return an idle connection, or a new one.
+
+        Raises:
+            ConnectFailed: there is none to be had within ``CONNECT_TIMEOUT_S``.
+            TlsFailed: the certificate does not prove the host.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.transport is not None and not connection.transport.is_closing():
+                return connection
+        return await self._connect()
+
+    def put(self, connection: Connection) -> None:
+        """Take a connection back."""
+        connection.rest(IDLE_TLS_S if self.origin.tls else IDLE_PLAIN_S, asyncio.get_running_loop())
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Drop an idle connection that closed."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for connection in tuple(self._idle):
+            connection.discard()
+        self._idle.clear()
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await self._connect_any()
+        except TimeoutError:
+            raise ConnectFailed(
+                f"no connection to {self.origin.host} within {CONNECT_TIMEOUT_S:g} s", body_sent=False
+            ) from None
+        except ssl.SSLError as error:
+            raise TlsFailed(f"TLS with {self.origin.host} failed: {error.reason}", body_sent=False) from None
+        except OSError as error:
+            raise ConnectFailed(
+                f"cannot connect to {self.origin.host}: {error.strerror or error}", body_sent=False
+            ) from None
+
+    async def _connect_any(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        last: OSError | None = None
+        for address in await self._resolve(loop):
+            try:
+                _, protocol = await loop.create_connection(
+                    lambda: Connection(self),
+                    address,
+                    self.origin.port,
+                    ssl=self._ssl,
+                    server_hostname=self.origin.host if self._ssl else None,
+                )
+                return protocol
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                last = error
+        raise last or OSError("the name has no address")
+
+    async def _resolve(self, loop: asyncio.AbstractEventLoop) -> list[str]:
+        """Look the host up, once at a time: a slow resolver must not use up the threads that others need."""
+        if loop.time() >= self._addresses_until:
+            if self._resolving is None:
+                self._resolving = loop.create_task(self._look_up(loop))
+            await asyncio.shield(self._resolving)
+        return self._addresses
+
+    async def _look_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            found = await loop.getaddrinfo(self.origin.host, self.origin.port, type=1)
+            self._addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+            self._addresses_until = loop.time() + DNS_TTL_S
+        finally:
+            self._resolving = None
+
+
+class HttpClient:
+    """Pools by origin. Build it inside the running loop's lifetime; ``close`` it at its end."""
+
+    def __init__(self) -> None:
+        self._pools: dict[Origin, Pool] = {}
+        self._ssl: ssl.SSLContext | None = None
+
+    def pool(self, origin: Origin) -> Pool:
+        """Return the pool of an origin; cheap after the first call."""
+        pool = self._pools.get(origin)
+        if pool is None:
+            if origin.tls and self._ssl is None:
+                self._ssl = ssl.create_default_context()
+            pool = self._pools[origin] = Pool(origin, self._ssl if origin.tls else None)
+        return pool
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for pool in self._pools.values():
+            pool.close()

@@ -1,0 +1,99 @@
+"""HTTP in and out: which path is what. Plain ASGI, for it shares a small machine with the gateway under test."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import uuid4
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.sandbox.admin import command, list_models, read_bill
+from gateway.sandbox.catalogue import Model, default_catalogue
+from gateway.sandbox.chat import answer_chat
+from gateway.sandbox.connection import ClientGone, Connection, Receive, Scope, Send
+from gateway.sandbox.provider import Provider
+from gateway.sandbox.refusals import ProviderError, method_not_allowed, unknown_url
+
+# Other OpenAI-compatible providers have the endpoints elsewhere; a client of any kind can be pointed here.
+_PREFIXES = ("/v1", "/openai/v1", "/api/v1", "/inference/v1", "/serving-endpoints")
+_CHAT_PATHS = frozenset(f"{prefix}/chat/completions" for prefix in _PREFIXES)
+_LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
+_MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
+_COMMAND_PATH = "/sandbox/models/"
+_PLAIN_PATHS = _CHAT_PATHS | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
+_WELCOME = {
+    "service": "Understudy sandbox provider",
+    "speaks": "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{id}",
+    "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
+    "POST /sandbox/models/{id}, GET /sandbox/bill",
+}
+
+
+class Sandbox:
+    """A sandbox provider: ``provider`` is its state, and ``app`` what serves it over HTTP."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request (ASGI)."""
+        connection = Connection(scope, receive, send, self.provider.clock)
+        method, path = scope["method"], scope["path"]
+        if path in _CHAT_PATHS and method == "POST":
+            await answer_chat(self.provider, connection, dict(scope["headers"]))
+            return
+        request_id = f"req_{uuid4().hex}"
+        headers = {"x-request-id": request_id}
+        try:
+            body = await self._answer(method, path, scope["query_string"], connection)
+            await connection.send_json(200, body, headers)
+        except ProviderError as error:
+            await connection.send_json(error.status, error.body, {**headers, **error.headers})
+        except GatewayError as error:
+            await connection.send_json(error.status, error.body(request_id), headers)
+        except ClientGone:
+            pass
+
+    async def _answer(self, method: str, path: str, query: bytes, connection: Connection) -> Any:
+        model_path = next((prefix for prefix in _MODEL_PATHS if path.startswith(prefix)), None)
+        if path.startswith(_COMMAND_PATH):
+            if method == "POST":
+                model_id, action = _split_command(path.removeprefix(_COMMAND_PATH))
+                return command(self.provider, model_id, action, await connection.body())
+        elif path not in _PLAIN_PATHS and model_path is None:
+            raise unknown_url(method, path)
+        if method != "GET" or path in _CHAT_PATHS or path.startswith(_COMMAND_PATH):
+            raise method_not_allowed(method, path)
+        if path == "/sandbox/models":
+            return list_models(self.provider)
+        if path == "/sandbox/bill":
+            return read_bill(self.provider, parse_qs(query.decode("latin-1")).get("since", [None])[0])
+        if path in _LIST_PATHS:
+            return {"object": "list", "data": [_model_json(model) for model in self.provider.living()]}
+        if model_path is not None:
+            return _model_json(self.provider.find(path.removeprefix(model_path), streamed=False))
+        return _WELCOME
+
+
+def create_sandbox(*, clock: Clock, catalogue: Iterable[Model] | None = None, seed: str = "sandbox") -> Sandbox:
+    """Return a sandbox whose dates count from ``clock.now()``; the same seed gives the same answers."""
+    models = default_catalogue(clock.now()) if catalogue is None else catalogue
+    return Sandbox(Provider(clock, models, seed))
+
+
+def _split_command(rest: str) -> tuple[str, str]:
+    """Return the model's id, which may hold any character, and the action; empty: adjust."""
+    for action in ("retire", "restore"):
+        if rest.endswith(f"/{action}"):
+            return rest.removesuffix(f"/{action}"), action
+    return rest, ""
+
+
+def _model_json(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "acme" if model.base else "sandbox",
+        "shutdown_date": model.shutdown_date,
+    }

@@ -1,0 +1,155 @@
+"""Errors of the sandbox's chat and model endpoints, word for word as OpenAI's API phrases them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ProviderError(Exception):
+    """An answer that is an error: a status, a body in whatever shape the provider uses, and headers."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+
+
+def openai_error(
+    status: int,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    kind: str = "invalid_request_error",
+    headers: Mapping[str, str] | None = None,
+) -> ProviderError:
+    """Return an error in OpenAI's shape; ``kind`` is its ``type``."""
+    return ProviderError(status, {"error": {"message": message, "type": kind, "param": param, "code": code}}, headers)
+
+
+def invalid_json() -> ProviderError:
+    """Return the answer to a body that is not a JSON object."""
+    return openai_error(
+        400,
+        "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
+        "correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
+    )
+
+
+def missing_parameter(param: str) -> ProviderError:
+    """Return the answer to a request without a field that it needs."""
+    return openai_error(400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+
+
+def invalid_type(param: str, expected: str, got: object) -> ProviderError:
+    """Return the answer to a field of the wrong type."""
+    return openai_error(
+        400,
+        f"Invalid type for '{param}': expected {expected}, but got {_type_name(got)} instead.",
+        code="invalid_type",
+        param=param,
+    )
+
+
+def invalid_value(param: str, message: str) -> ProviderError:
+    """Return the answer to a field whose value is not one of those allowed."""
+    return openai_error(400, message, code="invalid_value", param=param)
+
+
+def out_of_range(param: str, kind: str, bound: float, got: float) -> ProviderError:
+    """Return the answer to a number beyond ``bound``; ``kind`` is ``integer`` or ``decimal``."""
+    side, sign, suffix = ("below minimum", ">=", "below_min") if got < bound else ("above maximum", "<=", "above_max")
+    return openai_error(
+        400,
+        f"Invalid '{param}': {kind} {side} value. Expected a value {sign} {bound:g}, but got {got:g} instead.",
+        code=f"{kind}_{suffix}_value",
+        param=param,
+    )
+
+
+def unsupported_parameter(param: str, instead: str | None) -> ProviderError:
+    """Return the answer to a parameter that this model does not take."""
+    advice = f" Use '{instead}' instead." if instead else ""
+    return openai_error(
+        400,
+        f"Unsupported parameter: '{param}' is not supported with this model.{advice}",
+        code="unsupported_parameter",
+        param=param,
+    )
+
+
+def context_too_long(context_window: int, input_tokens: int) -> ProviderError:
+    """Return the answer to a prompt that does not fit."""
+    return openai_error(
+        400,
+        f"This model's maximum context length is {context_window} tokens. However, your messages resulted in "
+        f"{input_tokens} tokens. Please reduce the length of the messages.",
+        code="context_length_exceeded",
+        param="messages",
+    )
+
+
+def body_too_large() -> ProviderError:
+    """Return the answer to a body beyond the limit."""
+    return openai_error(413, "Request body is too large.", code="request_too_large")
+
+
+def rate_limited(model_id: str) -> ProviderError:
+    """Return a 429 that says when to come back."""
+    return openai_error(
+        429,
+        f"Rate limit reached for {model_id} in organization org-sandbox on requests per min (RPM): Limit 500, "
+        "Used 500, Requested 1. Please try again in 2s. Visit https://platform.openai.com/account/rate-limits to "
+        "learn more.",
+        code="rate_limit_exceeded",
+        kind="requests",
+        headers={"retry-after": "2", "retry-after-ms": "2000"},
+    )
+
+
+def server_error() -> ProviderError:
+    """Return a 500."""
+    return openai_error(
+        500, "The server had an error while processing your request. Sorry about that!", kind="server_error"
+    )
+
+
+def overloaded() -> ProviderError:
+    """Return a 503."""
+    return openai_error(
+        503,
+        "The engine is currently overloaded, please try again later.",
+        kind="service_unavailable_error",
+        code="service_unavailable",
+    )
+
+
+def unknown_url(method: str, path: str) -> ProviderError:
+    """Return the answer to a path where nothing is."""
+    return openai_error(
+        404,
+        f"Unknown request URL: {method} {path}. Please check the URL for typos, or see the docs at "
+        "https://platform.openai.com/docs/api-reference/.",
+        code="unknown_url",
+    )
+
+
+def method_not_allowed(method: str, path: str) -> ProviderError:
+    """Return the answer to a path that takes another method."""
+    return openai_error(
+        405,
+        f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to make your HTTP request with a different HTTP "
+        "method?)",
+    )
+
+
+def _type_name(value: object) -> str:
+    names = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a decimal",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return names.get(type(value), "null")

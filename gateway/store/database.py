@@ -1,0 +1,131 @@
+"""The database's engine: opened, checked, closed. Nothing here imports alembic, which ``migrate`` alone needs."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sqlalchemy import URL, event, inspect, make_url, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway.store.tables import SCHEMA_HEAD
+
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+# Short: the ledger tries again by itself, and a wait inside the driver cannot be called off.
+_BUSY_TIMEOUT_MS: Final = 1000
+_SQLITE_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    # A power cut may lose the last commits, never the file's consistency.
+    "PRAGMA synchronous = NORMAL",
+)
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached, opened or locked just now: worth another try, later."""
+
+
+class Database:
+    """One async engine. Made by ``open``; whoever opened it closes it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open the database and prove that it answers.
+
+        A SQLite file is created where it is missing, readable by its owner alone. Raises ``DatabaseUnavailable`` with
+        the file's path, or the URL without its password.
+        """
+        async_url = to_async_url(url)
+        database = cls(create_engine(async_url))
+        try:
+            with unavailable_as_such(where(async_url)):
+                await asyncio.to_thread(make_sqlite_file, async_url)
+                async with database.engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def schema_version(self) -> str | None:
+        """Return the revision the schema stands at; None: nothing was ever migrated here."""
+        with unavailable_as_such(where(self.engine.url)):
+            async with self.engine.connect() as connection:
+                if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+                    return None
+                version: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return version
+
+    async def is_current(self) -> bool:
+        """Tell whether the schema is the one this code is written for."""
+        return await self.schema_version() == SCHEMA_HEAD
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def to_async_url(url: str) -> URL:
+    """Return the URL with the async driver that we ship. Raises ``ValueError`` for any other database."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend not in _DRIVERS:
+        raise ValueError(f"{backend}: the ledger is kept in sqlite or postgresql")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ValueError("sqlite: the URL names no file, and a ledger in memory is none")
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def create_engine(url: URL) -> AsyncEngine:
+    """Return the engine, its SQLite connections prepared; connects to nothing yet."""
+    engine = create_async_engine(url)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def make_sqlite_file(url: URL) -> None:
+    """Create a SQLite database's directory and empty file, both for the owner alone; leaves others as they are."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = Path(url.database)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+
+
+def where(url: URL) -> str:
+    """Name the database for a message: a file's absolute path, or the URL with its password hidden."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return str(Path(url.database).absolute())
+    return url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def unavailable_as_such(place: str) -> Iterator[None]:
+    """Raise ``DatabaseUnavailable`` for what another try may mend; let through what it will not, a refused row."""
+    try:
+        yield
+    except (OperationalError, PoolTimeout, OSError) as error:
+        raise DatabaseUnavailable(f"{place}: {_cause(error)}") from error
+    except DBAPIError as error:
+        # A bare DatabaseError is SQLite's "not a database" and "malformed": no row's fault either.
+        if error.connection_invalidated or type(error) is DatabaseError:
+            raise DatabaseUnavailable(f"{place}: {_cause(error)}") from error
+        raise
+
+
+def _cause(error: SQLAlchemyError | OSError) -> str:
+    # The driver's own words: SQLAlchemy's would repeat the statement and its parameters.
+    return str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()

@@ -1,0 +1,177 @@
+"""Reads and writes the ledger's rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from sqlalchemy import ColumnElement, Dialect, Table, case, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.reasons import Outcome
+from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.tables import attempts, served_targets
+
+# One statement's rows. The driver works in a thread that shares this process's core: a slice is how long it may keep
+# the requests waiting, some 4 ms.
+_SLICE_ROWS: Final = 250
+
+
+class AttemptRow(Protocol):
+    """What can be stored: a named tuple whose fields are the columns of ``attempts``, in their order."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+
+    @property
+    def model_asked(self) -> str:
+        """The model that the attempt asked for."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the attempt ended."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When it started; aware."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What one model of one route was used for, and cost, in a span of time."""
+
+    route: str
+    provider: str
+    model: str
+    """What answered, or where nothing did, what was asked."""
+    role: str
+    attempts: int
+    failed: int
+    unpriced: int
+    """Attempts that used tokens and have no cost: ``cost_nanousd`` leaves them out."""
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+
+
+class UsageStore:
+    """The ledger's rows in one database; its statements are prepared once.
+
+    Every method may raise ``DatabaseUnavailable``.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        dialect = database.engine.dialect
+        self._insert_attempts = _BulkInsert(attempts, dialect)
+        self._insert_served = _BulkInsert(served_targets, dialect)
+        self._known_served: set[tuple[str, str]] = set()  # As many as configurations ever named.
+
+    async def insert_attempts(self, rows: Sequence[AttemptRow]) -> int:
+        """Insert rows in one transaction and return how many were new: an attempt_id that is there already is skipped.
+
+        Also notes which targets served for the first time. All or nothing: raises for a row that cannot be stored.
+        """
+        served: dict[tuple[str, str], datetime] = {}
+        for row in rows:
+            if row.outcome is Outcome.OK and (target := (row.provider, row.model_asked)) not in self._known_served:
+                served.setdefault(target, row.started_at)
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                new = await self._insert_attempts(connection, rows)
+                if served:
+                    await self._insert_served(connection, [(*target, at) for target, at in served.items()])
+        self._known_served.update(served)
+        return new
+
+    async def served_targets(self) -> frozenset[tuple[str, str]]:
+        """Return provider and model of every target that ever served."""
+        rows = await self._read(select(served_targets.c.provider, served_targets.c.model))
+        return frozenset((row["provider"], row["model"]) for row in rows)
+
+    async def attempts(self, *, limit: int = 100, route: str | None = None) -> list[dict[str, Any]]:
+        """Return the latest rows, newest first, by column name."""
+        query = select(attempts).order_by(attempts.c.attempt_id.desc()).limit(limit)
+        return await self._read(query if route is None else query.where(attempts.c.route == route))
+
+    async def totals(self, since: datetime, until: datetime) -> list[Total]:
+        """Return totals of live traffic from ``since`` until, and without, ``until``; pinned rows are left out."""
+        row = attempts.c
+        model = func.coalesce(row.model_answered, row.model_asked).label("model")
+        by = (row.route, row.provider, model, row.role)
+        query = (
+            select(
+                *by,
+                func.count().label("attempts"),
+                _count(row.outcome != Outcome.OK).label("failed"),
+                _count(row.cost_nanousd.is_(None) & (row.input_tokens + row.output_tokens > 0)).label("unpriced"),
+                func.sum(row.input_tokens).label("input_tokens"),
+                func.sum(row.cached_input_tokens).label("cached_input_tokens"),
+                func.sum(row.output_tokens).label("output_tokens"),
+                func.coalesce(func.sum(row.cost_nanousd), 0).label("cost_nanousd"),
+            )
+            .where(row.started_at >= since, row.started_at < until, row.kind == "live", row.pinned.is_(False))
+            .group_by(*by)
+            .order_by(*by)
+        )
+        return [_total(found) for found in await self._read(query)]
+
+    async def _read(self, query: Any) -> list[dict[str, Any]]:
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.connect() as connection:
+                result = await connection.execute(query)
+                names = tuple(result.keys())
+                return [dict(zip(names, row, strict=True)) for row in result]
+
+
+class _BulkInsert:
+    """``INSERT … ON CONFLICT DO NOTHING`` as the driver's own executemany.
+
+    SQLAlchemy's per-row work would cost more than the insert itself; the statement, and what turns a value into the
+    driver's, come from it all the same.
+    """
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        key = [column.name for column in table.primary_key]
+        insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).on_conflict_do_nothing(index_elements=key)
+        self._sql = str(statement.compile(dialect=dialect, column_keys=[column.name for column in table.columns]))
+        self._conversions: list[tuple[int, Callable[[Any], Any]]] = [
+            (position, convert)
+            for position, column in enumerate(table.columns)
+            if (convert := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        ]
+
+    async def __call__(self, connection: AsyncConnection, rows: Sequence[Iterable[Any]]) -> int:
+        """Insert and return how many rows were new; where a driver does not count, how many there were."""
+        new = 0
+        for start in range(0, len(rows), _SLICE_ROWS):
+            parameters = [self._row(row) for row in rows[start : start + _SLICE_ROWS]]
+            result = await connection.exec_driver_sql(self._sql, parameters)
+            new += result.rowcount if result.rowcount >= 0 else len(parameters)
+        return new
+
+    def _row(self, row: Iterable[Any]) -> tuple[Any, ...]:
+        values = list(row)
+        for position, convert in self._conversions:
+            if (value := values[position]) is not None:
+                values[position] = convert(value)
+        return tuple(values)
+
+
+def _total(found: Mapping[str, Any]) -> Total:
+    # A sum of integers comes as a decimal from PostgreSQL.
+    values: dict[str, Any] = {
+        name: int(value) if isinstance(value, Decimal) else value for name, value in found.items()
+    }
+    return Total(**values)
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))

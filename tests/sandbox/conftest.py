@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.sandbox.app import create_sandbox
+from tests.sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(server: RunningSandbox) -> RunningSandbox:
+    """One server for all tests, with models and a bill of its own for each."""
+    fresh = create_sandbox(clock=SystemClock(), catalogue=fast_catalogue(datetime.now(UTC)))
+    server.sandbox.provider = fresh.provider
+    return server
+
+
+@pytest.fixture
+def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=sandbox.url, timeout=10) as client:
+        yield client

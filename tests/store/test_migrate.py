@@ -1,0 +1,106 @@
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+import gateway
+from gateway.store.database import Database, DatabaseUnavailable
+from gateway.store.migrate import migrate, migrations_directory
+from gateway.store.tables import SCHEMA_HEAD, metadata
+
+PACKAGE = Path(gateway.__file__).parent
+
+
+def test_the_code_is_written_for_the_head_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory(PACKAGE)))
+    assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA_HEAD]
+
+
+async def test_migrating_makes_the_very_schema_that_the_tables_describe(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    assert await database.is_current()
+
+
+def test_migrating_again_changes_nothing(path: Path) -> None:
+    migrate(f"sqlite:///{path}")
+    before = dump(path)
+    migrate(f"sqlite:///{path}")
+    assert dump(path) == before
+
+
+async def test_processes_that_migrate_at_once_do_not_trip_over_each_other(path: Path) -> None:
+    empty = await Database.open(f"sqlite:///{path}")
+    await empty.close()
+    script = f"from gateway.store.migrate import migrate; input(); migrate('sqlite:///{path}')"
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=asyncio.subprocess.PIPE)
+        for _ in range(3)
+    ]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(process.communicate(b"\n") for process in processes))
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert f"INSERT INTO \"alembic_version\" VALUES('{SCHEMA_HEAD}');" in dump(path)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE served_targets (in_the_way TEXT)")
+    connection.close()
+    before = dump(path)
+    with pytest.raises(DatabaseUnavailable, match=r"gateway\.db: table served_targets already exists"):
+        migrate(f"sqlite:///{path}")
+    assert dump(path) == before
+
+
+def test_rows_are_kept_in_the_order_of_their_key(path: Path) -> None:
+    migrate(f"sqlite:///{path}")
+    assert sum("WITHOUT ROWID" in line for line in dump(path)) == 2
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
+def test_the_tables_can_be_made_on_postgresql(table: object) -> None:
+    statement = str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[arg-type]
+    assert "BIGINT" in statement
+    assert "ROWID" not in statement
+
+
+@pytest.mark.parametrize("directory", ["site-packages/gateway/store/migrations", "site-packages/alembic"])
+def test_migrations_are_found_in_an_installed_package_and_in_a_checkout(tmp_path: Path, directory: str) -> None:
+    (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / directory / "env.py").touch()
+    assert migrations_directory(tmp_path / "site-packages" / "gateway") == tmp_path / directory
+
+
+def test_a_package_without_migrations_says_so(tmp_path: Path) -> None:
+    # The library of that name is a neighbour of ours where both are installed, and holds no migrations.
+    (tmp_path / "alembic").mkdir()
+    (tmp_path / "alembic" / "__init__.py").touch()
+    with pytest.raises(FileNotFoundError, match="no migrations"):
+        migrations_directory(tmp_path / "gateway")
+
+
+def test_the_folder_of_migrations_does_not_hide_the_library() -> None:
+    assert not (migrations_directory(PACKAGE) / "__init__.py").exists()
+
+
+def dump(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
