@@ -23,10 +23,13 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
+        """Return the system's time."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
+        """Return the system's monotonic time."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Sleep on the running loop."""
         await asyncio.sleep(seconds)

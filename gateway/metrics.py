@@ -3,7 +3,7 @@
 One process, one registry: the gateway is scaled by replicas, and Prometheus adds them up.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
 
 OTHER = "_other"
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
@@ -17,6 +17,8 @@ class Metrics:
     """The metrics, built once per process and handed to whoever observes."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # The moment of a child's creation, as a series of its own, would double the page.
+        disable_created_metrics()
         self.registry = registry = registry or CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:

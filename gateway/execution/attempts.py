@@ -115,7 +115,7 @@ class Attempt:
             self._timer.cancel()
             self._timer = None
         if self.connection is not None:
-            self.connection.finish()
+            self.connection.finish(linger=self.reader is not None and self.reader.done)
             self.connection = None
 
     def heard(self) -> None:

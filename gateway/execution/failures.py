@@ -7,7 +7,7 @@ from typing import Any
 from gateway import errors
 from gateway.policy.lifecycle import Dates
 from gateway.policy.planner import Observe, Plan
-from gateway.reasons import FailureKind, Reason
+from gateway.reasons import FailureKind
 
 LONGEST_RETRY_AFTER_S = 60.0
 NO_RETRY = {"x-should-retry": "false"}
@@ -55,12 +55,12 @@ class CallerError(errors.RequestError):
         return {"error": {**error, "request_id": request_id}}
 
 
-def refusal(failure: Failure, dates: Dates, model: str, route: str) -> errors.GatewayError:
-    """Return the error for a request whose last attempt failed like this.
+def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.GatewayError:
+    """Return the error for a request whose last attempt, of ``model``, failed like this.
 
     The provider's text appears only where it is the caller's to mend.
     """
-    kind = failure.kind
+    kind, route = failure.kind, plan.route.name
     if kind in (FailureKind.BAD_REQUEST, FailureKind.CONTENT_REFUSED, FailureKind.CONTEXT_TOO_LONG):
         return CallerError(failure)
     if kind in (FailureKind.RATE_LIMITED, FailureKind.QUOTA):
@@ -71,7 +71,7 @@ def refusal(failure: Failure, dates: Dates, model: str, route: str) -> errors.Ga
         )
         return error
     if kind in (FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS):
-        return model_gone(route, model, dates)
+        return model_gone(plan, model, dates)
     if kind is FailureKind.AUTHENTICATION:
         message = f"The provider refused the gateway's credential for route {route!r}; its operator must mend it."
         return errors.UpstreamRefusedKey(message, headers=NO_RETRY)
@@ -87,26 +87,31 @@ def refusal(failure: Failure, dates: Dates, model: str, route: str) -> errors.Ga
 def nobody(plan: Plan, observe: Observe, dates: Dates) -> errors.GatewayError:
     """Return the error for a plan without a single step."""
     route = plan.route
-    waiting = [s for s in plan.skipped if s.reason in (Reason.CIRCUIT_OPEN, Reason.RESTING)]
-    if waiting:
-        wait_s = min(observe(entry.target).retry_after_s for entry in waiting)
+    waits = [wait_s for entry in plan.skipped if (wait_s := observe(entry.target).retry_after_s) > 0]
+    if waits:
+        wait_s = min(waits)
         message = (
             f"Every target of route {route.name!r} failed a moment ago and is left alone for now; try again later."
         )
         return errors.Overloaded(message, headers=retry_after(wait_s) | NO_RETRY)
-    return model_gone(route.name, route.primary.model if route.primary else route.fallbacks[0].model, dates)
+    return model_gone(plan, route.primary.model if route.primary else route.fallbacks[0].model, dates)
 
 
-def model_gone(route: str, model: str, dates: Dates) -> errors.ModelGone:
-    """Say which model is gone, since when, and what replaces it."""
-    message = (
-        f"Model {model!r} of route {route!r} is gone, or not ours to use, and the route has no fallback that answers"
-    )
+def model_gone(plan: Plan, model: str, dates: Dates) -> errors.ModelGone:
+    """Say which model is gone, since when, what replaces it, and what to do."""
+    route = plan.route
+    message = f"Model {model!r} of route {route.name!r} is gone, or not ours to use"
     if dates.shutdown is not None:
         message += f"; its shutdown: {dates.shutdown.isoformat()}"
     if dates.replacement is not None:
         message += f"; its vendor names {dates.replacement!r} as the replacement"
-    return errors.ModelGone(message + ". Add a fallback to the route.", headers=NO_RETRY)
+    if plan.pinned:
+        message += f". The request is pinned to it; without the pin, {route.name!r} may have another to answer."
+    elif not route.fallbacks:
+        message += ". Add a fallback to the route."
+    else:
+        message += ", and no fallback may answer instead: see fallback_on, and the fallbacks' own state."
+    return errors.ModelGone(message, headers=NO_RETRY)
 
 
 def retry_after(seconds: float) -> dict[str, str]:

@@ -107,7 +107,7 @@ class Pipeline:
                 attempt.prepared.meters.retries.inc()
                 waiting.appendleft(step)
             elif judgement.verdict is Verdict.STOP or not waiting:
-                raise refusal(failure, step.prepared.dates, step.prepared.model, plan.route.route.name)
+                raise refusal(failure, plan.plan, step.prepared.dates, step.prepared.model)
             else:
                 retried = False
                 reason = judgement.reason

@@ -54,9 +54,9 @@ class TargetBoard:
         circuit = self._circuits.get(key, breaker.CLOSED)
         rest = self._left(self._rests, key, now)
         credential_rest = self._left(self._provider_rests, key[0], now)
-        is_open = not circuit.lets_through(now) or credential_rest > 0
-        wait = max(rest, credential_rest, circuit.open_until - now if is_open else 0.0)
-        return Observed(availability, is_open, rest > 0, max(0.0, wait))
+        is_open = not circuit.lets_through(now)
+        wait_s = max(rest, credential_rest, max(circuit.open_until, circuit.trial_until) - now if is_open else 0.0)
+        return Observed(availability, is_open, rest > 0, credential_rest > 0, wait_s)
 
     def ever_served(self, key: TargetKey) -> bool:
         """Tell whether this model was ever seen to answer this provider's key."""

@@ -20,8 +20,9 @@ class Observed:
     availability: Availability = Availability.UNKNOWN
     circuit_open: bool = False
     resting: bool = False
+    credential_refused: bool = False
     retry_after_s: float = 0.0
-    """How long until a resting or open target may be asked again."""
+    """How long until a target that is left alone may be asked again."""
 
 
 FRESH = Observed()
@@ -72,7 +73,10 @@ DatesOf = Callable[[Target], Dates]
 def plan(
     route: Route, *, observe: Observe, dates_of: DatesOf, now: datetime, bucket: float = 0.0, pin: Pin | None = None
 ) -> Plan:
-    """Decide for one request. ``bucket`` places its conversation in [0, 1): below the share that moved, it has moved."""
+    """Decide for one request.
+
+    ``bucket`` places its conversation in [0, 1): below the share that has moved by date, it has moved.
+    """
     if pin is not None and pin.target is not None:
         return _pinned(route, pin.target, observe)
     at = pin.at if pin is not None and pin.at is not None else now
@@ -117,6 +121,8 @@ def _skip_reason(
         return Reason.SHUTDOWN_REACHED
     if seen.availability is Availability.SUSPECT:
         return Reason.SUSPECT
+    if seen.credential_refused:
+        return Reason.NO_ACCESS
     if seen.circuit_open:
         return Reason.CIRCUIT_OPEN
     if seen.resting and _allows(route, Reason.RESTING):

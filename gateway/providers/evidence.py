@@ -13,7 +13,7 @@ from typing import Literal
 Shape = Literal["json", "html", "text", "empty"]
 
 FRAMEWORK_404 = "framework_404"
-"""Stands among the codes of a web framework's own "no such route": the request never reached the provider's code."""
+"""Among the codes of a web framework's own "no such route": the request never reached the provider's code."""
 MAX_BODY_CHARS = 16_384
 _MAX_TEXT_CHARS = 1_500
 _MAX_MESSAGE_CHARS = 500

@@ -21,6 +21,7 @@ IDLE_TLS_S = 30.0
 HIGH_WATER_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 DNS_TTL_S = 30.0
+LINGER_S = 0.5
 
 
 class TransportError(Exception):
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
         "_head_bytes",
         "_idle_handle",
         "_interim",
+        "_lingering",
         "_parser",
         "_paused",
         "_reusable",
@@ -112,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._framed = False
         self._head_bytes = 0
         self._interim = False
+        self._lingering = False
         self._paused = False
         self._reusable = False
         self._waiter: asyncio.Future[None] | None = None
@@ -119,9 +122,11 @@ class Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
+        """Parse what arrived; stop reading while too much of it waits."""
         if self._parser is None:
             # Nobody asked: an idle connection that talks is not to be trusted with the next request.
             self.discard()
@@ -137,9 +142,11 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
+        """Close our side too."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End what was under way."""
         self.transport = None
         if self._parser is None:
             self.pool.forget(self)
@@ -155,6 +162,7 @@ class Connection(asyncio.Protocol):
     # What httptools calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEADER_BYTES:
             self._fail(BadResponse("the upstream's headers are too large", body_sent=True))
@@ -165,6 +173,7 @@ class Connection(asyncio.Protocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Take the status."""
         status = self._parser.get_status_code()
         if status < 200:
             # An interim answer (100, 103): the real one follows.
@@ -175,14 +184,19 @@ class Connection(asyncio.Protocol):
         self._reusable = self._parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
         self._blocks.append(data)
         self._buffered += len(data)
 
     def on_message_complete(self) -> None:
+        """End of the body."""
         if self._interim:
             self._interim = False
             return
         self._complete = True
+        if self._lingering:
+            self._lingering = False
+            self.finish()
 
     # What the holder calls.
 
@@ -245,8 +259,18 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
         return block
 
-    def finish(self) -> None:
-        """Give the connection back if the answer was read to its end, else close it at once."""
+    def finish(self, *, linger: bool = False) -> None:
+        """Give the connection back if the answer was read to its end, else close it at once.
+
+        ``linger``: all that matters was read, and only the end of the body is missing; wait a moment for it.
+        """
+        if linger and not self._complete and self._error is None and self.transport is not None:
+            self._lingering = True
+            self._idle_handle = asyncio.get_running_loop().call_later(LINGER_S, self.discard)
+            return
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+            self._idle_handle = None
         if self._complete and self._reusable and self.transport is not None and not self.transport.is_closing():
             self._parser = None
             self._blocks.clear()

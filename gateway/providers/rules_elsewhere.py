@@ -178,6 +178,7 @@ ELSEWHERE = (
             r"not (?:compatible|available) with (?:the )?(?:chat|completions?|responses|assistants|batch|"
             r"realtime)",
         ),
+        unless=either(rf"{MODEL}{GAP}{ENDED}"),
     ),
     Rule(
         "on-demand-not-offered",

@@ -23,8 +23,10 @@ _4XX = range(400, 500)
 _ABOUT_MODEL = either(MODEL)
 _AZURE = words("azure", "foundry")
 
-# A statement that leaves no doubt, wherever it stands; 429 and 402 never speak of the model's end.
+# 402, 408 and 429 never speak of the model's end.
 _SAYS_SO = frozenset(range(200, 600)) - {402, 408, 429}
+
+# A statement that leaves no doubt, wherever it stands.
 CERTAIN = (
     Rule(
         "model-ended-code",
@@ -58,7 +60,7 @@ CERTAIN = (
     ),
 )
 
-
+# In the order of certainty: ended, perhaps missing, missing, not ours, not served.
 MODELS = (
     Rule(
         "free-period-ended",

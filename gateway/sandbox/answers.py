@@ -56,7 +56,7 @@ def compose(model: Model, request: ChatRequest, seed: str) -> Answer:
             text = orjson.dumps(_arguments(function, request.last_user_text)).decode()
         else:
             text = _text(model, request, seed)
-    except (TypeError, ValueError, KeyError, AttributeError, re.error) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, re.error) as error:
         param = "response_format" if function is None else "tools"
         raise openai_error(
             400, f"Invalid schema for {param}: {error}", code="invalid_json_schema", param=param

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -41,7 +41,7 @@ class Delivery:
 
     def usage(self, output_tokens: int) -> Usage:
         """Return the usage once so many tokens are out."""
-        return replace(self.input_usage, output_tokens=output_tokens)
+        return Usage(self.input_usage.input_tokens, self.input_usage.cached_input_tokens, output_tokens)
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:

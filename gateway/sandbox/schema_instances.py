@@ -12,6 +12,7 @@ from typing import Any
 
 _DEPTH_OF_OPTIONAL_PROPERTIES = 5
 _DEPTH_LIMIT = 40
+_MOST = 10_000
 _FORMATS = {
     "date": "2026-11-23",
     "date-time": "2026-11-23T09:30:00Z",
@@ -34,6 +35,10 @@ def make_instance(schema: Mapping[str, Any], facts: Mapping[str, Any] | None = N
     """Return an instance of ``schema``.
 
     ``facts`` are values found in the prompt, by property name: one is used where a property of that name takes it.
+
+    Raises:
+        ValueError: the schema asks for more than anybody would read; other errors where it is no schema at all.
+
     """
     return _Maker(schema, facts or {}).value(schema, None, 0)
 
@@ -116,8 +121,14 @@ class _Maker:
         first = [self.value(item, None, depth + 1) for item in schema.get("prefixItems", [])]
         wanted = max(schema.get("minItems", 0), 1 if depth < _DEPTH_OF_OPTIONAL_PROPERTIES else 0, len(first))
         wanted = min(wanted, schema.get("maxItems", wanted))
+        _check_size(wanted)
         rest = [self.value(schema.get("items", {}), None, depth + 1) for _ in range(wanted - len(first))]
         return [*first, *rest]
+
+
+def _check_size(wanted: int) -> None:
+    if wanted > _MOST:
+        raise ValueError(f"{wanted} items or letters are more than the sandbox makes ({_MOST})")
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
@@ -160,6 +171,7 @@ def _string(schema: Mapping[str, Any]) -> str:
     if pattern is not None:
         candidates = [c for c in _PATTERN_CANDIDATES if least <= len(c) <= (len(c) if most is None else most)]
         text = next((candidate for candidate in candidates if re.search(pattern, candidate)), text)
+    _check_size(least)
     text = text.ljust(least, "e")
     return text if most is None else text[:most]
 

@@ -34,7 +34,8 @@ fallbacks:
     model: gpt-6-luna
     prompt: {instructions_file: "p/{route}.md", examples_file: "p/pairs.jsonl", pack: "packs/{route}",
              caller_system: replace_if_trained}
-    parameters: {rename: {max_tokens: max_completion_tokens}, set: {reasoning_effort: none, temperature: 0.2}, drop: [logit_bias]}
+    parameters:
+      {rename: {max_tokens: max_completion_tokens}, set: {reasoning_effort: none, temperature: 0.2}, drop: [logit_bias]}
   base-eu: {extends: base, provider: west, model: our-luna, base: gpt-6-luna, parameters: {set: {temperature: null}}}
 defaults:
   provider: main
@@ -79,6 +80,14 @@ def _load(path: Path, **environ: str) -> Loaded:
     return load(path, environ=environ)
 
 
+def _refusal(path: Path) -> InvalidRoutes | None:
+    try:
+        _load(path)
+    except InvalidRoutes as refused:
+        return refused
+    return None
+
+
 def test_the_full_shape_loads_with_its_warnings(shape: Path) -> None:
     loaded = _load(shape, MAIN_KEY="k")
     assert list(loaded.routes.routes) == ["reply", "triage", "invoice", "claims", "later", "search"]
@@ -87,7 +96,7 @@ def test_the_full_shape_loads_with_its_warnings(shape: Path) -> None:
         "the fallback runs on its instructions and examples alone",
         "routes.yaml:18: fallbacks.base: replace_if_trained without trained_system acts as keep",
         "routes.yaml:18: fallbacks.base-eu: replace_if_trained without trained_system acts as keep",
-        "routes.yaml:28: routes.invoice: s/invoice.json is outside the subset that providers enforce (every object "
+        "routes.yaml:29: routes.invoice: s/invoice.json is outside the subset that providers enforce (every object "
         "closed by additionalProperties: false, every property required); answers are checked, not forced",
     ]
 
@@ -180,7 +189,7 @@ def test_what_nothing_refers_to_is_a_warning(shape: Path) -> None:
     (shape.parent / "teams" / "search.yaml").write_text("routes:\n  search: {primary: x, fallbacks: []}\n")
     found = [str(warning) for warning in _load(shape, MAIN_KEY="k").warnings]
     assert "routes.yaml:14: fallback 'spare' is not used" in found
-    assert "routes.yaml:28: profile 'none' is not used" in found
+    assert "routes.yaml:29: profile 'none' is not used" in found
     assert "teams/search.yaml:2: routes.search has no fallback: when its primary goes, it fails" in found
 
 
@@ -190,7 +199,7 @@ def test_an_included_route_must_not_be_there_twice(shape: Path) -> None:
         _load(shape)
     assert str(refused.value).splitlines() == [
         "teams/a.yaml:1: unknown key 'providers': an included file holds only `routes`",
-        "teams/a.yaml:3: route 'reply' is already at routes.yaml:26",
+        "teams/a.yaml:3: route 'reply' is already at routes.yaml:31",
         "teams/search.yaml:2: route 'search' is already at teams/a.yaml:4",
     ]
 
@@ -268,11 +277,8 @@ _FRAGMENTS = st.sampled_from(
 )
 def test_nothing_but_a_config_error_is_ever_raised(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "routes.yaml").write_bytes(content)
-    try:
-        _load(tmp_path / "routes.yaml")
-    except InvalidRoutes as refused:
-        assert refused.findings
-        assert str(refused).count("\n") == len(refused.findings) - 1
+    refused = _refusal(tmp_path / "routes.yaml")
+    assert refused is None or len(str(refused).splitlines()) == len(refused.findings) > 0
 
 
 @given(st.data())
@@ -288,7 +294,5 @@ def test_a_good_file_with_lines_lost_or_bent_raises_nothing_else(shape: Path, da
         words[place] = data.draw(st.sampled_from(["", "null", "[x]", "{a: 1}", "12", "x", "eu", "route", "2027-01-14"]))
         lines[number] = "".join(words)
     shape.write_text("".join(lines))
-    try:
-        _load(shape)
-    except InvalidRoutes as refused:
-        assert refused.findings
+    refused = _refusal(shape)
+    assert refused is None or len(str(refused).splitlines()) == len(refused.findings) > 0

@@ -1,0 +1,70 @@
+"""A real gateway over real HTTP, in a process of its own: what stories run against."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 30
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """Where it listens, what it writes, and the process itself."""
+
+    url: str
+    database: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def v1(self) -> str:
+        return f"{self.url}/v1"
+
+
+@contextlib.contextmanager
+def running_gateway(routes: Path, state: Path, **environ: str) -> Iterator[RunningGateway]:
+    """Start ``gateway serve`` on a free port, wait until it is ready, stop it at the end."""
+    port = free_port()
+    database, log = state / "ledger.db", state / "gateway.log"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    command = [sys.executable, "-m", "gateway", "serve", "--routes", str(routes), "--port", str(port)]
+    command += ["--database", f"sqlite+aiosqlite:///{database}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=clean | environ, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+            yield RunningGateway(f"http://127.0.0.1:{port}", database, log, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the gateway ended with {process.returncode}:\n{log.read_text()}")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the gateway was not ready within {READY_S} s:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,37 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.sandbox.retirement import STYLES
+from tests.sandbox_server import RunningSandbox
+
+TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -> None:
+    answers = []
+    for command in COMMANDS:
+        script = "set -e\n" + command.replace("http://127.0.0.1:8081", sandbox.url)
+        answers.append(
+            subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30).stdout.decode()
+        )
+    listed, asked, retired, restored, bill, died, adjusted, faulty = answers
+    assert '"shutdown_date"' in listed
+    assert "Hi there" in asked
+    assert "400 Bad Request" in retired
+    assert "model_decommissioned" in retired
+    assert '"retired_as":null' in restored
+    assert '"attempt_id":"my-call-1"' in bill
+    assert "404 Not Found" in died
+    assert '"output":"5.00"' in adjusted
+    assert "retry-after: 2" in faulty
+    assert '"finish_reason":"' not in faulty
+
+
+def test_the_page_names_every_way_to_die() -> None:
+    assert [style for style in STYLES if f"`{style}`" not in TEXT] == []
