@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         # The moment of a child's creation, as a series of its own, would double the page.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = registry or CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:

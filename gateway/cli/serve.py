@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,9 @@ def _run(settings: "Settings") -> None:
         timeout_graceful_shutdown=int(settings.drain_s),
     )
     server = uvicorn.Server(config)
+    # Uvicorn stops in order, then raises the signal again for whoever was there before it: a stop that was asked for
+    # is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _greet(listener, list(app.loaded.routes.routes))
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([listener]))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.config.findings import did_you_mean
+from gateway.config.findings import nearest
 from gateway.errors import ConfigError
 
 PREFIX = "GATEWAY_"
@@ -87,12 +87,14 @@ def read_settings(**overrides: Any) -> Settings:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a warning for each ``GATEWAY_`` variable that means nothing here."""
-    known = {_variable(name) for name in Settings.model_fields}
-    return [
-        f"{name} is not a setting{did_you_mean(name, known)}"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
-    ]
+    known = {name.upper() for name in Settings.model_fields}
+    unknown = [name for name in sorted(environ) if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known]
+    warnings = []
+    for name in unknown:
+        # Compared without the prefix: with it, every name would be near.
+        near = nearest(name.removeprefix(PREFIX), known)
+        warnings.append(f"{name} is not a setting" + (f"; did you mean '{PREFIX}{near}'?" if near else ""))
+    return warnings
 
 
 def _variable(name: str) -> str:

@@ -27,7 +27,7 @@ _ROWS = (
     Vendor("openai", "https://api.openai.com/v1"),
     # Azure's version-less surface takes a deployment's name as the model; its list shows what could be deployed.
     Vendor("azure", path_prefix="/openai/v1", key_header="api-key", lists_models=False),
-    Vendor("vllm", needs_key=False),
+    Vendor("vllm", path_prefix="/v1", needs_key=False),
     Vendor("sandbox", "http://127.0.0.1:8081/v1", needs_key=False),
     Vendor("mistral", "https://api.mistral.ai/v1"),
     Vendor("together", "https://api.together.xyz/v1"),
@@ -38,11 +38,11 @@ _ROWS = (
     Vendor("xai", "https://api.x.ai/v1"),
     Vendor("databricks", path_prefix="/serving-endpoints", lists_models=False),
     Vendor("nim", "https://integrate.api.nvidia.com/v1"),
-    Vendor("sglang", needs_key=False),
+    Vendor("sglang", path_prefix="/v1", needs_key=False),
     Vendor("ollama", "http://127.0.0.1:11434/v1", needs_key=False),
-    Vendor("llama.cpp", needs_key=False),
-    Vendor("lmstudio", needs_key=False),
-    Vendor("openai-compatible", needs_key=False),
+    Vendor("llama.cpp", path_prefix="/v1", needs_key=False),
+    Vendor("lmstudio", path_prefix="/v1", needs_key=False),
+    Vendor("openai-compatible", path_prefix="/v1", needs_key=False),
 )
 
 VENDORS: dict[str, Vendor] = {row.kind: row for row in _ROWS}

@@ -1,6 +1,7 @@
 """Watches the files behind a configuration, and replaces it whole when they change."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.config.loader import Loaded, load
 _DEBOUNCE_MS = 400
 _STEP_MS = 50
 _TIMEOUT_MS = 1000
+_WITHOUT_EVENTS_S = 5.0
 
 
 async def watch(
@@ -33,24 +35,36 @@ async def watch(
     """
     watched = _Watched(path, environ, current, on_loaded, on_refused)
     while not stop.is_set():
-        armed = watched.places()
-        first = True
-        async for changes in awatch(
-            *armed.values(),
-            watch_filter=None,
-            recursive=False,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            rust_timeout=_TIMEOUT_MS,
-            yield_on_timeout=True,
-            stop_event=stop,
-        ):
+        try:
+            await _until_places_change(watched, stop)
+        except OSError:
+            # A directory went while the watch was being armed, or the system has no watches left: look now and then.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _WITHOUT_EVENTS_S)
+            await watched.reload()
+
+
+async def _until_places_change(watched: "_Watched", stop: asyncio.Event) -> None:
+    armed = watched.places()
+    first = True
+    changes_seen = awatch(
+        *armed.values(),
+        watch_filter=None,
+        recursive=False,
+        debounce=_DEBOUNCE_MS,
+        step=_STEP_MS,
+        rust_timeout=_TIMEOUT_MS,
+        yield_on_timeout=True,
+        stop_event=stop,
+    )
+    async with contextlib.aclosing(changes_seen):
+        async for changes in changes_seen:
             # Whatever changed between the last look and the arming of this watch has made no event.
             if changes or first:
                 await watched.reload()
             first = False
             if watched.places() != armed:
-                break
+                return
 
 
 class _Watched:

@@ -181,7 +181,6 @@ MODELS = (
         "model-identifier-unresolved",
         Kind.MODEL_AMBIGUOUS,
         text=either(r"not resolve the foundation model|model identifier is invalid"),
-        vendors=words("bedrock"),
     ),
     Rule(
         "model-missing",
@@ -193,8 +192,7 @@ MODELS = (
     Rule(
         "serving-endpoint-missing",
         Kind.MODEL_GONE,
-        text=either(r"\bendpoint\b[^\n]{0,120}does not exist"),
-        vendors=words("databricks"),
+        text=either(r"\bendpoint with name '[^'\n]{1,120}' does not exist|\bthe given endpoint does not exist"),
     ),
     Rule("model-missing-oddly", Kind.MODEL_AMBIGUOUS, text=either(MISSING), unless=either(OTHER_MISSING)),
     Rule("lora-not-enabled", Kind.MODEL_AMBIGUOUS, text=either(r"lora is not enabled")),

@@ -189,7 +189,7 @@ def test_what_nothing_refers_to_is_a_warning(shape: Path) -> None:
     (shape.parent / "teams" / "search.yaml").write_text("routes:\n  search: {primary: x, fallbacks: []}\n")
     found = [str(warning) for warning in _load(shape, MAIN_KEY="k").warnings]
     assert "routes.yaml:14: fallback 'spare' is not used" in found
-    assert "routes.yaml:29: profile 'none' is not used" in found
+    assert "routes.yaml:30: profile 'none' is not used" in found
     assert "teams/search.yaml:2: routes.search has no fallback: when its primary goes, it fails" in found
 
 
@@ -199,7 +199,7 @@ def test_an_included_route_must_not_be_there_twice(shape: Path) -> None:
         _load(shape)
     assert str(refused.value).splitlines() == [
         "teams/a.yaml:1: unknown key 'providers': an included file holds only `routes`",
-        "teams/a.yaml:3: route 'reply' is already at routes.yaml:31",
+        "teams/a.yaml:3: route 'reply' is already at routes.yaml:32",
         "teams/search.yaml:2: route 'search' is already at teams/a.yaml:4",
     ]
 
@@ -262,9 +262,10 @@ def test_four_hundred_routes_load_within_two_seconds(shape: Path) -> None:
 
 _FRAGMENTS = st.sampled_from(
     [
-        *SHAPE.splitlines(keepends=True), "version: 1\n", "routes:\n", "  a: {", "}\n", "null", "- ", ": ", "[", "]", "&a ",
-        "*a ", "!!str ", "---\n", "primary: ", "timeouts: ", "fallbacks: ", "prompt: ", "examples: ", "extends: ", '"',
-        "{route}", "\t", "0x1", "1e9", "2027-13-01", "<<: ", "? ", "\x00", "\n", "  ",
+        *SHAPE.splitlines(keepends=True), "version: 1\n", "routes:\n", "  a: {", "}\n", "null", "- ", ": ",
+        "[", "]", "&a ", "*a ", "!!str ", "---\n", "primary: ", "timeouts: ", "fallbacks: ", "prompt: ",
+        "examples: ", "extends: ", '"', "{route}", "\t", "0x1", "1e9", "2027-13-01", "<<: ", "? ", "\x00",
+        "\n", "  ",
     ]
 )  # fmt: skip
 

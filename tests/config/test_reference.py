@@ -1,5 +1,6 @@
 import json
 import re
+from itertools import pairwise
 from typing import Any, get_args, get_origin
 
 import jsonschema_rs
@@ -47,7 +48,7 @@ def test_every_live_key_stands_under_a_comment() -> None:
     fields = {key for model in _entries(RoutesFile) for key in model.model_fields} | set(RouteKeys.model_fields)
     bare = [
         line
-        for above, line in zip(lines, lines[1:], strict=False)
+        for above, line in pairwise(lines)
         if (key := re.match(r" *(?:- )?([a-z_0-9]+):", line))
         and key[1] in fields
         and not above.lstrip().startswith("#")

@@ -46,10 +46,9 @@ def test_scalars(text: str, value: object) -> None:
             "f.yaml:1: number '9223372036854775808' is out of range",
             id="an integer of more than 64 bits",
         ),
-        pytest.param("a: !!python/name:os.system x", "f.yaml:1: tag 'tag:yaml.org,2002:python/name:os.system': tags are "
-                     "not read here", id="a tag"),
+        pytest.param("a: !evil x", "f.yaml:1: tag '!evil': tags are not read here", id="a tag"),
         pytest.param("? [a]\n: b", "f.yaml:1: this key is not text; put it in quotes", id="a list as a key"),
-        pytest.param("a: @b", "f.yaml:1: is not YAML: text that starts with @ needs quotes", id="a reserved character"),
+        pytest.param("a: @b", "f.yaml:1: is not YAML: text that starts with @ needs quotes", id="a reserved sign"),
         pytest.param("a: \x07", "f.yaml:1: is not YAML: control characters are not allowed", id="a bell"),
     ],
 )  # fmt: skip
