@@ -174,7 +174,7 @@ class Running:
             date_passed=self._date_passed,
             report=self._verified,
             record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
-            new_attempt_id=lambda: str(new_attempt_id(clock.now())),
+            new_attempt_id=lambda: new_attempt_id(clock.now()),
         )
         self.board = TargetBoard(clock, lambda target, carefully: self.prober.verify(target, carefully=carefully))
         self.pipeline = Pipeline(

@@ -10,6 +10,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+CREDENTIAL_HEADERS = frozenset((b"authorization", b"api-key", b"x-api-key"))
+READ_HEADERS = CREDENTIAL_HEADERS | {b"host", b"origin", b"content-type", b"content-encoding"}
 BODY_TYPES = (b"application/json", b"multipart/form-data")
 
 
@@ -20,6 +22,8 @@ class Guard:
         self._key = key.encode() if key else None
         self._admin_key = admin_key.encode() if admin_key else None
         self.is_open = self._key is None
+        self._last_local_host = b""
+        """A Host that was found to be this machine's: callers seldom change it."""
 
     def admit(self, method: str, path: str, headers: RawHeaders) -> str | None:
         """Let a request in; return the label of its key.
@@ -35,10 +39,12 @@ class Guard:
         credentials: list[bytes] = []
         host = origin = content_type = b""
         for name, value in headers:
-            if name == b"authorization" or name == b"api-key" or name == b"x-api-key":
-                credentials.append(value)
-            elif name == b"host":
+            if name not in READ_HEADERS:
+                continue
+            if name == b"host":
                 host = value
+            elif name in CREDENTIAL_HEADERS:
+                credentials.append(value)
             elif name == b"origin":
                 origin = value
             elif name == b"content-type":
@@ -50,7 +56,9 @@ class Guard:
         if method == "POST" and not content_type.lower().startswith(BODY_TYPES):
             raise UnsupportedMediaType("Send 'Content-Type: application/json'.")
         if self._key is None:
-            self._from_here(host, origin)
+            if origin or host != self._last_local_host:
+                self._from_here(host, origin)
+                self._last_local_host = host
             return None
         return self._label(credentials[0] if credentials else b"", path)
 
@@ -75,8 +83,9 @@ class Guard:
             except ValueError:
                 name = None
             if name not in LOCAL_NAMES:
-                message = f"Without keys this gateway serves its own machine only, and this {what} is not it. Set GATEWAY_KEY."
-                raise ForbiddenOrigin(message)
+                raise ForbiddenOrigin(
+                    f"Without keys this gateway serves its own machine only; this {what} is another's. Set GATEWAY_KEY."
+                )
 
 
 def request_id(headers: RawHeaders) -> bytes | None:

@@ -41,5 +41,5 @@ def describe(services: Services, name: str, pin: Pin | None) -> dict[str, Any]:
         "shutdown_date": shutdown.isoformat() if shutdown else None,
         "served_by": first.prepared.role.value if first else None,
         "served_model": first.prepared.model if first else None,
-        "reason": first.reason.value if first else None,
+        "reason": first.reason.value if first and first.reason else None,
     }

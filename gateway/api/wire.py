@@ -1,7 +1,7 @@
 """The hot endpoint: a plain ASGI callable, dispatched ahead of FastAPI, whose middleware would cost a third."""
 
 import asyncio
-import os
+from random import getrandbits
 from typing import Any
 
 import orjson
@@ -15,11 +15,10 @@ from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestEr
 from gateway.execution.meters import CHAT
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.request import ChatRequest
+from gateway.execution.sweeper import Sweeper
 from gateway.metrics import OTHER, Metrics
 
 log = structlog.get_logger()
-WATCH_AFTER_S = 0.1
-"""A request that is answered sooner needs no watch for its caller's leaving."""
 
 
 class CallerLeft(Exception):
@@ -49,7 +48,7 @@ class ChatEndpoint:
             request = read_chat(read_object(await read_body(receive, headers, self._max_body_bytes)))
             request.id, request.key, request.session = id_, key, session_of(headers)
             request.started, request.started_at = started, started_at
-            watch = CallerWatch(receive)
+            watch = CallerWatch(receive, self._pipeline.sweeper)
             try:
                 await self._pipeline.answer(request, reply)
             except asyncio.CancelledError:
@@ -113,25 +112,31 @@ class AsgiReply:
 
 
 class CallerWatch:
-    """Cancels the request's task when its caller leaves."""
+    """Cancels the request's task when its caller leaves.
 
-    __slots__ = ("_handle", "_receive", "_request_task", "_task", "caller_left")
+    A request that is answered before the first tick never pays for a task of its own.
+    """
 
-    def __init__(self, receive: Receive) -> None:
+    __slots__ = ("_receive", "_request_task", "_sweeper", "_task", "caller_left")
+
+    def __init__(self, receive: Receive, sweeper: Sweeper) -> None:
         self.caller_left = False
         self._receive = receive
         self._request_task = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
-        self._handle = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+        self._sweeper = sweeper
+        sweeper.add(self)
 
     def stop(self) -> None:
         """Watch no more."""
-        self._handle.cancel()
+        self._sweeper.discard(self)
         if self._task is not None:
             self._task.cancel()
 
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+    def sweep(self, now: float) -> None:
+        """Start watching at the first tick."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -199,4 +204,4 @@ def session_of(headers: RawHeaders) -> str | None:
 
 def new_request_id() -> bytes:
     """Return an id for a request whose caller gave none."""
-    return b"req_" + os.urandom(12).hex().encode()
+    return b"req_%024x" % getrandbits(96)

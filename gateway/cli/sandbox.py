@@ -13,7 +13,7 @@ def sandbox(
 ) -> None:
     """Start the sandbox: a stand-in provider that speaks OpenAI's API, and whose models die on command.
 
-    Retire a model:    curl -X POST 127.0.0.1:8081/sandbox/models/MODEL/retire -H 'content-type: application/json' -d '{"as": "openai"}'
+    Retire a model:    curl -X POST 127.0.0.1:8081/sandbox/models/MODEL/retire -d '{"as": "openai"}'
 
     Bring it back:     curl -X POST 127.0.0.1:8081/sandbox/models/MODEL/restore
 

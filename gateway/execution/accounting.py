@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 
@@ -98,7 +97,7 @@ class Accounting:
         answered = answer.get("model")
         self._append(
             Entry(
-                attempt_id=UUID(call.attempt_id),
+                attempt_id=call.attempt_id,
                 request_id=f"probe_{call.attempt_id}",
                 route="",
                 target=target.name,

@@ -11,6 +11,7 @@ from gateway.execution.failures import Failed, Failure
 from gateway.execution.prepared import PreparedTarget
 from gateway.execution.request import ChatRequest
 from gateway.execution.streaming import AnswerReader, BrokenStream, ErrorEvent
+from gateway.execution.sweeper import Sweeper
 from gateway.ledger.entry import new_attempt_id
 from gateway.policy.parameters import adapt
 from gateway.policy.prompts import with_prompt
@@ -27,58 +28,35 @@ STREAM_TYPE = b"text/event-stream"
 class Attempt:
     """One try of one step. ``open`` commits it or raises ``Failed``; ``close`` must follow in any case."""
 
-    __slots__ = (
-        "_clock",
-        "_deadline",
-        "_loop",
-        "_timer",
-        "adapted",
-        "answer",
-        "answer_body",
-        "busy_with_caller",
-        "connection",
-        "failure",
-        "first_at",
-        "first_block",
-        "heard_at",
-        "id",
-        "outcome",
-        "prepared",
-        "reader",
-        "reason",
-        "request",
-        "sent_at",
-        "started_at",
-        "status",
-        "waited_s",
-    )
+    # Defaults of the class, so that making one sets only what differs.
+    answer: dict[str, Any] | None = None
+    answer_body = b""
+    busy_with_caller = False
+    connection: Connection | None = None
+    failure: FailureKind | None = None
+    first_at: float | None = None
+    """When the first event of a stream came."""
+    first_block = b""
+    heard_at = 0.0
+    outcome = Outcome.FAILED
+    reader: AnswerReader | None = None
+    status: int | None = None
+    waited_s = 0.0
+    """Spent waiting for the upstream before the answer was committed."""
+    _deadline = 0.0
 
-    def __init__(self, prepared: PreparedTarget, reason: Reason, request: ChatRequest, clock: Clock) -> None:
+    def __init__(
+        self, prepared: PreparedTarget, reason: Reason, request: ChatRequest, clock: Clock, sweeper: Sweeper
+    ) -> None:
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._sweeper = sweeper
         self.prepared = prepared
         self.reason = reason
         self.request = request
         self.started_at: datetime = clock.now()
         self.id = new_attempt_id(self.started_at)
         self.sent_at = clock.monotonic()
-        self.first_at: float | None = None
-        """When the first event of a stream came."""
-        self.waited_s = 0.0
-        """Spent waiting for the upstream before the answer was committed."""
-        self.heard_at = 0.0
-        self.busy_with_caller = False
         self.adapted: list[str] = []
-        self.connection: Connection | None = None
-        self.reader: AnswerReader | None = None
-        self.status: int | None = None
-        self.answer: dict[str, Any] | None = None
-        self.answer_body = b""
-        self.first_block = b""
-        self.failure: FailureKind | None = None
-        self.outcome = Outcome.FAILED
 
     async def open(self) -> None:
         """Send the request, and wait for the whole answer or for a stream's first event.
@@ -89,7 +67,7 @@ class Attempt:
         body = self._adapted_body()
         self.sent_at = self._clock.monotonic()
         try:
-            self.connection = connection = await self.prepared.upstream.post(PATH, body, str(self.id))
+            self.connection = connection = await self.prepared.upstream.post(PATH, body, self.id)
             self._start_deadline()
             await connection.wait_head()
             self.status = connection.status
@@ -110,17 +88,15 @@ class Attempt:
             self.waited_s = self._clock.monotonic() - self.sent_at
 
     def close(self) -> None:
-        """Let go of the connection: kept for the next request if the answer was read to its end, else closed at once."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Let go of the connection: kept for the next request if the answer was read to its end, else closed."""
+        self._sweeper.discard(self)
         if self.connection is not None:
             self.connection.finish(linger=self.reader is not None and self.reader.done)
             self.connection = None
 
     def heard(self) -> None:
         """Note that the upstream sent something that counts against idleness."""
-        self.heard_at = self._loop.time()
+        self.heard_at = asyncio.get_running_loop().time()
 
     def cancelled(self) -> None:
         """Note that the caller left."""
@@ -154,13 +130,21 @@ class Attempt:
         while not reader.events:
             block = await connection.next_block()
             if block is None:
-                raise BrokenStream("the upstream's stream ended before it began")
-            self.first_block += reader.take(block)
-            if reader.broken is not None and not reader.events:
-                raise reader.broken
+                raise self._never_began(reader.unread())
+            # What came before the first event is dropped: comments, of which there may be no end.
+            self.first_block = reader.take(block)
+            if not reader.events and (reader.broken is not None or reader.done):
+                raise reader.broken or BrokenStream("the upstream's stream ended before it began")
         self.first_at = self._clock.monotonic()
         self.heard()
-        self._deadline = self._loop.time() - (self.first_at - self.sent_at) + self.request.timeouts.total_s
+        self._deadline = self.heard_at - (self.first_at - self.sent_at) + self.request.timeouts.total_s
+
+    def _never_began(self, unread: bytes) -> Exception:
+        """Say what an end without any event means: some providers answer with an error in plain JSON, status 200."""
+        body = parse(unread)
+        if isinstance(body, dict) and body.get("error"):
+            return ErrorEvent(body)
+        return BrokenStream("the upstream's stream ended before it began")
 
     def _take_whole(self, body: bytes) -> None:
         try:
@@ -194,17 +178,16 @@ class Attempt:
             error if isinstance(error, dict) else None,
         )
 
-    # Deadlines: one timer an attempt, set anew only when it fires.
+    # Deadlines.
 
     def _start_deadline(self) -> None:
         timeouts = self.request.timeouts
-        limit = timeouts.first_token_s if self.request.streamed else timeouts.total_s
-        self._deadline = self._loop.time() + limit
-        self._timer = self._loop.call_at(self._deadline, self._tick)
+        limit_s = timeouts.first_token_s if self.request.streamed else timeouts.total_s
+        self._deadline = asyncio.get_running_loop().time() + limit_s
+        self._sweeper.add(self)
 
-    def _tick(self) -> None:
-        """End the exchange if its time is over, else look again when it may be."""
-        now = self._loop.time()
+    def sweep(self, now: float) -> None:
+        """End the exchange if its time is over."""
         due = self._deadline
         if self.first_at is not None:
             if self.busy_with_caller:
@@ -213,8 +196,6 @@ class Attempt:
             due = min(due, self.heard_at + self.request.timeouts.idle_s)
         if now >= due and self.connection is not None:
             self.connection.expire("the upstream did not answer in time")
-        else:
-            self._timer = self._loop.call_at(due, self._tick)
 
 
 def transport_failure(error: TransportError) -> Failure:

@@ -66,10 +66,9 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.Ga
     if kind in (FailureKind.RATE_LIMITED, FailureKind.QUOTA):
         wait_s = min(failure.retry_after_s or 1.0, LONGEST_RETRY_AFTER_S)
         said = "quota is used up" if kind is FailureKind.QUOTA else "rate limit is reached"
-        error = errors.RateLimited(
+        return errors.RateLimited(
             f"The provider's {said} for route {route!r}; try again later.", headers=retry_after(wait_s)
         )
-        return error
     if kind in (FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS):
         return model_gone(plan, model, dates)
     if kind is FailureKind.AUTHENTICATION:

@@ -1,9 +1,7 @@
 """A route's and a target's own children of the metrics, looked up once instead of at every request."""
 
-from prometheus_client import Counter, Histogram
-
 from gateway.config.routes import Route, Target
-from gateway.metrics import OTHER, Metrics
+from gateway.metrics import OTHER, Counter, Histogram, Metrics
 from gateway.reasons import Outcome, Reason, Role
 
 CHAT = "chat_completions"

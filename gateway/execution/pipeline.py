@@ -16,13 +16,14 @@ from gateway.execution.prepared import Header, ReadyPlan, Snapshot, header_value
 from gateway.execution.request import ChatRequest, Reply
 from gateway.execution.retry_budget import RetryBudget
 from gateway.execution.streaming import BrokenStream, ErrorEvent
+from gateway.execution.sweeper import Sweeper
 from gateway.execution.target_board import TargetBoard
 from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
 from gateway.policy.verdicts import Judgement, Verdict, judge
 from gateway.providers.http_client import Expired, TransportError
-from gateway.reasons import FailureKind, Outcome
+from gateway.reasons import FailureKind, Outcome, Reason
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ class Pipeline:
         self.snapshot = snapshot
         """The current configuration; a reload replaces it, and a request keeps the one it started with."""
         self.board = board
+        self.sweeper = Sweeper()
         self.in_flight = 0
         self._accounting = accounting
         self._clock = clock
@@ -90,11 +92,11 @@ class Pipeline:
             raise nobody(plan.plan, self.board.observe, primary_dates(plan))
         self._retries.deposit()
         waiting = deque(plan.steps)
-        reason = plan.steps[0].reason
+        reason = plan.steps[0].reason or Reason.PRIMARY
         retried = False
         while True:
             step = waiting.popleft()
-            attempt = Attempt(step.prepared, reason, request, self._clock)
+            attempt = Attempt(step.prepared, reason, request, self._clock, self.sweeper)
             failure = await self._try(attempt, plan, snapshot)
             if failure is None:
                 return attempt
@@ -193,10 +195,8 @@ class Pipeline:
     def _headers(self, attempt: Attempt, request: ChatRequest, content_type: bytes) -> list[Header]:
         """Return the answer's headers: what is built once, and what is this request's own."""
         headers = [
-            (b"content-type", content_type),
-            *attempt.prepared.headers,
+            *attempt.prepared.headers_because(attempt.reason, content_type),
             (b"x-request-id", request.id.encode()),
-            (b"x-gateway-reason", attempt.reason.value.encode()),
             (b"x-gateway-attempts", b"%d" % request.tried),
         ]
         if attempt.adapted:

@@ -18,7 +18,7 @@ from gateway.policy.parameters import response_format
 from gateway.policy.pricing import Price
 from gateway.providers.openai_wire import Upstream
 from gateway.providers.prices import PriceBook
-from gateway.reasons import Role
+from gateway.reasons import Reason, Role
 
 Header = tuple[bytes, bytes]
 
@@ -27,6 +27,7 @@ class PreparedTarget:
     """A target with its upstream, its price, its rendered prompt, its headers and its meters."""
 
     __slots__ = (
+        "_headers_because",
         "contract_format",
         "dates",
         "headers",
@@ -60,7 +61,17 @@ class PreparedTarget:
             response_format(route.contract) if promises and route.contract else None
         )
         self.headers: list[Header] = []
+        self._headers_because: dict[tuple[Reason, bytes], list[Header]] = {}
         self.meters = TargetMeters(metrics, route, target)
+
+    def headers_because(self, reason: Reason, content_type: bytes) -> list[Header]:
+        """Return the headers of an answer by this target for this reason."""
+        key = (reason, content_type)
+        known = self._headers_because.get(key)
+        if known is None:
+            why = (b"x-gateway-reason", reason.value.encode())
+            known = self._headers_because[key] = [(b"content-type", content_type), *self.headers, why]
+        return known
 
 
 class PreparedRoute:
@@ -80,7 +91,7 @@ class ReadyStep:
     """A plan's step with its prepared target."""
 
     prepared: PreparedTarget
-    reason: Any
+    reason: Reason | None
     timeout_s: float
 
 
@@ -200,7 +211,10 @@ def read_pin(route: Route, text: str) -> planner.Pin:
         return planner.Pin(at=datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC))
     except ValueError:
         choices = ", ".join(dict.fromkeys([*names, *(["fallback"] if route.fallbacks else [])]))
-        message = f"Route {route.name!r} has no {text[:100]!r}; behind '@' stands one of {choices}, or a date like 2027-01-14."
+        message = (
+            f"Route {route.name!r} has no {text[:100]!r}; behind '@' stands one of {choices}, "
+            "or a date like 2027-01-14."
+        )
         raise InvalidRequest(message, param="model") from None
 
 

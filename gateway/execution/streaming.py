@@ -52,6 +52,11 @@ class AnswerReader:
             self.broken = error
         return b"\n\n".join(passed) + b"\n\n" if passed else b""
 
+    def unread(self) -> bytes:
+        """Return what arrived at the end and was no whole event."""
+        rest = self._splitter.leftover()
+        return data_of(rest) or rest
+
     def end(self) -> bytes:
         """Close the books at a clean end of the connection; return what the caller still gets.
 

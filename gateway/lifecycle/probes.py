@@ -1,4 +1,4 @@
-"""Verification of suspects, and rechecks of what is gone: by the gateway itself, in the background, never by traffic."""
+"""Verification of suspects, and rechecks of what is gone: by the gateway, in the background, never by traffic."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -11,8 +11,8 @@ IDENTITY_FIELDS = ("prompt_cache_key", "safety_identifier", "user")
 def bucket(route: str, session: str | None, body: dict[str, Any]) -> float:
     """Place a request's conversation in [0, 1), salted per route; a rising share never moves one back.
 
-    The identity is the ``x-gateway-session`` header, else the first of ``IDENTITY_FIELDS``, else the first user message,
-    which clients replay at every turn.
+    The identity is the ``x-gateway-session`` header, else the first of ``IDENTITY_FIELDS``, else the first user
+    message, which clients replay at every turn.
     """
     identity = session or next((v for f in IDENTITY_FIELDS if isinstance(v := body.get(f), str) and v), None)
     if identity is None:

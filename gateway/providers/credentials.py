@@ -35,10 +35,10 @@ class Credential:
             status = os.stat(file)
             stamp = (status.st_mtime_ns, status.st_ino)
             if stamp != self._stamp:
-                self._value = file.read_text(encoding="utf-8").strip()
+                # A secret that is being replaced is absent or empty for a moment: the last one stands.
+                self._value = file.read_text(encoding="utf-8").strip() or self._value
                 self._stamp = stamp
-        except OSError:
-            # A secret that is being replaced is absent for a moment: the last one stands.
+        except (OSError, UnicodeDecodeError):
             return
 
     def __repr__(self) -> str:

@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_reusable",
+        "_unparsed_bytes",
         "_waiter",
         "headers",
         "pool",
@@ -113,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._error: TransportError | None = None
         self._framed = False
         self._head_bytes = 0
+        self._unparsed_bytes = 0
         self._interim = False
         self._lingering = False
         self._paused = False
@@ -133,9 +135,14 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._error is None:
                 self._fail(BadResponse(f"malformed HTTP from upstream: {error}", body_sent=True))
+        if not self.status and self._error is None:
+            # The parser keeps a header that does not end to itself.
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > MAX_HEADER_BYTES:
+                self._fail(BadResponse("the upstream's headers are too large", body_sent=True))
         if self._buffered > HIGH_WATER_BYTES and not self._paused and self.transport is not None:
             self._paused = True
             self.transport.pause_reading()
@@ -161,15 +168,21 @@ class Connection(asyncio.Protocol):
 
     # What httptools calls.
 
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request: nobody asked, and it must not be taken for the next one's."""
+        if self._complete:
+            self._refuse("the upstream sent more than one answer to a request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEADER_BYTES:
-            self._fail(BadResponse("the upstream's headers are too large", body_sent=True))
-            return
+            self._refuse("the upstream's headers are too large")
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
             self._framed = True
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            self._refuse("the upstream compressed its answer, unasked")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -272,6 +285,9 @@ class Connection(asyncio.Protocol):
             self._idle_handle.cancel()
             self._idle_handle = None
         if self._complete and self._reusable and self.transport is not None and not self.transport.is_closing():
+            if self._paused:
+                # The next exchange would wait for its answer in vain.
+                self.transport.resume_reading()
             self._parser = None
             self._blocks.clear()
             self.pool.put(self)
@@ -309,6 +325,11 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _refuse(self, message: str) -> None:
+        """Fail within a callback of the parser, and stop it: what it has not seen yet is not taken."""
+        self._fail(BadResponse(message, body_sent=True))
+        raise ValueError(message)
 
     def _fail(self, error: TransportError) -> None:
         self._error = error

@@ -23,7 +23,7 @@ class Upstream:
         parts = urlsplit(provider.base_url)
         self._host = parts.netloc
         self._path = parts.path.rstrip("/")
-        self._heads: dict[str, tuple[str, bytes]] = {}
+        self._heads: dict[tuple[str, str], tuple[str, bytes]] = {}
 
     async def post(self, path: str, body: bytes, attempt_id: str) -> Connection:
         """Send a JSON body; return the connection, its answer not yet read.
@@ -57,7 +57,7 @@ class Upstream:
     def _head(self, method: str, path: str) -> bytes:
         """Return the request's head without its last lines; built anew only when the credential changed."""
         secret = self._credential.current()
-        known = self._heads.get(path)
+        known = self._heads.get((method, path))
         if known is not None and known[0] == secret:
             return known[1]
         lines = [
@@ -74,7 +74,7 @@ class Upstream:
             lines.append(f"{header}: {f'Bearer {secret}' if header == 'authorization' else secret}")
         head = "\r\n".join(lines).encode() + b"\r\n"
         if len(self._heads) < 64:
-            self._heads[path] = (secret, head)
+            self._heads[method, path] = (secret, head)
         return head
 
 

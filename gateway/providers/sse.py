@@ -1,6 +1,7 @@
 """Server-sent events, cut out of whatever blocks the network delivers."""
 
 MAX_EVENT_BYTES = 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(ValueError):
@@ -24,8 +25,12 @@ class EventSplitter:
             EventTooLarge: what has arrived of the current event is more than the limit.
         """
         if not self._started:
+            block, self._rest = self._rest + block, b""
+            if len(block) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(block):
+                self._rest = block
+                return []
             self._started = True
-            block = block.removeprefix(b"\xef\xbb\xbf")
+            block = block.removeprefix(BYTE_ORDER_MARK)
         if self._cr or b"\r" in block:
             block = self._to_line_feeds(block)
         events = (self._rest + block if self._rest else block).split(b"\n\n")

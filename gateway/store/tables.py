@@ -64,7 +64,7 @@ attempts = Table(
     "attempts",
     metadata,
     # UUIDv7 of started_at: rows arrive in the key's order, and a range of time is a range of keys.
-    Column("attempt_id", Uuid, primary_key=True),
+    Column("attempt_id", Uuid(as_uuid=False), primary_key=True),
     Column("request_id", Text, nullable=False),
     Column("route", Text, nullable=False),
     Column("target", Text, nullable=False),

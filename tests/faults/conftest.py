@@ -1,0 +1,97 @@
+"""What every fault story has: a provider to misbehave, a gateway to withstand it, and what must hold in any case."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from fake_provider import FakeProvider, running_provider
+from served_gateway import PRICES, Serve, ServedGateway, eventually, read_rows, served
+
+from gateway.store.migrate import migrate
+
+def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], Any]]:
+    """Run these stories on the loop that the gateway runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database to copy."""
+    path = tmp_path_factory.mktemp("ledger") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_unhandled() -> AsyncIterator[None]:
+    """No story may leave an exception that nobody took."""
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+    yield
+    assert unhandled == []
+
+
+@pytest.fixture
+async def provider(_nothing_unhandled: None) -> AsyncIterator[FakeProvider]:
+    async with running_provider() as running:
+        yield running
+    assert running.errors == []
+
+
+@pytest.fixture
+async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> AsyncIterator[Serve]:
+    """Start a gateway; the arguments are laid over its usual routes, everything else is a setting.
+
+    The route ``reply`` has the primary ``tuned`` at one account of the provider, and the fallback ``base`` at another.
+    """
+    databases: list[Path] = []
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            route: Mapping[str, Any] | None = None,
+            *,
+            first: Mapping[str, Any] | None = None,
+            more_routes: Mapping[str, Any] | None = None,
+            more_providers: Mapping[str, Any] | None = None,
+            base: Mapping[str, Any] | None = None,
+            **settings: Any,
+        ) -> ServedGateway:
+            directory = tmp_path / f"gateway{len(databases)}"
+            directory.mkdir()
+            account = {"kind": "openai-compatible", "base_url": provider.base_url}
+            routes = {
+                "version": 1,
+                "providers": {"first": account | dict(first or {}), "second": account, **(more_providers or {})},
+                "fallbacks": {"base": {"provider": "second", "model": "base", **(base or {})}},
+                "defaults": {"provider": "first", "fallbacks": ["base"]},
+                "routes": {"reply": {"primary": "tuned", **(route or {})}, **(more_routes or {})},
+                "prices": {"first": PRICES, "second": PRICES},
+            }
+            gateway = await stack.enter_async_context(served(routes, directory, empty_ledger, **settings))
+            databases.append(gateway.database)
+            return gateway
+
+        yield start
+    every_call_has_its_row(provider, databases)
+    await eventually(lambda: not provider.lines, "every upstream connection is closed")
+
+
+def every_call_has_its_row(provider: FakeProvider, databases: list[Path]) -> None:
+    """Whatever happened to a call, the ledger has exactly one row of it: they carry the same id."""
+    rows = [row.attempt_id for database in databases for row in read_rows(database)]
+    assert len(rows) == len(set(rows))
+    missing = [call.body for call in provider.chats() if call.header("x-client-request-id") not in rows]
+    assert missing == []
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, and nobody can."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

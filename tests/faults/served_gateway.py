@@ -1,0 +1,270 @@
+"""The real gateway over real HTTP, in the test's own loop, with its clock and its ledger within reach."""
+
+import asyncio
+import json
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import uvicorn
+from fake_clock import FakeClock
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.app import create_app
+from gateway.config.settings import Settings
+
+PATIENCE_S = 10.0
+USER = [{"role": "user", "content": "Where is my order?"}]
+PRICES = {
+    "tuned": {"input_usd_per_1m": 1, "output_usd_per_1m": 2, "source": "test"},
+    "base": {"input_usd_per_1m": 3, "output_usd_per_1m": 4, "source": "test"},
+}
+
+
+class StoryClock(FakeClock):
+    """Runs like a real clock, and can be moved on; whoever sleeps on it wakes only when it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.monotonic()
+
+    def monotonic(self) -> float:
+        return super().monotonic() + time.monotonic() - self._began
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=time.monotonic() - self._began)
+
+
+@dataclass
+class Streamed:
+    """A streamed answer as its caller saw it."""
+
+    status: int
+    headers: httpx.Headers
+    raw: bytes
+
+    @property
+    def data(self) -> list[str]:
+        """What stands behind each ``data:``."""
+        events = self.raw.decode().split("\n\n")
+        return [event[5:].removeprefix(" ") for event in events if event.startswith("data:")]
+
+    @property
+    def chunks(self) -> list[Any]:
+        return [json.loads(data) for data in self.data if data != "[DONE]"]
+
+    @property
+    def text(self) -> str:
+        choices = [choice for chunk in self.chunks for choice in chunk.get("choices", ())]
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+    @property
+    def errors(self) -> list[Any]:
+        return [chunk["error"] for chunk in self.chunks if "error" in chunk]
+
+    @property
+    def done(self) -> bool:
+        return "[DONE]" in self.data
+
+
+class ServedGateway:
+    """Where it listens, and how a story talks to it and looks behind it."""
+
+    def __init__(self, port: int, clock: StoryClock, database: Path, client: httpx.AsyncClient) -> None:
+        self.port = port
+        self.clock = clock
+        self.database = database
+        self.client = client
+
+    async def chat(self, model: str = "reply", *, headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
+        """Ask, and wait for the whole answer."""
+        body = {"model": model, "messages": USER} | body
+        return await self.client.post("/v1/chat/completions", json=body, headers=headers)
+
+    async def stream(self, model: str = "reply", **body: Any) -> Streamed:
+        """Ask for a stream, and read it to its end."""
+        answer = await self.chat(model, stream=True, **body)
+        return Streamed(answer.status_code, answer.headers, answer.content)
+
+    @asynccontextmanager
+    async def calling(self, model: str = "reply", **body: Any) -> AsyncIterator["Caller"]:
+        """Send a request over a socket of the story's own."""
+        document = json.dumps({"model": model, "messages": USER} | body).encode()
+        async with self.socket(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(document), document)
+        ) as caller:
+            yield caller
+
+    @asynccontextmanager
+    async def socket(self, *sent: bytes, receive_buffer: int | None = None) -> AsyncIterator["Caller"]:
+        """Open a socket, and send bytes."""
+        raw = socket.socket()
+        if receive_buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        raw.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(raw, ("127.0.0.1", self.port))
+        try:
+            for data in sent:
+                await loop.sock_sendall(raw, data)
+            yield Caller(raw)
+        finally:
+            raw.close()
+
+    async def rows(self, count: int) -> list[Any]:
+        """The ledger's rows in the order of their start, once there are so many; moves the clock on a little."""
+
+        async def there() -> list[Any] | None:
+            # The ledger's writer sleeps on the clock between its batches.
+            self.clock.advance(0.25)
+            rows = read_rows(self.database)
+            return rows if len(rows) >= count else None
+
+        rows = await eventually(there, f"{count} rows in the ledger")
+        assert len(rows) == count, [(row.model_asked, row.outcome, row.failure) for row in rows]
+        return rows
+
+    async def rows_of_callers(self, count: int) -> list[Any]:
+        """The rows without those of verifications."""
+
+        async def there() -> list[Any] | None:
+            self.clock.advance(0.25)
+            rows = [row for row in read_rows(self.database) if row.kind == "live"]
+            return rows if len(rows) >= count else None
+
+        rows = await eventually(there, f"{count} rows of callers in the ledger")
+        assert len(rows) == count
+        return rows
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        page = (await self.client.get("/metrics")).text
+        samples = [s for family in text_string_to_metric_families(page) for s in family.samples if s.name == name]
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+
+@dataclass
+class Caller:
+    """A caller with a bare socket."""
+
+    raw: socket.socket
+
+    async def receive(self, size: int = 65_536) -> bytes:
+        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.raw, size), PATIENCE_S)
+
+    async def receive_until(self, marker: bytes) -> bytes:
+        received = b""
+        while marker not in received:
+            part = await self.receive()
+            assert part, f"the gateway closed before {marker!r}: {received!r}"
+            received += part
+        return received
+
+    async def receive_all(self) -> bytes:
+        received = b""
+        while part := await self.receive():
+            received += part
+        return received
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        """Status and JSON body of an answer that has a length."""
+        received = await self.receive_until(b"\r\n\r\n")
+        head, _, body = received.partition(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        while len(body) < int(fields[b"content-length"]):
+            body += await self.receive()
+        return int(head[9:12]), json.loads(body)
+
+    def reset(self) -> None:
+        """Leave with a RST instead of a FIN."""
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.raw.close()
+
+
+async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, within_s: float = PATIENCE_S) -> Any:
+    """Wait until something holds, and return it."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+def read_rows(database: Path) -> list[Any]:
+    """The ledger's rows, as the database has them."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute("SELECT * FROM attempts ORDER BY attempt_id").fetchall()
+    connection.close()
+    rows = [SimpleNamespace(**dict(row)) for row in found]
+    for row in rows:
+        row.attempt_id = str(UUID(row.attempt_id))
+    return rows
+
+
+Serve = Callable[..., Awaitable[ServedGateway]]
+"""What the fixture ``serve`` is."""
+
+
+@asynccontextmanager
+async def served(routes: Mapping[str, Any], directory: Path, template: Path, **settings: Any) -> AsyncIterator[ServedGateway]:
+    """Serve these routes on a free port; stop in order at the end."""
+    environ = settings.pop("environ", {})
+    (directory / "config").mkdir()
+    file = directory / "config" / "routes.yaml"
+    file.write_text(json.dumps(routes))
+    database = directory / "ledger.db"
+    database.write_bytes(template.read_bytes())
+    clock = StoryClock()
+    app = create_app(
+        Settings(routes_file=file, database_url=f"sqlite+aiosqlite:///{database}", **settings), clock=clock, environ=environ
+    )
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    # Not serve(): its loop looks for a reason to stop only ten times a second, and it takes over the signals.
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    port = listener.getsockname()[1]
+    limits = httpx.Limits(max_connections=600)
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=PATIENCE_S, limits=limits
+    ) as client:
+        gateway = ServedGateway(port, clock, database, client)
+
+        async def is_ready() -> bool:
+            return (await client.get("/readyz")).status_code == 200
+
+        await eventually(is_ready, "the gateway is ready")
+        try:
+            yield gateway
+        finally:
+            await client.aclose()
+            await eventually(lambda: not server.server_state.connections, "every caller's connection is closed")
+            await server.shutdown(sockets=[listener])
