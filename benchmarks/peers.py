@@ -4,6 +4,7 @@ Everybody gets the same two upstreams and does the least that its documents allo
 its own logs of requests off where that is one switch. Ours alone has its accounting on.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.interpreter import choose_interpreter
 from benchmarks.nginx import nginx_path, nginx_version, write_proxy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +76,10 @@ class Gateway:
     def install(self, *, allowed: bool) -> str:
         from gateway import __version__
 
+        lock = ROOT / "requirements.lock"
+        what = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {choose_interpreter().path}"
+        if not _installed(CACHE / self.name, what, allowed=allowed):
+            _install(CACHE / self.name, what, *_into_venv(self.name, "--require-hashes", "--no-deps", "-r", str(lock)))
         return __version__
 
     def launch(self, folder: Path, port: int, upstreams: Upstreams) -> Launch:
@@ -88,7 +94,7 @@ class Gateway:
             "  bench-stream: {provider: stream, primary: bench-stream}\n"
         )
         return Launch(
-            command=(sys.executable, "-m", "gateway", "serve"),
+            command=(str(CACHE / self.name / "venv/bin/python"), "-m", "gateway", "serve"),
             plain=Door("/v1/chat/completions", "bench-plain"),
             stream=Door("/v1/chat/completions", "bench-stream"),
             env={
@@ -218,17 +224,17 @@ PEERS: tuple[Peer, ...] = (Gateway(), Nginx(), TensorZero(), Portkey(), LiteLLM(
 
 def install_python(name: str, package: str, *, allowed: bool) -> None:
     """Install one exact release into a virtual environment of its own, unless it is there. Raises Absent."""
-    folder = CACHE / name
-    if _installed(folder, package, allowed=allowed):
-        return
-    venv = folder / "venv"
+    what = f"{package} {choose_interpreter().path}"
+    if not _installed(CACHE / name, what, allowed=allowed):
+        _install(CACHE / name, what, *_into_venv(name, package))
+
+
+def _into_venv(name: str, *packages: str) -> tuple[Sequence[str], ...]:
+    """Return the commands that make a fresh environment and install into it, with the pip of this one."""
+    venv = CACHE / name / "venv"
     shutil.rmtree(venv, ignore_errors=True)
-    _install(
-        folder,
-        package,
-        (sys.executable, "-m", "venv", str(venv)),
-        (str(venv / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", package),
-    )
+    pip = (sys.executable, "-m", "pip", "--python", str(venv), "--disable-pip-version-check", "install", "--quiet")
+    return (choose_interpreter().path, "-m", "venv", "--without-pip", str(venv)), (*pip, *packages)
 
 
 def _installed(folder: Path, what: str, *, allowed: bool) -> bool:

@@ -22,6 +22,7 @@ from rich.status import Status  # noqa: E402
 from benchmarks.answers import CHUNKS, EVENTS_PER_WRITE  # noqa: E402
 from benchmarks.drivers import wrk_version  # noqa: E402
 from benchmarks.figures import judge, ratios  # noqa: E402
+from benchmarks.interpreter import choose_interpreter  # noqa: E402
 from benchmarks.measure import Bench, measure, measure_direct, upstream  # noqa: E402
 from benchmarks.nginx import nginx_path, nginx_version  # noqa: E402
 from benchmarks.peers import PEERS, Absent, Peer  # noqa: E402
@@ -154,7 +155,7 @@ def machine() -> dict[str, Any]:
     memory_kib = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     return {
         "cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory_kib / 2**20, 1),
-        "system": f"{platform.system()} {platform.release()}", "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}", "python": choose_interpreter().version,
     }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from gateway.execution.sweeper import Sweeper
 from gateway.metrics import OTHER, Metrics
 
 log = structlog.get_logger()
+STALLED_CALLER_S = 60.0
+"""A caller who has taken nothing of a stream for so long is given up."""
 
 
 class CallerLeft(Exception):
@@ -48,7 +50,7 @@ class ChatEndpoint:
             request = read_chat(read_object(await read_body(receive, headers, self._max_body_bytes)))
             request.id, request.key, request.session = id_, key, session_of(headers)
             request.started, request.started_at = started, started_at
-            watch = CallerWatch(receive, self._pipeline.sweeper)
+            watch = CallerWatch(receive, request, reply, self._pipeline.sweeper)
             try:
                 await self._pipeline.answer(request, reply)
             except asyncio.CancelledError:
@@ -77,11 +79,15 @@ class ChatEndpoint:
 class AsgiReply:
     """Sends an answer through ASGI; ``send`` waits while the caller reads slowly."""
 
-    __slots__ = ("_send", "begun")
+    __slots__ = ("_send", "begun", "blocks", "waiting")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.blocks = 0
+        """Parts of a stream that were sent."""
+        self.waiting = False
+        """Whether another one waits for the caller to take what was sent."""
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Send a complete answer."""
@@ -98,7 +104,10 @@ class AsgiReply:
 
     async def block(self, data: bytes) -> None:
         """Send a part of a streamed answer."""
+        self.waiting = True
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self.waiting = False
+        self.blocks += 1
 
     async def end(self) -> None:
         """Close a streamed answer."""
@@ -112,16 +121,30 @@ class AsgiReply:
 
 
 class CallerWatch:
-    """Cancels the request's task when its caller leaves.
+    """Cancels the request's task when its caller leaves, or takes nothing any more.
 
     A request that is answered before the first tick never pays for a task of its own.
     """
 
-    __slots__ = ("_receive", "_request_task", "_sweeper", "_task", "caller_left")
+    __slots__ = (
+        "_blocks",
+        "_moved_at",
+        "_receive",
+        "_reply",
+        "_request",
+        "_request_task",
+        "_sweeper",
+        "_task",
+        "caller_left",
+    )
 
-    def __init__(self, receive: Receive, sweeper: Sweeper) -> None:
+    def __init__(self, receive: Receive, request: ChatRequest, reply: AsgiReply, sweeper: Sweeper) -> None:
         self.caller_left = False
         self._receive = receive
+        self._request = request
+        self._reply = reply
+        self._blocks = 0
+        self._moved_at = 0.0
         self._request_task = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._sweeper = sweeper
@@ -134,15 +157,22 @@ class CallerWatch:
             self._task.cancel()
 
     def sweep(self, now: float) -> None:
-        """Start watching at the first tick."""
+        """Start watching at the first tick; at every tick look whether the caller still takes what is sent."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._watch())
+        if not self._reply.waiting or self._reply.blocks != self._blocks:
+            self._blocks, self._moved_at = self._reply.blocks, now
+        elif now - self._moved_at > min(STALLED_CALLER_S, self._request.timeouts.total_s):
+            self._left()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.caller_left = True
-        if self._request_task is not None:
+        self._left()
+
+    def _left(self) -> None:
+        if not self.caller_left and self._request_task is not None:
+            self.caller_left = True
             self._request_task.cancel()
 
 

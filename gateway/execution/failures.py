@@ -52,6 +52,9 @@ class CallerError(errors.RequestError):
         given = self.failure.error or {}
         error = {"message": self.failure.message, "type": self.type, "param": None, "code": self.failure.code}
         error |= {name: given[name] for name in PASSED_FIELDS if isinstance(given.get(name), str)}
+        if given.get("code", "") is None:
+            # The provider said so; what the classifier made of the rest of it is no code.
+            error["code"] = None
         return {"error": {**error, "request_id": request_id}}
 
 

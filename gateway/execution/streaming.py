@@ -114,6 +114,12 @@ def produced_chars(message: dict[str, Any]) -> int:
     content = message.get("content")
     length = len(content) if isinstance(content, str) else 0
     calls = message.get("tool_calls")
-    if calls:
-        length += sum(len(call.get("function", {}).get("arguments") or "") for call in calls if isinstance(call, dict))
+    if isinstance(calls, list):
+        length += sum(map(_argument_chars, calls))
     return length
+
+
+def _argument_chars(call: object) -> int:
+    function = call.get("function") if isinstance(call, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    return len(arguments) if isinstance(arguments, str) else 0

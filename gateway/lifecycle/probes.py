@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import orjson
 import structlog
@@ -141,8 +142,8 @@ class Prober:
             return Listing.UNAVAILABLE
         if model in ids:
             return Listing.LISTED
-        if ids and (await self._get(upstream, f"/models/{ids[0]}"))[0] == 200:
-            status, _ = await self._get(upstream, f"/models/{model}")
+        if ids and (await self._get(upstream, path_of(ids[0])))[0] == 200:
+            status, _ = await self._get(upstream, path_of(model))
             return (
                 Listing.LISTED
                 if status == 200
@@ -185,6 +186,11 @@ class Prober:
         duration_ms = (self._clock.monotonic() - started) * 1000
         self._record(ProbeCall(target, attempt_id, status, failure, answer, duration_ms))
         return failure
+
+
+def path_of(model: str) -> str:
+    """Return the path of a model's look-up; what no path may hold is escaped."""
+    return f"/models/{quote(model, safe='/:@')}"
 
 
 def parsed(body: bytes) -> object:

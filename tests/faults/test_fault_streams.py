@@ -203,7 +203,7 @@ async def test_a_flood_of_comments_before_the_first_event_is_not_kept(serve: Ser
     async def script(call: Call) -> None:
         await call.send(STREAM_HEAD)
         part = framed(b": nothing yet\n\n" * 4_000)
-        for _ in range(400):
+        for _ in range(100):
             await call.send(part)
         await call.send(framed(BODY) + b"0\r\n\r\n")
 
@@ -211,5 +211,5 @@ async def test_a_flood_of_comments_before_the_first_event_is_not_kept(serve: Ser
     gateway = await serve()
     answer = await gateway.stream()
     assert (answer.text, answer.done) == ("Hello.", True)
-    assert len(answer.raw) < 1_000_000, "of 24 MB of comments"
+    assert len(answer.raw) < 1_000_000, "of 6 MB of comments"
     await gateway.rows(1)

@@ -75,10 +75,8 @@ def test_an_event_is_handed_over_as_soon_as_the_next_one_begins(line_end: bytes)
     ],
 )
 def test_an_event_too_large(blocks: list[bytes]) -> None:
-    splitter = EventSplitter()
     with pytest.raises(EventTooLarge):
-        for block in blocks:
-            splitter.feed(block)
+        read(blocks)
 
 
 def test_an_event_of_just_the_limit_passes() -> None:

@@ -1,0 +1,128 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.config.routes import ModelDates
+from gateway.execution.prepared import Snapshot
+from gateway.execution.route_collector import FALLBACK_REASONS, RouteCollector
+from gateway.execution.target_board import TargetBoard, key_of
+from gateway.metrics import Metrics
+from gateway.policy.breaker import FAILURES_TO_OPEN
+from gateway.providers.http_client import HttpClient
+from gateway.providers.openai_wire import Upstream
+from gateway.reasons import Availability
+from tests.example_routes import FINE_TUNE, a_fallback, a_primary, a_provider, a_route, some_routes
+from tests.fake_clock import FakeClock
+
+SANDBOX = a_provider(name="there", kind="sandbox")
+PRIMARY = a_primary()
+ROUTES = (
+    a_route(fallbacks=(a_fallback(provider=SANDBOX),)),
+    a_route(name="tone-rewrite", primary=None, fallbacks=(a_fallback(provider=SANDBOX),)),
+)
+
+
+@dataclass
+class Running:
+    snapshot: Snapshot
+    board: TargetBoard
+    in_flight: int = 0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def running(clock: FakeClock) -> Running:
+    dates = {"here": {FINE_TUNE: ModelDates(shutdown=datetime(2027, 1, 14, tzinfo=UTC).date(), source="a mail")}}
+    configured = some_routes(*ROUTES, lifecycle=dates)
+    client = HttpClient()
+    upstreams = {name: Upstream(provider, client, {}, clock) for name, provider in configured.providers.items()}
+    board = TargetBoard(clock, lambda target, carefully: None)
+    return Running(Snapshot(configured, upstreams, metrics=Metrics(), clock=clock), board)
+
+
+@pytest.fixture
+def registry(running: Running) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(RouteCollector(running, lambda: (3, 1.5, 10, 2)))
+    return registry
+
+
+def active(registry: CollectorRegistry, route: str = "forum-reply") -> dict[str, float | None]:
+    return {
+        reason.value: registry.get_sample_value(
+            "gateway_route_fallback_active", {"route": route, "reason": reason.value}
+        )
+        for reason in FALLBACK_REASONS
+    }
+
+
+def test_while_the_primary_answers_every_reason_is_exported_as_zero(registry: CollectorRegistry) -> None:
+    assert set(active(registry).values()) == {0.0}
+
+
+def test_a_route_without_a_primary_says_so(registry: CollectorRegistry) -> None:
+    assert {reason: value for reason, value in active(registry, "tone-rewrite").items() if value} == {"no_primary": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        pytest.param(Availability.SUSPECT, "suspect", id="suspect"),
+        pytest.param(Availability.GONE, "gone", id="gone"),
+        pytest.param(Availability.NO_ACCESS, "no_access", id="no access"),
+    ],
+)
+def test_one_reason_is_one_while_a_fallback_answers(
+    found: Availability, reason: str, registry: CollectorRegistry, running: Running
+) -> None:
+    running.board.verified(key_of(PRIMARY), found)
+    assert {name for name, value in active(registry).items() if value == 1.0} == {reason}
+    assert registry.get_sample_value("gateway_model_available", {"provider": "here", "model": FINE_TUNE}) == 0.0
+    running.board.verified(key_of(PRIMARY), Availability.AVAILABLE)
+    assert set(active(registry).values()) == {0.0}
+    assert registry.get_sample_value("gateway_model_available", {"provider": "here", "model": FINE_TUNE}) == 1.0
+
+
+def test_the_date_moves_the_gauge_too(registry: CollectorRegistry, clock: FakeClock) -> None:
+    clock.advance(60 * 86_400)
+    assert active(registry)["shutdown_reached"] == 1.0
+
+
+def test_an_open_circuit_is_shown(registry: CollectorRegistry, running: Running) -> None:
+    for _ in range(FAILURES_TO_OPEN):
+        running.board.failed(PRIMARY)
+    labels = {"provider": "here", "model": FINE_TUNE}
+    assert registry.get_sample_value("gateway_circuit_state", {**labels, "state": "open"}) == 1.0
+    assert registry.get_sample_value("gateway_circuit_state", {**labels, "state": "closed"}) == 0.0
+    assert active(registry)["circuit_open"] == 1.0
+
+
+def test_the_rest_of_the_page(registry: CollectorRegistry, running: Running) -> None:
+    running.in_flight = 7
+    value = registry.get_sample_value
+    assert value("gateway_requests_in_flight", {"endpoint": "chat_completions"}) == 7
+    assert value("gateway_ledger_queue") == 3
+    assert value("gateway_ledger_oldest_unflushed_seconds") == 1.5
+    assert value("gateway_ledger_entries_total") == 10
+    assert value("gateway_ledger_dropped_total") == 2
+    sunset = {"provider": "here", "model": FINE_TUNE, "source": "a mail"}
+    assert value("gateway_model_sunset_timestamp_seconds", sunset) == 1_799_884_800
+    info = {"route": "forum-reply", "role": "fallback", "provider": "there", "model": "model-of-luna"}
+    assert value("gateway_route_target_info", info) == 1
+
+
+def test_no_series_is_beyond_the_configuration(registry: CollectorRegistry, running: Running) -> None:
+    running.board.failed(a_primary(model="somebody-elses"))
+    running.board.suspect(a_primary(provider=a_provider(name="removed")))
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    assert {sample.labels["model"] for sample in samples if "model" in sample.labels} == {FINE_TUNE, "model-of-luna"}
+    assert {sample.labels["provider"] for sample in samples if "provider" in sample.labels} == {"here", "there"}
+    assert {sample.labels["route"] for sample in samples if "route" in sample.labels} == {"forum-reply", "tone-rewrite"}
+    identities = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples]
+    assert len(set(identities)) == len(identities), "two routes that share a target have one series of it"
