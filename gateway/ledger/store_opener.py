@@ -6,9 +6,10 @@ from collections.abc import Callable, MutableMapping, Sequence
 import structlog
 
 from gateway.clock import Clock
+from gateway.errors import ConfigError
 from gateway.ledger.entry import Entry
 from gateway.ledger.writer import LedgerWriter
-from gateway.store.database import Database, DatabaseUnavailable
+from gateway.store.database import Database, DatabaseUnavailable, to_async_url
 from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
@@ -17,9 +18,17 @@ LONGEST_PAUSE_S = 10.0
 
 
 class StoreOpener:
-    """Owns the writer, and the database behind it once there is one."""
+    """Owns the writer, and the database behind it once there is one.
+
+    Raises:
+        ConfigError: the URL names no database that a ledger can be kept in.
+    """
 
     def __init__(self, url: str, clock: Clock) -> None:
+        try:
+            to_async_url(url)
+        except ValueError as error:
+            raise ConfigError(f"GATEWAY_DATABASE_URL: {error}") from None
         self._url = url
         self._clock = clock
         self._database: Database | None = None
@@ -62,6 +71,10 @@ class StoreOpener:
             except DatabaseUnavailable as error:
                 waiting_for[LEDGER] = f"ledger: {error}"
                 log.warning("ledger_database_unavailable", error=str(error), retry_in_s=pause_s)
+            except Exception as error:
+                # Nobody else waits for this task: what it does not say is never heard of.
+                waiting_for[LEDGER] = f"ledger: {type(error).__name__}: {error}"
+                log.exception("ledger_not_opened", retry_in_s=pause_s)
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import URL, event, inspect, make_url, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -72,8 +72,12 @@ class Database:
 
 
 def to_async_url(url: str) -> URL:
-    """Return the URL with the async driver that we ship. Raises ``ValueError`` for any other database."""
-    parsed = make_url(url)
+    """Return the URL with the async driver that we ship. Raises ``ValueError`` for any other database, or no URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # SQLAlchemy's words end here: a later version's might repeat the URL, and it may hold a password.
+        raise ValueError("that is no database URL, such as sqlite:///state/gateway.db") from None
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
         raise ValueError(f"{backend}: the ledger is kept in sqlite or postgresql")

@@ -105,6 +105,11 @@ class ServedGateway:
         ) as caller:
             yield caller
 
+    async def chat_alone(self, model: str = "reply", **body: Any) -> httpx.Response:
+        """Ask over a connection of its own: of hundreds at once, a client's pool would be the bottleneck."""
+        async with self.calling(model, **body) as caller:
+            return await caller.answer()
+
     @asynccontextmanager
     async def socket(self, *sent: bytes, receive_buffer: int | None = None) -> AsyncIterator["Caller"]:
         """Open a socket, and send bytes."""
@@ -176,14 +181,17 @@ class Caller:
             received += part
         return received
 
-    async def answer(self) -> tuple[int, dict[str, Any]]:
-        """Status and JSON body of an answer that has a length."""
+    async def answer(self) -> httpx.Response:
+        """Read one answer that has a length."""
         received = await self.receive_until(b"\r\n\r\n")
         head, _, body = received.partition(b"\r\n\r\n")
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        while len(body) < int(fields[b"content-length"]):
-            body += await self.receive()
-        return int(head[9:12]), json.loads(body)
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = httpx.Headers([(name, value) for name, _, value in (line.partition(": ") for line in lines)])
+        while len(body) < int(headers["content-length"]):
+            part = await self.receive()
+            assert part, "the gateway closed in the middle of an answer"
+            body += part
+        return httpx.Response(int(status[9:12]), headers=headers, content=body)
 
     def reset(self) -> None:
         """Leave with a RST instead of a FIN."""

@@ -1,0 +1,139 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.errors import ConfigError
+from gateway.ledger.store_opener import LEDGER, StoreOpener
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
+from gateway.store.usage import UsageStore
+from tests.fake_clock import FakeClock
+from tests.store.rows import an_entry
+
+Served = set[tuple[str, str]]
+
+
+class SleepingClock(FakeClock):
+    """Remembers the pauses between attempts to open, not the writer's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "ledger-open":
+            self.slept.append(seconds)
+        await super().sleep(seconds)
+
+
+async def until(what: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not what():  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "gateway.db"
+
+
+async def stored(path: Path) -> Served:
+    database = await Database.open(f"sqlite:///{path}")
+    served = set(await UsageStore(database).served_targets())
+    await database.close()
+    return served
+
+
+async def test_a_new_database_is_made_behind_the_first_requests(path: Path) -> None:
+    store, waiting_for, remembered = StoreOpener(f"sqlite:///{path}", SystemClock()), dict[str, str](), list[Served]()
+    store.start(waiting_for, remembered.append)
+    assert "being opened" in waiting_for[LEDGER], "not ready before it is"
+    store.writer.append(an_entry())
+    await until(lambda: not waiting_for)
+    assert remembered == [set()]
+    await store.close(10)
+    assert store.figures() == (0, 0.0, 1, 0)
+    assert len(await stored(path)) == 1
+
+
+async def test_whom_the_ledger_knows_to_have_answered_is_remembered(path: Path) -> None:
+    await asyncio.to_thread(migrate, f"sqlite:///{path}")
+    database = await Database.open(f"sqlite:///{path}")
+    await UsageStore(database).insert_attempts([an_entry()])
+    await database.close()
+    store, waiting_for, remembered = StoreOpener(f"sqlite:///{path}", SystemClock()), dict[str, str](), list[Served]()
+    store.start(waiting_for, remembered.append)
+    await until(lambda: not waiting_for)
+    await store.close(10)
+    assert remembered == [{(an_entry().provider, an_entry().model_asked)}]
+
+
+async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_nothing_is_lost(path: Path) -> None:
+    path.parent.write_text("a file where the directory should be")
+    clock, waiting_for, remembered = SleepingClock(), dict[str, str](), list[Served]()
+    store = StoreOpener(f"sqlite:///{path}", clock)
+    store.start(waiting_for, remembered.append)
+    store.writer.append(an_entry())
+    for pauses in range(1, 8):
+        await until(lambda expected=pauses: len(clock.slept) == expected)  # type: ignore[misc]
+        assert str(path) in waiting_for[LEDGER], "whoever asks why it is not ready is told"
+        if pauses == 7:
+            path.parent.unlink()
+        clock.advance(clock.slept[-1])
+    await until(lambda: not waiting_for)
+    assert clock.slept == [0.5, 1, 2, 4, 8, 10, 10]
+    assert remembered == [set()]
+    closing = asyncio.create_task(store.close(10))
+    await until(lambda: closing.done() or clock.advance(0.2))
+    assert store.figures()[2:] == (1, 0)
+    assert len(await stored(path)) == 1
+
+
+async def test_what_goes_wrong_otherwise_is_told_and_tried_again(path: Path) -> None:
+    clock, waiting_for = SleepingClock(), dict[str, str]()
+    store = StoreOpener(f"sqlite:///{path}", clock)
+    answers: list[Served] = []
+
+    def fails_once(served: Served) -> None:
+        answers.append(served)
+        if len(answers) == 1:
+            raise RuntimeError("out of luck")
+
+    store.start(waiting_for, fails_once)
+    await until(lambda: clock.slept)
+    assert waiting_for[LEDGER] == "ledger: RuntimeError: out of luck"
+    clock.advance(0.5)
+    await until(lambda: not waiting_for)
+    assert len(answers) == 2
+    await store.close(10)
+
+
+async def test_closing_before_it_was_ever_open_counts_what_is_lost(path: Path) -> None:
+    path.parent.write_text("a file where the directory should be")
+    clock, waiting_for = SleepingClock(), dict[str, str]()
+    store = StoreOpener(f"sqlite:///{path}", clock)
+    store.start(waiting_for, lambda served: None)
+    store.writer.append(an_entry())
+    await until(lambda: clock.slept)
+    closing = asyncio.create_task(store.close(5))
+    await until(lambda: closing.done() or clock.advance(1))
+    assert store.figures() == (0, 0.0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("mysql://user:s3cret@host/ledger", id="a database that we do not know"),
+        pytest.param("state/s3cret.db", id="no URL"),
+        pytest.param("sqlite://", id="SQLite in memory"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_url_that_no_ledger_can_be_kept_at_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigError, match="GATEWAY_DATABASE_URL") as raised:
+        StoreOpener(url, FakeClock())
+    assert "s3cret" not in str(raised.value)

@@ -1,0 +1,103 @@
+"""The README is true: every snippet is run, in order, against a gateway and a sandbox of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gateway_server import ROOT, running_gateway
+from sandbox_server import running_sandbox
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MAKES_THE_GATEWAY = ("make run", "make test")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where snippets run: a directory, and the ports that stand for 8080 and 8081."""
+
+    directory: Path
+    gateway: str
+    sandbox: str
+    environ: dict[str, str]
+
+    def localised(self, text: str) -> str:
+        text = text.replace("http://127.0.0.1:8080", self.gateway).replace("http://127.0.0.1:8081", self.sandbox)
+        # `try` has no port in the README: it asks the default one.
+        return re.sub(r"^gateway try", f"gateway try --url {self.gateway}/v1", text, flags=re.MULTILINE)
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self.localised(command)],
+            cwd=self.directory,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+
+def snippets(language: str) -> list[str]:
+    return [body for found, body in SNIPPET.findall(README) if found == language]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    directory = tmp_path_factory.mktemp("readme")
+    commands = directory / "bin"
+    commands.mkdir()
+    (commands / "gateway").write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+    (commands / "gateway").chmod(0o755)
+    for name in ("prompts", "schemas"):
+        (directory / name).symlink_to(ROOT / name)
+    with running_sandbox() as sandbox:
+        routes = directory / "routes.yaml"
+        routes.write_text((ROOT / "routes.yaml").read_text().replace("http://127.0.0.1:8081", sandbox.url))
+        with running_gateway(routes, directory) as gateway:
+            path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+            environ = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+            (example,) = snippets("yaml")
+            (directory / "my-routes.yaml").write_text(example)
+            yield Place(directory, gateway.url, sandbox.url, environ)
+
+
+@pytest.mark.parametrize("snippet", snippets("console"), ids=lambda body: body.splitlines()[0])
+def test_a_shown_session_happens_as_it_is_shown(place: Place, snippet: str) -> None:
+    for command, expected in sessions(snippet):
+        shown = place.run(command)
+        # stdout and stderr come in the order of a terminal only by chance: every part must be there.
+        for line in (part for part in expected.splitlines() if part.strip(" …")):
+            for part in line.split("…"):
+                assert " ".join(part.split()) in " ".join(shown.split()), f"{part!r} is not in\n{shown}"
+
+
+@pytest.mark.parametrize("snippet", snippets("sh"), ids=lambda body: body.splitlines()[0][:60])
+def test_a_command_works(place: Place, snippet: str) -> None:
+    if snippet.startswith(MAKES_THE_GATEWAY):
+        target = snippet.split()[1]
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return
+    place.run(snippet)
+
+
+@pytest.mark.parametrize("snippet", snippets("python"), ids=lambda body: body.splitlines()[0])
+def test_a_program_works(place: Place, snippet: str) -> None:
+    program = place.directory / "program.py"
+    program.write_text(place.localised(snippet))
+    assert place.run(f"{sys.executable} {program}").strip()
+
+
+def sessions(snippet: str) -> Iterator[tuple[str, str]]:
+    """Split a shown session into commands and what each is shown to print."""
+    for part in re.split(r"^\$ ", snippet, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        yield command, expected
