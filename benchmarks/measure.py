@@ -51,14 +51,14 @@ def upstream(folder: Path, core: int) -> Iterator[tuple[int, int]]:
     port = free_port()
     own = (sys.executable, "-m", "benchmarks.stub", str(port))
     with Server(own, core=core, env=environment(folder), cwd=ROOT, log=folder / "stub.log") as streams:
-        _await_port(streams, port)
+        await_port(streams, port)
         if nginx_path() is None:
             yield port, port
             return
         plain_port = free_port()
         command = write_stub(folder, plain_port)
         with Server(command, core=core, env=environment(folder), cwd=folder, log=folder / "nginx.log") as plain:
-            _await_port(plain, plain_port)
+            await_port(plain, plain_port)
             yield plain_port, port
 
 
@@ -191,7 +191,7 @@ def _await_ready(server: Server, launch: Launch, port: int) -> tuple[int, float]
     raise Failed(f"not ready within {_READY_WITHIN_S:.0f} s: {last}")
 
 
-def _await_port(server: Server, port: int) -> None:
+def await_port(server: Server, port: int) -> None:
     while time.perf_counter() - server.started < 10:
         server.must_run()
         with socket.socket() as probe:

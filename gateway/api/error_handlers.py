@@ -11,6 +11,7 @@ from gateway.api.wire import new_request_id
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
 
 log = structlog.get_logger()
+CHAT_PATH = "/v1/chat/completions"
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -48,6 +49,9 @@ def answer(request: Request, error: GatewayError) -> JSONResponse:
 def from_http(request: Request, error: HTTPException) -> GatewayError:
     """Translate the framework's own errors."""
     path = request.url.path
+    if path == CHAT_PATH:
+        # Its POST is answered ahead of the framework, which therefore does not know the path.
+        return MethodNotAllowed(f"{request.method} is not for {path}.", headers={"allow": "POST"})
     if error.status_code == 405:
         return MethodNotAllowed(f"{request.method} is not for {path}.", headers=dict(error.headers or {}))
     if path.startswith(("/v1/files", "/v1/batches")):

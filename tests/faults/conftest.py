@@ -59,6 +59,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             more_routes: Mapping[str, Any] | None = None,
             more_providers: Mapping[str, Any] | None = None,
             base: Mapping[str, Any] | None = None,
+            lifecycle: Mapping[str, Any] | None = None,
             **settings: Any,
         ) -> ServedGateway:
             directory = tmp_path / f"gateway{len(databases)}"
@@ -71,6 +72,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
                 "defaults": {"provider": "first", "fallbacks": ["base"]},
                 "routes": {"reply": {"primary": "tuned", **(route or {})}, **(more_routes or {})},
                 "prices": {"first": PRICES, "second": PRICES},
+                "lifecycle": lifecycle or {},
             }
             gateway = await stack.enter_async_context(served(routes, directory, empty_ledger, **settings))
             databases.append(gateway.database)

@@ -79,7 +79,7 @@ async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_noth
     store.start(waiting_for, remembered.append)
     store.writer.append(an_entry())
     for pauses in range(1, 8):
-        await until(lambda expected=pauses: len(clock.slept) == expected)  # type: ignore[misc]
+        await until(lambda expected=pauses: len(clock.slept) == expected)
         assert str(path) in waiting_for[LEDGER], "whoever asks why it is not ready is told"
         if pauses == 7:
             path.parent.unlink()
