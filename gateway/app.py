@@ -1,7 +1,6 @@
 """The composition root: the only place that knows everybody. Opens in order, closes in reverse."""
 
 import asyncio
-import gc
 import os
 import socket
 import uuid
@@ -122,9 +121,6 @@ class FrontDoor:
             stop = asyncio.Event()
             watching = asyncio.create_task(self._watch(running, services, metrics, stop))
             stack.push_async_callback(_stopped, watching, stop)
-            # What lives as long as the process need not be looked through at every collection of garbage.
-            gc.collect()
-            gc.freeze()
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
             services.draining = True

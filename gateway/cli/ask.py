@@ -26,7 +26,12 @@ def try_route(
     Example:  gateway try forum-reply "My order has not arrived."
     """
     body = json.dumps({"model": route, "messages": [{"role": "user", "content": text}]}).encode()
-    request = urllib.request.Request(f"{url}/chat/completions", body, {"content-type": "application/json"})
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{url!r} is no address; write http://127.0.0.1:8080/v1", param_hint="--url")
+    try:
+        request = urllib.request.Request(f"{url}/chat/completions", body, {"content-type": "application/json"})
+    except ValueError as error:
+        raise typer.BadParameter(f"{url!r}: {error}", param_hint="--url") from None
     if key:
         request.add_header("authorization", f"Bearer {key}")
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -56,7 +57,12 @@ def _run(settings: "Settings") -> None:
     import uvloop
 
     from gateway.app import create_app
+    from gateway.store.database import to_async_url
 
+    try:
+        to_async_url(settings.database_url)
+    except ValueError as error:
+        raise ConfigError(f"GATEWAY_DATABASE_URL: {error}") from None
     app = create_app(settings)
     missing = [finding for finding in app.loaded.warnings if finding.missing_secret]
     if missing:
@@ -77,7 +83,15 @@ def _run(settings: "Settings") -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # What lives as long as the process need not be looked through at every collection of garbage.
+            gc.collect()
+            gc.freeze()
+
+    server = Server(config)
     # Uvicorn stops in order, then raises the signal again for whoever was there before it: a stop that was asked for
     # is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

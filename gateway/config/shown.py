@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.config.assembly import FALLBACK_ON
+from gateway.config.findings import did_you_mean
 from gateway.config.layers import without_nulls
 from gateway.config.loader import Loaded
 from gateway.config.routes import Target
@@ -30,7 +31,8 @@ def show(loaded: Loaded, route_name: str) -> list[ShownValue]:
     """
     route = loaded.routes.routes.get(route_name)
     if route is None:
-        raise RouteNotFound(f"There is no route '{route_name}'.")
+        near = did_you_mean(route_name, loaded.routes.routes)
+        raise RouteNotFound(f"There is no route '{route_name}'{near or '.'}")
     origin = loaded.origins[route_name]
     shown: dict[str, ShownValue] = {}
     if route.primary is None:

@@ -190,7 +190,9 @@ def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:
         return usage, UsageSource.PROVIDER
     if attempt.outcome is Outcome.OK:
         return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.ESTIMATED
-    if attempt.failure is FailureKind.TIMEOUT or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED):
+    if attempt.sent and (
+        attempt.failure is FailureKind.TIMEOUT or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED)
+    ):
         return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.INTERRUPTED
     return NOTHING, UsageSource.NONE
 

@@ -40,6 +40,8 @@ class Attempt:
     heard_at = 0.0
     outcome = Outcome.FAILED
     reader: AnswerReader | None = None
+    sent = False
+    """Whether the request went out, so that it may be billed."""
     status: int | None = None
     waited_s = 0.0
     """Spent waiting for the upstream before the answer was committed."""
@@ -68,6 +70,7 @@ class Attempt:
         self.sent_at = self._clock.monotonic()
         try:
             self.connection = connection = await self.prepared.upstream.post(PATH, body, self.id)
+            self.sent = True
             self._start_deadline()
             await connection.wait_head()
             self.status = connection.status

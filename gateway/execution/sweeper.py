@@ -34,8 +34,11 @@ class Sweeper:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for waiting in tuple(self._waiting):
-            waiting.sweep(now)
-        self._ticking = bool(self._waiting)
-        if self._ticking:
-            loop.call_later(TICK_S, self._tick)
+        try:
+            for waiting in tuple(self._waiting):
+                waiting.sweep(now)
+        finally:
+            # Whatever one of them raised, the others still have deadlines.
+            self._ticking = bool(self._waiting)
+            if self._ticking:
+                loop.call_later(TICK_S, self._tick)

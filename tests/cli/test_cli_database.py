@@ -2,7 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from command_line import Run
 
 
 def test_a_database_is_made_and_migrated_and_nothing_is_done_twice(tmp_path: Path, run: Run) -> None:

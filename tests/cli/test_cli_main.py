@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Run
+from command_line import Run
 
 from gateway import __version__
 

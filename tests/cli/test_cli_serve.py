@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Run
+from command_line import Run
 from gateway_server import ROOT, free_port, running_gateway, wait_until_ready
 
 ROUTES = """\

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from command_line import Run
 from gateway_server import RunningGateway, running_gateway
 from sandbox_server import running_sandbox
 

@@ -14,6 +14,7 @@ from served_gateway import PRICES, Serve, ServedGateway, eventually, read_rows, 
 
 from gateway.store.migrate import migrate
 
+
 def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], Any]]:
     """Run these stories on the loop that the gateway runs on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -60,6 +61,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             more_providers: Mapping[str, Any] | None = None,
             base: Mapping[str, Any] | None = None,
             lifecycle: Mapping[str, Any] | None = None,
+            environ: Mapping[str, str] | None = None,
             **settings: Any,
         ) -> ServedGateway:
             directory = tmp_path / f"gateway{len(databases)}"
@@ -74,7 +76,9 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
                 "prices": {"first": PRICES, "second": PRICES},
                 "lifecycle": lifecycle or {},
             }
-            gateway = await stack.enter_async_context(served(routes, directory, empty_ledger, **settings))
+            gateway = await stack.enter_async_context(
+                served(routes, directory, empty_ledger, environ=environ or {}, **settings)
+            )
             databases.append(gateway.database)
             return gateway
 

@@ -47,6 +47,8 @@ class Call:
         self.line.transport.write(data)
         self.sent_bytes += len(data)
         await self.line.writable.wait()
+        # A script whose connection has ended is cancelled, which takes effect only where it pauses.
+        await asyncio.sleep(0)
 
     def reset(self) -> None:
         """Cut the connection with a RST."""
@@ -121,11 +123,15 @@ class Line(asyncio.Protocol):
 
 
 class FakeProvider:
-    """Calls arrive in ``calls``; ``models`` says how each model behaves, ``listed`` which ones the list shows."""
+    """Calls arrive in ``calls``; ``models`` says how each model behaves, ``listed`` which ones the list shows.
+
+    ``listing``, where it is set, answers every look at the list instead.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, Script] = {}
         self.listed: list[str] | None = []
+        self.listing: Script | None = None
         self.calls: list[Call] = []
         self.lines: set[Line] = set()
         self.errors: list[Exception] = []
@@ -139,6 +145,8 @@ class FakeProvider:
     def script_for(self, call: Call) -> Script:
         if call.method == "POST":
             return self.models.get(call.json["model"], answers)
+        if self.listing is not None:
+            return self.listing
         if self.listed is None:
             return says({"error": {"message": "no list here"}}, 500)
         if call.path == "/v1/models":
@@ -216,9 +224,7 @@ def reply(body: object, status: int = 200, headers: Iterable[tuple[str, str]] | 
 # Scripts.
 
 
-def says(
-    body: object = None, status: int = 200, headers: Iterable[tuple[str, str]] | Mapping[str, str] = ()
-) -> Script:
+def says(body: object = None, status: int = 200, headers: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> Script:
     """Answer completely, and keep the connection; no body: a usual answer."""
 
     async def script(call: Call) -> None:
@@ -284,7 +290,9 @@ async def hangs(call: Call) -> None:
 
 def refuses(status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None) -> Script:
     """Answer with an error in OpenAI's shape."""
-    return says({"error": {"message": message, "type": "some_error", "param": None, "code": code}}, status, headers or ())
+    return says(
+        {"error": {"message": message, "type": "some_error", "param": None, "code": code}}, status, headers or ()
+    )
 
 
 GONE = refuses(404, "The model `tuned` does not exist or you do not have access to it.", "model_not_found")

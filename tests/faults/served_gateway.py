@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import socket
 import sqlite3
 import time
@@ -85,7 +86,9 @@ class ServedGateway:
         self.database = database
         self.client = client
 
-    async def chat(self, model: str = "reply", *, headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
+    async def chat(
+        self, model: str = "reply", *, headers: Mapping[str, str] | None = None, **body: Any
+    ) -> httpx.Response:
         """Ask, and wait for the whole answer."""
         body = {"model": model, "messages": USER} | body
         return await self.client.post("/v1/chat/completions", json=body, headers=headers)
@@ -212,6 +215,13 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, w
         await asyncio.sleep(0.005)
 
 
+async def verified(gateway: ServedGateway, provider_name: str = "first") -> None:
+    """Wait until a verification has found something."""
+    await eventually(
+        lambda: gateway.metric("gateway_model_probes_total", provider=provider_name), "a verification has ended"
+    )
+
+
 def read_rows(database: Path) -> list[Any]:
     """The ledger's rows, as the database has them."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
@@ -229,18 +239,38 @@ Serve = Callable[..., Awaitable[ServedGateway]]
 
 
 @asynccontextmanager
-async def served(routes: Mapping[str, Any], directory: Path, template: Path, **settings: Any) -> AsyncIterator[ServedGateway]:
-    """Serve these routes on a free port; stop in order at the end."""
-    environ = settings.pop("environ", {})
+async def served(
+    routes: Mapping[str, Any], directory: Path, template: Path, *, environ: Mapping[str, str], **settings: Any
+) -> AsyncIterator[ServedGateway]:
+    """Serve these routes on a free port, with a copy of a migrated database; stop in order at the end."""
     (directory / "config").mkdir()
-    file = directory / "config" / "routes.yaml"
+    file, database = directory / "config" / "routes.yaml", directory / "ledger.db"
     file.write_text(json.dumps(routes))
-    database = directory / "ledger.db"
-    database.write_bytes(template.read_bytes())
+    shutil.copy(template, database)
     clock = StoryClock()
-    app = create_app(
-        Settings(routes_file=file, database_url=f"sqlite+aiosqlite:///{database}", **settings), clock=clock, environ=environ
-    )
+    url = f"sqlite+aiosqlite:///{database}"
+    app = create_app(Settings(routes_file=file, database_url=url, **settings), clock=clock, environ=environ)
+    async with (
+        listening(app) as port,
+        # No certificate is looked at, and loading the system's takes longer than many a story.
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=PATIENCE_S
+        ) as client,
+    ):
+
+        async def is_ready() -> bool:
+            return (await client.get("/readyz")).status_code == 200
+
+        await eventually(is_ready, "the gateway is ready")
+        yield ServedGateway(port, clock, database, client)
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[int]:
+    """Run an app on a free port, as ``gateway serve`` would, in this loop.
+
+    Not by the server's own ``serve``: that looks for a reason to stop only ten times a second, and takes the signals.
+    """
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(
         app,
@@ -252,27 +282,16 @@ async def served(routes: Mapping[str, Any], directory: Path, template: Path, **s
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=2,
     )
     config.load()
     server = uvicorn.Server(config)
-    # Not serve(): its loop looks for a reason to stop only ten times a second, and it takes over the signals.
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listener])
-    port = listener.getsockname()[1]
-    limits = httpx.Limits(max_connections=600)
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=PATIENCE_S, limits=limits
-    ) as client:
-        gateway = ServedGateway(port, clock, database, client)
-
-        async def is_ready() -> bool:
-            return (await client.get("/readyz")).status_code == 200
-
-        await eventually(is_ready, "the gateway is ready")
-        try:
-            yield gateway
-        finally:
-            await client.aclose()
-            await eventually(lambda: not server.server_state.connections, "every caller's connection is closed")
-            await server.shutdown(sockets=[listener])
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        await eventually(lambda: not server.server_state.connections, "every caller's connection is closed")
+        for open_server in server.servers:
+            open_server.close()
+        await server.lifespan.shutdown()
+        listener.close()

@@ -1,12 +1,13 @@
 """Whole answers that are none, and what of a good one reaches the caller."""
 
+import asyncio
 import gzip
 import json
 from typing import Any
 
 import pytest
 from fake_provider import Call, FakeProvider, Script, completion, framed, reply, says, writes
-from served_gateway import Serve
+from served_gateway import Serve, eventually
 
 GOOD = reply(completion())
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -106,9 +107,7 @@ async def test_what_is_no_answer_is_answered_by_the_fallback_or_else_with_a_502(
         pytest.param(says(headers={"content-type": "text/plain"}), id="with another content type"),
     ],
 )
-async def test_an_answer_in_any_good_shape_is_the_answer(
-    serve: Serve, provider: FakeProvider, script: Script
-) -> None:
+async def test_an_answer_in_any_good_shape_is_the_answer(serve: Serve, provider: FakeProvider, script: Script) -> None:
     provider.models["tuned"] = script
     gateway = await serve()
     answer = await gateway.chat()
@@ -132,6 +131,37 @@ async def test_two_answers_to_one_request_never_reach_the_next_request(serve: Se
     await gateway.rows(int(await gateway.metric("gateway_upstream_attempts_total")))
 
 
+async def test_what_a_provider_says_unasked_is_never_the_next_requests_answer(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    gateway = await serve()
+    assert (await gateway.chat()).status_code == 200
+    (first,) = provider.chats()
+    first.line.transport.write(reply(completion("Poison.")))
+    await asyncio.wait_for(first.closed.wait(), 5)
+    answer = await gateway.chat()
+    assert (answer.headers["x-gateway-served-by"], answer.headers["x-gateway-attempts"]) == ("primary", "1")
+    assert "Poison" not in answer.text
+    assert provider.chats()[1].line is not first.line
+    await gateway.rows(2)
+
+
+async def test_a_kept_connection_that_the_provider_closed_is_not_used_again(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    gateway = await serve()
+    for _ in range(3):
+        answer = await gateway.chat()
+        assert (answer.headers["x-gateway-served-by"], answer.headers["x-gateway-attempts"]) == ("primary", "1")
+        last = provider.chats()[-1]
+        last.line.transport.close()
+        await asyncio.wait_for(last.closed.wait(), 5)
+        await eventually(lambda: not provider.lines, "the connection is closed on both sides")
+        # One turn of the gateway's loop, so that it has read the FIN.
+        await gateway.client.get("/healthz")
+    await gateway.rows(3)
+
+
 async def test_of_the_providers_headers_none_reaches_the_caller(serve: Serve, provider: FakeProvider) -> None:
     hostile = {
         "set-cookie": "session=stolen",
@@ -149,8 +179,7 @@ async def test_of_the_providers_headers_none_reaches_the_caller(serve: Serve, pr
     own = {name for name in answer.headers if name.startswith("x-gateway-")}
     assert set(answer.headers) - own - {"date"} == {"content-type", "content-length", "x-request-id"}
     assert own == {
-        f"x-gateway-{name}"
-        for name in ("route", "provider", "model", "served-by", "reason", "attempts", "overhead-ms")
+        f"x-gateway-{name}" for name in ("route", "provider", "model", "served-by", "reason", "attempts", "overhead-ms")
     }
     assert answer.headers["x-request-id"] == "mine_1"
     assert answer.headers["x-gateway-provider"] == "first"
@@ -159,7 +188,7 @@ async def test_of_the_providers_headers_none_reaches_the_caller(serve: Serve, pr
 
 
 async def test_an_answers_bytes_are_passed_on_untouched(serve: Serve, provider: FakeProvider) -> None:
-    odd = b' {"model":"tuned-2026",\n "choices": [ {"message":{"content":"\\u00e9 \xc3\xa9"}, "x":1.0e0} ],"new":[null]}\n'
+    odd = b' {"model":"tuned-2026",\n "choices": [ {"message":{"content":"\\u00e9 \xc3\xa9"}, "x":1.0e0}],"n":[null]}\n'
     provider.models["tuned"] = says(odd)
     gateway = await serve()
     answer = await gateway.chat()

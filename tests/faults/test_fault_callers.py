@@ -19,9 +19,10 @@ from fake_provider import (
     streams,
     writes,
 )
-from served_gateway import Caller, Serve, ServedGateway, eventually
+from served_gateway import USER, Caller, Serve, ServedGateway, eventually
 
 AT_ONCE_S = 0.5
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BIG = "x" * 60_000
 
 
@@ -108,12 +109,9 @@ async def test_a_caller_who_leaves_during_the_fallback_ends_the_fallbacks_call(
     assert (failed.failure, cancelled.failure) == ("server_error", "client_cancelled")
 
 
-async def test_a_caller_who_leaves_in_the_middle_of_a_body_causes_nothing(
-    serve: Serve, provider: FakeProvider
-) -> None:
+async def test_a_caller_who_leaves_in_the_middle_of_a_body_causes_nothing(serve: Serve, provider: FakeProvider) -> None:
     gateway = await serve()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    async with gateway.socket(head + b'content-length: 500\r\n\r\n{"model": "re'):
+    async with gateway.socket(HEAD + b'content-length: 500\r\n\r\n{"model": "re'):
         pass
     assert (await gateway.chat()).status_code == 200
     assert len(provider.calls) == 1
@@ -152,8 +150,7 @@ async def test_a_slow_reader_pauses_the_provider_and_misses_nothing(serve: Serve
     provider.models["tuned"] = flood(800)
     gateway = await serve({"timeouts": {"idle_s": 0.2, "total_s": 60}})
     body = json.dumps({"model": "reply", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    request = head + b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    request = HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     async with gateway.socket(request, receive_buffer=16_384) as caller:
         received = bytearray(await caller.receive_until(b"\r\n\r\n"))
         call = await the_call(provider)
@@ -194,3 +191,18 @@ async def test_a_pause_of_twenty_readers_leaves_the_others_their_answers(serve: 
     for caller in callers:
         await caller.__aexit__(None, None, None)
     await gateway.rows(40)
+
+
+async def test_requests_sent_ahead_of_their_answers_are_answered_in_their_order(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    gateway = await serve(more_routes={"other": {"primary": "tuned-2"}})
+    requests = b""
+    for model in ("reply", "other", "nowhere"):
+        body = json.dumps({"model": model, "messages": USER}).encode()
+        requests += HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    async with gateway.socket(requests) as caller:
+        received = await caller.receive_until(b"route_not_found")
+    assert received.index(b"x-gateway-model: tuned\r") < received.index(b"x-gateway-model: tuned-2\r")
+    assert received.count(b"HTTP/1.1 ") == 3
+    await gateway.rows(2)

@@ -98,6 +98,20 @@ async def test_neither_a_black_hole_nor_a_stalled_handshake_takes_more_than_the_
     assert all(2900 < row.duration_ms < 4000 for row in failed)
 
 
+async def test_a_caller_who_leaves_while_a_connection_is_sought_pays_nothing(
+    serve: Serve, black_hole: int, provider: FakeProvider
+) -> None:
+    gateway = await serve(first={"base_url": f"http://127.0.0.1:{black_hole}/v1"})
+    started = time.monotonic()
+    async with gateway.calling():
+        pass
+    (row,) = await gateway.rows(1)
+    assert time.monotonic() - started < 2.5, "sooner than the time for connecting is over"
+    assert (row.outcome, row.failure) == ("cancelled", "client_cancelled")
+    assert (row.usage_source, row.input_tokens, row.cost_nanousd) == ("none", 0, 0), "nothing was sent"
+    assert provider.calls == []
+
+
 async def test_retries_are_one_for_ten_requests_beyond_the_few_that_were_saved(
     serve: Serve, provider: FakeProvider, closed_port: int
 ) -> None:

@@ -42,9 +42,7 @@ CUTS: list[Any] = [
         id="an event that is no JSON",
     ),
     pytest.param(streams(chunk("Hel"), b"data: 7\n\n"), "upstream_disconnected", id="an event that is no object"),
-    pytest.param(
-        streams(chunk("Hel"), chunk(choices="abc")), "upstream_disconnected", id="an event of another shape"
-    ),
+    pytest.param(streams(chunk("Hel"), chunk(choices="abc")), "upstream_disconnected", id="an event of another shape"),
     pytest.param(streams(chunk("Hel"), NOT_UTF8), "upstream_disconnected", id="an event that is no UTF-8"),
     pytest.param(
         writes(STREAM_HEAD, framed(sse(chunk("Hel"))), b"zz\r\nno chunk\r\n", then="stall"),

@@ -1,4 +1,4 @@
-"""The failure table, row by row over real HTTP: may another target answer, under which word, and what is the caller told?"""
+"""The failure table, row by row over real HTTP: who else may answer, under which word, and what is the caller told?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,9 @@ ROWS = {
         refuses(429, f"You exceeded your current quota. {INNER}", "insufficient_quota", {"retry-after": "7"}),
         "quota", "quota", 429, "rate_limit_exceeded", **LATER,
     ),
-    "400": own(refuses(400, f"Invalid value for temperature: {INNER}", "invalid_value"), "bad_request", 400, "invalid_value"),
+    "400": own(
+        refuses(400, f"Invalid value for temperature: {INNER}", "invalid_value"), "bad_request", 400, "invalid_value"
+    ),
     "422": own(refuses(422, f"messages: field required {INNER}"), "bad_request", 422, None),
     "400 for a long prompt": own(
         refuses(400, f"This model's maximum context length is 8192 tokens. {INNER}", "context_length_exceeded"),
@@ -133,7 +135,9 @@ def assert_refused(answer: Any, row: Row, name: str) -> None:
     assert (answer.status_code, error["code"], error["type"]) == (row.status, row.code, row.type)
     assert error["request_id"] == answer.headers["x-request-id"]
     assert (answer.headers["x-gateway-route"], answer.headers["x-gateway-attempts"]) == (name, "1")
-    assert (INNER in answer.text) == row.callers_own, "text of a provider is shown only where it is the caller's to mend"
+    assert (INNER in answer.text) == row.callers_own, (
+        "text of a provider is shown only where it is the caller's to mend"
+    )
     if row.waits:
         assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("7", "7000")
         assert "x-should-retry" not in answer.headers
@@ -144,7 +148,10 @@ def assert_refused(answer: Any, row: Row, name: str) -> None:
 
 async def test_only_the_fields_of_openais_shape_pass_in_a_callers_error(serve: Serve, provider: FakeProvider) -> None:
     provider.models["tuned"] = says(
-        {"error": {"message": "bad", "type": "t", "param": "n", "code": None, "innererror": {"key": "sk-1"}}, "host": "h7"},
+        {
+            "error": {"message": "bad", "type": "t", "param": "n", "code": None, "innererror": {"key": "sk-1"}},
+            "host": "h7",
+        },
         400,
     )
     gateway = await serve()
@@ -160,9 +167,7 @@ async def test_only_the_fields_of_openais_shape_pass_in_a_callers_error(serve: S
     await gateway.rows(1)
 
 
-async def test_a_stream_that_is_refused_is_refused_with_a_status_and_json(
-    serve: Serve, provider: FakeProvider
-) -> None:
+async def test_a_stream_that_is_refused_is_refused_with_a_status_and_json(serve: Serve, provider: FakeProvider) -> None:
     provider.models["tuned"] = refuses(400, "Invalid value", "invalid_value")
     gateway = await serve()
     answer = await gateway.chat(stream=True)

@@ -54,9 +54,7 @@ async def test_an_incredible_count_is_replaced_by_an_estimate_and_marked(
         pytest.param(None, id="no message"),
     ],
 )
-async def test_an_answer_of_odd_shape_still_has_its_row(
-    serve: Serve, provider: FakeProvider, message: object
-) -> None:
+async def test_an_answer_of_odd_shape_still_has_its_row(serve: Serve, provider: FakeProvider, message: object) -> None:
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     provider.models["tuned"] = says(completion(usage=None, choices=choices))
     gateway = await serve()
@@ -91,9 +89,7 @@ async def test_answers_with_one_id_are_rows_of_their_own(serve: Serve, provider:
     assert len({row.attempt_id for row in await gateway.rows(3)}) == 3
 
 
-async def test_usage_is_always_asked_for_and_stripped_for_who_did_not_ask(
-    serve: Serve, provider: FakeProvider
-) -> None:
+async def test_usage_is_always_asked_for_and_stripped_for_who_did_not_ask(serve: Serve, provider: FakeProvider) -> None:
     gateway = await serve()
     plain = await gateway.stream()
     assert all(chunk["choices"] for chunk in plain.chunks)
@@ -108,9 +104,7 @@ async def test_usage_is_always_asked_for_and_stripped_for_who_did_not_ask(
     assert [(row.usage_source, row.output_tokens) for row in await gateway.rows(4)] == [("provider", 4)] * 4
 
 
-async def test_an_event_without_choices_that_counts_nothing_is_passed_on(
-    serve: Serve, provider: FakeProvider
-) -> None:
+async def test_an_event_without_choices_that_counts_nothing_is_passed_on(serve: Serve, provider: FakeProvider) -> None:
     """Azure's first event says what its content filter thinks of the prompt."""
     filtered = chunk(choices=[], prompt_filter_results=[{"prompt_index": 0}])
     provider.models["tuned"] = streams(filtered, *WHOLE_STREAM)

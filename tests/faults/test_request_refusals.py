@@ -35,7 +35,9 @@ BODIES: list[Any] = [
     pytest.param(with_value(b"-9223372036854775809"), "invalid_json", id="a negative integer of 65 bits"),
     pytest.param(with_value(b'{"a":[{"b":-36893488147419103232}]}'), "invalid_json", id="one that is nested"),
     pytest.param(with_value(b"[" * 100_000 + b"]" * 100_000), "invalid_json", id="100,000 levels of lists"),
-    pytest.param(with_value(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "invalid_json", id="100,000 levels of objects"),
+    pytest.param(
+        with_value(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "invalid_json", id="100,000 levels of objects"
+    ),
     pytest.param(with_value(b"[" * 300 + b"]" * 300), "invalid_json", id="300 levels"),
     pytest.param(b"[" * 20_000_000, "invalid_json", id="20 MB of opening brackets"),
     pytest.param(b'"reply"', "invalid_request", id="a string"),
@@ -219,9 +221,7 @@ CREDENTIALS: list[Any] = [
     pytest.param([b"authorization: Basic good-key"], 401, "invalid_api_key", id="another scheme"),
     pytest.param([b"cookie: key=good-key"], 401, "invalid_api_key", id="a cookie"),
     pytest.param([b"authorization: Bearer good-key"] * 2, 400, "two_credentials", id="one twice"),
-    pytest.param(
-        [b"authorization: Bearer bad-key", b"api-key: good-key"], 400, "two_credentials", id="two at once"
-    ),
+    pytest.param([b"authorization: Bearer bad-key", b"api-key: good-key"], 400, "two_credentials", id="two at once"),
 ]
 
 

@@ -43,12 +43,16 @@ def borrowed(venv: Path) -> dict[str, str]:
 
 def run(venv: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(venv / "bin" / "gateway"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=borrowed(venv), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=borrowed(venv), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_wheel_carries_migrations_schema_and_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    migrations = {name for name in names if name.startswith("gateway/store/migrations/versions/") and name.endswith(".py")}
+    migrations = {
+        name for name in names if name.startswith("gateway/store/migrations/versions/") and name.endswith(".py")
+    }
     wanted = {"gateway/config/routes.schema.json", "gateway/data/model_lifecycles.jsonl", "gateway/py.typed"}
     assert migrations
     assert "gateway/store/migrations/env.py" in names
@@ -71,7 +75,9 @@ def test_an_installed_gateway_runs_away_from_its_checkout(installed: Path, tmp_p
 
 def test_an_installed_gateway_migrates_and_serves(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(
-        "version: 1\nproviders:\n  local: {kind: vllm, base_url: 'http://127.0.0.1:9/v1'}\nroutes:\n  a: {provider: local, primary: m}\n"
+        "version: 1\n"
+        "providers: {local: {kind: vllm, base_url: 'http://127.0.0.1:9/v1'}}\n"
+        "routes: {a: {provider: local, primary: m}}\n"
     )
     checked = run(installed, tmp_path, "check", "routes.yaml", "--json")
     assert json.loads(checked.stdout)["ok"] is True

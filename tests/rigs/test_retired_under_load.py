@@ -1,4 +1,4 @@
-"""The promise itself: a fine-tune is retired under load, and nobody notices; the bill and the ledger agree to the row."""
+"""The promise itself: a fine-tune is retired under load, nobody notices, and bill and ledger agree to the row."""
 
 import asyncio
 import os
@@ -87,7 +87,8 @@ async def traffic(v1: str, sandbox_url: str, *, per_second: int, seconds: float)
 
 
 def ledger_rows(database: Path) -> dict[str, tuple[Any, ...]]:
-    columns = "attempt_id, model_asked, model_answered, status, input_tokens, cached_input_tokens, output_tokens, cost_nanousd, outcome"
+    columns = "attempt_id, model_asked, model_answered, status, input_tokens, cached_input_tokens, output_tokens"
+    columns += ", cost_nanousd, outcome"
     with sqlite3.connect(database) as connection:
         return {str(row[0]).replace("-", ""): row[1:] for row in connection.execute(f"SELECT {columns} FROM attempts")}
 
@@ -100,8 +101,9 @@ async def test_a_fine_tune_retired_under_load_is_not_noticed(tmp_path: Path, per
         with running_gateway(routes, tmp_path) as gateway:
             seconds = 300 if SOAK else 15
             seen, retired_at = await traffic(gateway.v1, sandbox.url, per_second=per_second, seconds=seconds)
-            metrics = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
-        bill = httpx.get(f"{sandbox.url}/sandbox/bill", trust_env=False).json()["rows"]
+            async with httpx.AsyncClient(trust_env=False) as http:
+                metrics = (await http.get(f"{gateway.url}/metrics")).text
+                bill = (await http.get(f"{sandbox.url}/sandbox/bill")).json()["rows"]
 
     assert seen.failures == []
     assert sum(seen.served_by.values()) == per_second * seconds
