@@ -16,7 +16,7 @@ from gateway.ledger.entry import new_attempt_id
 from gateway.policy.parameters import adapt
 from gateway.policy.prompts import with_prompt
 from gateway.providers.classify import classify
-from gateway.providers.http_client import BadResponse, Connection, Expired, TlsFailed, TransportError
+from gateway.providers.connection import BadResponse, Connection, Expired, TlsFailed, TransportError
 from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, header_map
 from gateway.reasons import FailureKind, Outcome, Reason
 

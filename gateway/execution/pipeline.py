@@ -22,7 +22,7 @@ from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
 from gateway.policy.verdicts import Judgement, Verdict, judge
-from gateway.providers.http_client import Expired, TransportError
+from gateway.providers.connection import Expired, TransportError
 from gateway.reasons import FailureKind, Outcome, Reason
 
 log = structlog.get_logger()

@@ -19,7 +19,7 @@ from gateway.policy.verification import (
     recheck_pause_s,
 )
 from gateway.providers.classify import classify
-from gateway.providers.http_client import ConnectFailed, TransportError
+from gateway.providers.connection import ConnectFailed, TransportError
 from gateway.providers.openai_wire import MAX_ERROR_BYTES, Upstream, header_map
 from gateway.reasons import Availability, FailureKind
 

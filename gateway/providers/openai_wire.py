@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.config.routes import Provider
+from gateway.providers.connection import Connection
 from gateway.providers.credentials import Credential
-from gateway.providers.http_client import Connection, HttpClient, Origin
+from gateway.providers.http_client import HttpClient, Origin
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024

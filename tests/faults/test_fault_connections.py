@@ -1,8 +1,6 @@
 """No connection to the provider: refused, swallowed, unresolvable, or not who it says it is."""
 
 import asyncio
-import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_provider import FakeProvider, running_provider
+from programs import required
 from served_gateway import Serve
 
 
@@ -133,11 +132,7 @@ async def test_retries_are_one_for_ten_requests_beyond_the_few_that_were_saved(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1 alone, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        if os.environ.get("CI"):
-            pytest.fail("openssl is needed to make a certificate")
-        pytest.skip("there is no openssl here to make a certificate with")
+    openssl = required("openssl")
     directory = tmp_path_factory.mktemp("tls")
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

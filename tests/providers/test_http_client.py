@@ -1,5 +1,4 @@
 import asyncio
-import shutil
 import socket
 import ssl
 import subprocess
@@ -8,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import required
 
+from gateway.providers import connection as one_connection
 from gateway.providers import http_client
-from gateway.providers.http_client import (
+from gateway.providers.connection import (
     MAX_HEADER_BYTES,
     BadResponse,
     ConnectFailed,
     Connection,
     Disconnected,
     Expired,
-    HttpClient,
-    Origin,
-    Pool,
     TlsFailed,
     TransportError,
 )
+from gateway.providers.http_client import HttpClient, Origin, Pool
 from tests.providers.raw_upstream import RawUpstream, Reader, Talk, Writer, answering, chunked, listening, whole
 
 REQUEST = b"GET /v1/models HTTP/1.1\r\nhost: here\r\n\r\n"
@@ -383,7 +382,7 @@ async def test_a_connection_that_lingers_for_its_last_chunk_is_used_again(client
 
 
 async def test_a_connection_that_lingers_in_vain_is_closed(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_client, "LINGER_S", 0.01)
+    monkeypatch.setattr(one_connection, "LINGER_S", 0.01)
     async with listening(in_two_parts(asyncio.Event(), chunked(b"[DONE]"), missing=5)) as upstream:
         connection = await opened(pool_of(client, upstream))
         await connection.wait_head()
@@ -475,7 +474,7 @@ async def test_a_slow_reader_holds_the_upstream_back_and_loses_nothing(client: H
 
 
 async def test_a_connection_that_was_held_back_reads_again_in_its_next_exchange(client: HttpClient) -> None:
-    body = b"x" * (http_client.HIGH_WATER_BYTES + 1)
+    body = b"x" * (one_connection.HIGH_WATER_BYTES + 1)
     async with listening(answering(whole(body), whole(b"next"))) as upstream:
         pool = pool_of(client, upstream)
         connection = await opened(pool)
@@ -533,14 +532,15 @@ async def test_tls_with_a_server_that_speaks_none_is_a_failure_of_tls(client: Ht
 @pytest.fixture
 def self_signed(tmp_path: Path) -> ssl.SSLContext:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [required("openssl"), *options.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     return tls
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
 async def test_a_certificate_that_nobody_signed_is_refused(client: HttpClient, self_signed: ssl.SSLContext) -> None:
     async with listening(answering(whole(b"secret")), tls=self_signed) as upstream:
         with pytest.raises(TlsFailed, match=r"127\.0\.0\.1"):

@@ -1,9 +1,8 @@
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from programs import required
 
 from gateway.sandbox.retirement import STYLES
 from tests.sandbox_server import RunningSandbox
@@ -12,8 +11,8 @@ TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -> None:
+    required("curl")
     answers = []
     for command in COMMANDS:
         script = "set -e\n" + command.replace("http://127.0.0.1:8081", sandbox.url)
