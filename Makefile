@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test rigs soak check bench lock schema clean
+.PHONY: help run test future rigs soak check bench lock schema clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,10 @@ run:  ## Set up, then start the gateway on 127.0.0.1:8080 with the sandbox provi
 test:  ## Set up, then run unit tests and stories (≤ 5 minutes)
 	@python3 scripts/bootstrap.py --dev
 	@$(PY) -m pytest -m "not rig and not soak"
+
+future:  ## The same tests with the clock in 2028, when every date that ships has passed
+	@python3 scripts/bootstrap.py --dev
+	@UNDERSTUDY_DAYS_AHEAD=500 PYTHONPATH=$(CURDIR)/tests/time_machine:$(CURDIR) $(PY) -m pytest -m "not rig and not soak"
 
 rigs:  ## The slower rigs: real servers, faults, an installed wheel
 	@python3 scripts/bootstrap.py --dev

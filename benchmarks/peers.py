@@ -72,14 +72,19 @@ class Gateway:
     """Our own, with ledger and metrics on."""
 
     name = "gateway"
+    _python = sys.executable
+    """Without an environment of its own, the one that runs this."""
 
     def install(self, *, allowed: bool) -> str:
         from gateway import __version__
 
+        if not allowed:
+            return __version__
         lock = ROOT / "requirements.lock"
         what = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {choose_interpreter().path}"
         if not _installed(CACHE / self.name, what, allowed=allowed):
             _install(CACHE / self.name, what, *_into_venv(self.name, "--require-hashes", "--no-deps", "-r", str(lock)))
+        self._python = str(CACHE / self.name / "venv/bin/python")
         return __version__
 
     def launch(self, folder: Path, port: int, upstreams: Upstreams) -> Launch:
@@ -94,7 +99,7 @@ class Gateway:
             "  bench-stream: {provider: stream, primary: bench-stream}\n"
         )
         return Launch(
-            command=(str(CACHE / self.name / "venv/bin/python"), "-m", "gateway", "serve"),
+            command=(self._python, "-m", "gateway", "serve"),
             plain=Door("/v1/chat/completions", "bench-plain"),
             stream=Door("/v1/chat/completions", "bench-stream"),
             env={

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.clock import SystemClock
 from gateway.errors import ConfigError, RouteNotFound
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _load(path: Path) -> "Loaded":
 
 def _instant(at: str | None) -> datetime:
     if at is None:
-        return datetime.now(UTC)
+        return SystemClock().now()
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
