@@ -36,6 +36,7 @@ from gateway.ledger.store_opener import StoreOpener
 from gateway.lifecycle.probes import Prober
 from gateway.metrics import Metrics
 from gateway.policy import lifecycle
+from gateway.providers import classify
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability, Lifecycle, Reason
@@ -43,6 +44,7 @@ from gateway.reasons import Availability, Lifecycle, Reason
 log = structlog.get_logger()
 CHAT_PATH = "/v1/chat/completions"
 LEDGER_CLOSE_S = 5.0
+PREPARE_AFTER_S = 2.0
 
 
 class FrontDoor:
@@ -121,9 +123,16 @@ class FrontDoor:
             stop = asyncio.Event()
             watching = asyncio.create_task(self._watch(running, services, metrics, stop))
             stack.push_async_callback(_stopped, watching, stop)
+            preparing = asyncio.create_task(self._prepare_rules())
+            stack.callback(preparing.cancel)
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
             services.draining = True
+
+    async def _prepare_rules(self) -> None:
+        """Compile what failures are classified by, once the first requests are through."""
+        await self._clock.sleep(PREPARE_AFTER_S)
+        await asyncio.to_thread(classify.prepare)
 
     async def _watch(self, running: "Running", services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
         """Replace the configuration whole when its files change; keep the last good one when they are broken."""

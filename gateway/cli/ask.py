@@ -38,7 +38,7 @@ def try_route(
         # No proxy from the environment: the gateway is asked, and nobody else.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=TIMEOUT_S) as response:
-            _show(json.loads(response.read()), response.headers, as_json)
+            answer, headers = _answer_in(response.read()), response.headers
     except urllib.error.HTTPError as error:
         typer.echo(_error_text(error.read(), error.code), err=True)
         raise typer.Exit(1) from None
@@ -46,6 +46,19 @@ def try_route(
         reason = getattr(error, "reason", error)
         typer.echo(f"no gateway at {url}: {reason}; start one with: gateway serve", err=True)
         raise typer.Exit(1) from None
+    if answer is None:
+        typer.echo(f"no gateway at {url}: what answers there is something else", err=True)
+        raise typer.Exit(1)
+    _show(answer, headers, as_json)
+
+
+def _answer_in(body: bytes) -> dict[str, Any] | None:
+    """Return a chat completion; None where the body is none."""
+    try:
+        answer = json.loads(body)
+        return answer if isinstance(answer["choices"][0]["message"], dict) else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _show(answer: dict[str, Any], headers: Message, as_json: bool) -> None:

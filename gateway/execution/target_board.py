@@ -67,10 +67,13 @@ class TargetBoard:
         self._served |= keys
 
     def sent(self, target: Target) -> None:
-        """A request is on its way; under an open circuit it is the one trial."""
+        """A request is on its way; where an open circuit's pause is over, it is the one trial."""
         if self._circuits and (circuit := self._circuits.get(key_of(target))) and not circuit.closed:
-            self._circuits[key_of(target)] = breaker.on_trial(circuit, self._clock.monotonic())
-            self.version += 1
+            now = self._clock.monotonic()
+            # One that is sent in spite of the pause, for it is pinned, must not stand in for the trial.
+            if circuit.lets_through(now):
+                self._circuits[key_of(target)] = breaker.on_trial(circuit, now)
+                self.version += 1
 
     def answered(self, target: Target) -> None:
         """A target gave a good answer."""

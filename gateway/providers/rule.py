@@ -8,17 +8,37 @@ from gateway.providers.evidence import Evidence, Shape
 from gateway.reasons import FailureKind
 
 
+class Pattern:
+    """A regular expression that is compiled when it is first needed: all of them together take some 100 ms."""
+
+    __slots__ = ("_compiled", "_source")
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._compiled: re.Pattern[str] | None = None
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Find the pattern in a text."""
+        return self.compiled().search(text)
+
+    def compiled(self) -> re.Pattern[str]:
+        """Return the expression itself."""
+        if self._compiled is None:
+            self._compiled = re.compile(self._source, re.MULTILINE)
+        return self._compiled
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row: it decides when every stated condition holds; ``text`` and ``code`` are alternatives."""
 
     id: str
     kind: FailureKind
-    text: re.Pattern[str] | None = None
-    code: re.Pattern[str] | None = None
-    also: re.Pattern[str] | None = None
+    text: Pattern | None = None
+    code: Pattern | None = None
+    also: Pattern | None = None
     """Must be in the text as well."""
-    unless: re.Pattern[str] | None = None
+    unless: Pattern | None = None
     """Must not be in the text."""
     vendors: frozenset[str] = frozenset()
     statuses: Container[int] | None = None
@@ -39,6 +59,12 @@ class Rule:
             return False
         return self.unless is None or not self.unless.search(evidence.text)
 
+    def prepare(self) -> None:
+        """Compile what this rule looks for."""
+        for pattern in (self.text, self.code, self.also, self.unless):
+            if pattern is not None:
+                pattern.compiled()
+
     def _found_in(self, evidence: Evidence) -> bool:
         if self.text is None and self.code is None:
             return True
@@ -47,9 +73,9 @@ class Rule:
         return self.code is not None and self.code.search(evidence.codes) is not None
 
 
-def either(*alternatives: str) -> re.Pattern[str]:
+def either(*alternatives: str) -> Pattern:
     """Return a pattern that any of these satisfies; ``^`` and ``$`` are a line's."""
-    return re.compile("|".join(alternatives), re.MULTILINE)
+    return Pattern("|".join(alternatives))
 
 
 def words(*names: str) -> frozenset[str]:

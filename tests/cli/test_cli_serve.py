@@ -20,32 +20,29 @@ routes:
 """
 
 
-def serve(tmp_path: Path, *arguments: str, routes: str = ROUTES, **environ: str) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "routes.yaml").write_text(routes)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    command = [sys.executable, "-m", "gateway", "serve", "--routes", str(tmp_path / "routes.yaml")]
-    command += ["--database", f"sqlite:///{tmp_path}/ledger.db", *arguments]
-    return subprocess.run(command, env=clean | environ, capture_output=True, text=True, timeout=30, check=False)
-
-
 def test_a_port_that_is_taken_ends_with_1_and_a_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(ROUTES)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ran = serve(tmp_path, "--port", port)
+        command = [sys.executable, "-m", "gateway", "serve", "--routes", str(path), "--port", port]
+        ran = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in ran.stderr
     assert "--port" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_a_secret_that_is_not_set_is_an_error_here(tmp_path: Path) -> None:
-    keyed = ROUTES.replace("kind: vllm,", "kind: vllm, api_key_env: NOBODY_SETS_THIS,")
-    ran = serve(tmp_path, "--port", "0", routes=keyed)
-    assert ran.returncode == 1
-    assert "routes.yaml:2: " in ran.stderr
-    assert "NOBODY_SETS_THIS" in ran.stderr
+def test_a_secret_that_is_not_set_is_an_error_here(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(ROUTES.replace("kind: vllm,", "kind: vllm, api_key_env: NOBODY_SETS_THIS,"))
+    ran = run("serve", "--routes", path, "--port", "0")
+    assert ran.code == 1
+    assert "routes.yaml:2: " in ran.err
+    assert "NOBODY_SETS_THIS" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -72,11 +69,13 @@ def test_what_it_refuses_to_start_with(
     assert says in ran.err
 
 
-def test_a_database_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
-    ran = serve(tmp_path, "--port", "0", "--database", "mysql://user:s3cret@host/ledger")
-    assert ran.returncode == 1
-    assert "GATEWAY_DATABASE_URL: mysql: the ledger is kept in sqlite or postgresql" in ran.stderr
-    assert "s3cret" not in ran.stderr
+def test_a_database_that_is_none_is_told_at_the_start(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(ROUTES)
+    ran = run("serve", "--routes", path, "--port", "0", "--database", "mysql://user:s3cret@host/ledger")
+    assert ran.code == 1
+    assert "GATEWAY_DATABASE_URL: mysql: the ledger is kept in sqlite or postgresql" in ran.err
+    assert "s3cret" not in ran.err
 
 
 def test_it_greets_warns_of_variables_that_mean_nothing_and_stops_when_it_is_asked_to(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from command_line import Run
@@ -89,7 +91,31 @@ def test_a_url_that_is_none(url: str, run: Run) -> None:
     assert ran.err
 
 
-def test_something_else_that_answers_is_no_gateway(gateway: RunningGateway, run: Run) -> None:
-    ran = run("try", "forum-reply", "Hello.", "--url", f"{gateway.url}/healthz?x=", "--key", "sk-caller")
-    assert ran.code == 1
-    assert ran.out == ""
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>It works!</html>", id="a web page"),
+        pytest.param(b'{"status": "ok"}', id="JSON of another kind"),
+        pytest.param(b'{"choices": []}', id="no choices"),
+        pytest.param(b"[1]", id="a list"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_something_else_that_answers_is_no_gateway(body: bytes, run: Run) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        ran = run("try", "forum-reply", "Hello.", "--url", f"http://127.0.0.1:{server.server_port}/v1")
+        thread.join()
+    assert (ran.code, ran.out) == (1, "")
+    assert "something else" in ran.err

@@ -92,6 +92,15 @@ def test_after_the_pause_one_request_tries_and_nobody_follows_it(bench: Bench) -
     assert bench.board.observe(TARGET).circuit_open
 
 
+def test_one_that_is_sent_in_spite_of_the_pause_does_not_stand_in_for_the_trial(bench: Bench) -> None:
+    fail(bench)
+    bench.board.sent(TARGET)
+    fail(bench, 1)
+    assert bench.board.observe(TARGET).retry_after_s == FIRST_PAUSE_S
+    bench.clock.advance(FIRST_PAUSE_S)
+    assert not bench.board.observe(TARGET).circuit_open
+
+
 def test_a_good_trial_closes_it(bench: Bench) -> None:
     fail(bench)
     bench.clock.advance(FIRST_PAUSE_S)
