@@ -1,5 +1,7 @@
 """``gateway sandbox``."""
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +11,7 @@ from gateway.errors import ConfigError
 
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8081,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8081,
 ) -> None:
     """Start the sandbox: a stand-in provider that speaks OpenAI's API, and whose models die on command.
 
@@ -19,10 +21,12 @@ def sandbox(
 
     What it bills:     curl 127.0.0.1:8081/sandbox/bill
     """
-    from gateway.sandbox.server import serve_sandbox
+    from gateway.sandbox.server import listen, serve_sandbox
 
-    typer.echo(f"the sandbox provider listens on http://{host}:{port}/v1", err=True)
     try:
-        serve_sandbox(host, port)
+        listener = listen(host, port)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    typer.echo(f"the sandbox provider listens on http://{host}:{listener.getsockname()[1]}/v1", err=True)
+    serve_sandbox(listener=listener)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -130,7 +131,13 @@ def _greet(listener: socket.socket, routes: list[str]) -> None:
 @contextlib.contextmanager
 def _sandbox() -> Iterator[None]:
     """Run the sandbox beside us, in a process of its own, for as long as we run."""
-    process = subprocess.Popen([sys.executable, "-m", "gateway", "sandbox", "--port", str(SANDBOX_PORT)])
+    if _accepts(SANDBOX_PORT):
+        raise ConfigError(
+            f"something else listens on 127.0.0.1:{SANDBOX_PORT}, where the sandbox would be; end it first"
+        )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "sandbox", "--port", str(SANDBOX_PORT)], preexec_fn=_end_with_parent
+    )
     try:
         deadline = time.monotonic() + 15
         while not _accepts(SANDBOX_PORT):
@@ -148,6 +155,13 @@ def _sandbox() -> Iterator[None]:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this child when the gateway ends in any way, a kill -9 included."""
+    if sys.platform == "linux":
+        prctl_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(prctl_set_pdeathsig, signal.SIGTERM)
 
 
 def _accepts(port: int) -> bool:

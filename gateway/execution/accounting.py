@@ -1,15 +1,16 @@
 """What an attempt used and cost: its ledger row and its metrics. Runs once an attempt, whatever happened to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
+import orjson
 import structlog
 
 from gateway.clock import Clock
 from gateway.execution.attempts import Attempt
 from gateway.execution.meters import CHAT
 from gateway.execution.prepared import ReadyPlan, Snapshot
-from gateway.execution.request import ChatRequest
 from gateway.execution.streaming import produced_chars
 from gateway.ledger.entry import Entry
 from gateway.lifecycle.probes import ProbeCall
@@ -182,24 +183,28 @@ def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:
     """Return an attempt's tokens and who counted them.
 
     The provider's count, where it is credible. An answer without one is estimated. One that was cut off is estimated
-    from what had passed. A refused request used nothing; one that was sent and never answered may have been billed.
+    from what had passed. A refused request used nothing; one that was sent and never answered, or whose answer broke
+    off, may have been billed.
     """
     reader, answer = attempt.reader, attempt.answer
     usage = read_usage(reader.usage if reader is not None else answer.get("usage") if answer is not None else None)
     if usage is not None:
         return usage, UsageSource.PROVIDER
     if attempt.outcome is Outcome.OK:
-        return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.ESTIMATED
+        return estimate_usage(input_chars(attempt.sent_body), output_chars(attempt)), UsageSource.ESTIMATED
     if attempt.sent and (
-        attempt.failure is FailureKind.TIMEOUT or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED)
+        attempt.broke_off
+        or attempt.failure is FailureKind.TIMEOUT
+        or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED)
     ):
-        return estimate_usage(input_chars(attempt.request), output_chars(attempt)), UsageSource.INTERRUPTED
+        return estimate_usage(input_chars(attempt.sent_body), output_chars(attempt)), UsageSource.INTERRUPTED
     return NOTHING, UsageSource.NONE
 
 
-def input_chars(request: ChatRequest) -> int:
-    """Return how many characters the caller's messages hold."""
-    return sum(len(text_of(message)) for message in request.body["messages"])
+def input_chars(body: Mapping[str, Any]) -> int:
+    """Return how many characters a target was sent that count as input: messages, its prompt included, and tools."""
+    chars = sum(len(text_of(message)) for message in body.get("messages", ()))
+    return chars + sum(len(orjson.dumps(body[part])) for part in ("tools", "response_format") if body.get(part))
 
 
 def output_chars(attempt: Attempt) -> int:

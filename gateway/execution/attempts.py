@@ -1,7 +1,9 @@
 """One attempt: the request adapted for a target, sent, and waited for until the answer can be committed."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -40,6 +42,10 @@ class Attempt:
     heard_at = 0.0
     outcome = Outcome.FAILED
     reader: AnswerReader | None = None
+    sent_body: Mapping[str, Any] = MappingProxyType({})
+    """What this target was asked: the caller's body with its model, prompt and parameters."""
+    broke_off = False
+    """Whether an answer had begun, so that the provider may bill what never arrived."""
     sent = False
     """Whether the request went out, so that it may be billed."""
     status: int | None = None
@@ -82,6 +88,7 @@ class Attempt:
                 self._take_whole(await connection.read(MAX_ANSWER_BYTES))
                 self.outcome = Outcome.OK
         except TransportError as error:
+            self.broke_off = self.status == 200
             raise Failed(transport_failure(error)) from None
         except BrokenStream as error:
             raise Failed(Failure(FailureKind.SERVER_ERROR, str(error), self.status)) from None
@@ -114,12 +121,12 @@ class Attempt:
     def _adapted_body(self) -> bytes:
         """Return the caller's body with this target's model, prompt and parameters; nothing else is touched."""
         prepared = self.prepared
-        body = self.request.body.copy()
+        body = self.sent_body = self.request.body.copy()
         body["model"] = prepared.model
         if prepared.prompt is not None:
             body["messages"] = with_prompt(prepared.prompt, prepared.prompt_prefix, body["messages"])
         self.adapted = adapt(body, prepared.target.parameters)
-        if prepared.contract_format is not None and "response_format" not in body:
+        if prepared.contract_format is not None and body.get("response_format") is None:
             body["response_format"] = prepared.contract_format
             self.adapted.append("response_format")
         if self.request.streamed:

@@ -89,6 +89,10 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.Ga
 def nobody(plan: Plan, observe: Observe, dates: Dates) -> errors.GatewayError:
     """Return the error for a plan without a single step."""
     route = plan.route
+    if any(observe(entry.target).credential_refused for entry in plan.skipped):
+        message = f"A provider refused the gateway's credential for route {route.name!r}; its operator must mend it."
+        wait_s = min(observe(entry.target).retry_after_s for entry in plan.skipped)
+        return errors.UpstreamRefusedKey(message, headers=retry_after(wait_s) | NO_RETRY)
     waits = [wait_s for entry in plan.skipped if (wait_s := observe(entry.target).retry_after_s) > 0]
     if waits:
         wait_s = min(waits)
@@ -107,7 +111,7 @@ def model_gone(plan: Plan, model: str, dates: Dates) -> errors.ModelGone:
         message += f"; its shutdown: {dates.shutdown.isoformat()}"
     if dates.replacement is not None:
         message += f"; its vendor names {dates.replacement!r} as the replacement"
-    if plan.pinned:
+    if plan.pinned and len(plan.steps) <= 1:
         message += f". The request is pinned to it; without the pin, {route.name!r} may have another to answer."
     elif not route.fallbacks:
         message += ". Add a fallback to the route."

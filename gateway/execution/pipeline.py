@@ -189,7 +189,8 @@ class Pipeline:
             failure=failure.kind.value,
             status=failure.status,
             verdict=judgement.verdict.value,
-            said=failure.message,
+            # Who refuses a key may repeat it.
+            said=failure.message if failure.kind is not FailureKind.AUTHENTICATION else None,
         )
 
     def _headers(self, attempt: Attempt, request: ChatRequest, content_type: bytes) -> list[Header]:

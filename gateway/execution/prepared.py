@@ -208,6 +208,8 @@ def read_pin(route: Route, text: str) -> planner.Pin:
     if text in names or (text == "fallback" and route.fallbacks):
         return planner.Pin(target=text)
     try:
+        if len(text) != len("2027-01-14"):
+            raise ValueError(text)
         return planner.Pin(at=datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC))
     except ValueError:
         choices = ", ".join(dict.fromkeys([*names, *(["fallback"] if route.fallbacks else [])]))

@@ -18,6 +18,7 @@ MODEL = (
     rf"(?:(?<![a-z])(?<!v1/)models?\b(?! (?:context|serving))|\bmodel_?id\b|\b(?:lora|adapter|finetune|"
     rf"deployment|checkpoint|engine|specified version)\b|"
     rf"(?<![a-z]){FAMILY}[-: ]?[\d.:-][\w.:/@-]{{0,100}}+|\bdatabricks-[\w.-]{{1,80}}|"
+    r"\bclaude (?:opus|sonnet|haiku|instant)[ -]?[\d.]{0,8}|"
     r"\b(?:text|code)-(?:davinci|curie|ada|babbage|cushman|embedding|search|bison|gecko|moderation)[\w.-]{0,80})"
 )
 # At most 150 characters of one sentence: a full stop inside a model's id does not end it.

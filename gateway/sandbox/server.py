@@ -80,14 +80,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve_sandbox(host: str = "127.0.0.1", port: int = 8081, *, sandbox: Sandbox | None = None) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve_sandbox(
+    host: str = "127.0.0.1",
+    port: int = 8081,
+    *,
+    sandbox: Sandbox | None = None,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, on a socket that listens already or on a new one.
 
     Raises:
         OSError: the address is taken, or not this machine's.
 
     """
-    listener = listen(host, port)
+    listener = listener or listen(host, port)
     server = SandboxServer(sandbox or create_sandbox(clock=SystemClock()))
     # Uvicorn stops in order first, then raises the signal again.
     with contextlib.suppress(KeyboardInterrupt):

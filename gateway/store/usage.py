@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Dialect, Table, case, func, select
@@ -17,6 +18,7 @@ from gateway.store.tables import attempts, served_targets
 # One statement's rows. The driver works in a thread that shares this process's core: a slice is how long it may keep
 # the requests waiting, some 4 ms.
 _SLICE_ROWS: Final = 250
+_ROWS_AT_ONCE: Final = 50
 
 
 class AttemptRow(Protocol):
@@ -131,10 +133,11 @@ class UsageStore:
 
 
 class _BulkInsert:
-    """``INSERT … ON CONFLICT DO NOTHING`` as the driver's own executemany.
+    """``INSERT … ON CONFLICT DO NOTHING`` by the driver itself.
 
     SQLAlchemy's per-row work would cost more than the insert itself; the statement, and what turns a value into the
-    driver's, come from it all the same.
+    driver's, come from it all the same. SQLite gets many rows in one statement: its driver lets go of the interpreter's
+    lock once per statement, and under load gets it back only after a wait.
     """
 
     def __init__(self, table: Table, dialect: Dialect) -> None:
@@ -142,6 +145,11 @@ class _BulkInsert:
         insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
         statement = insert(table).on_conflict_do_nothing(index_elements=key)
         self._sql = str(statement.compile(dialect=dialect, column_keys=[column.name for column in table.columns]))
+        self._sql_of_many = ""
+        if dialect.name == "sqlite":
+            head, values, tail = self._sql.partition(" VALUES ")
+            one, conflict, rest = tail.partition(" ON CONFLICT ")
+            self._sql_of_many = head + values + ", ".join([one] * _ROWS_AT_ONCE) + conflict + rest
         self._conversions: list[tuple[int, Callable[[Any], Any]]] = [
             (position, convert)
             for position, column in enumerate(table.columns)
@@ -153,8 +161,13 @@ class _BulkInsert:
         new = 0
         for start in range(0, len(rows), _SLICE_ROWS):
             parameters = [self._row(row) for row in rows[start : start + _SLICE_ROWS]]
-            result = await connection.exec_driver_sql(self._sql, parameters)
-            new += result.rowcount if result.rowcount >= 0 else len(parameters)
+            while self._sql_of_many and len(parameters) >= _ROWS_AT_ONCE:
+                flat = tuple(chain.from_iterable(parameters[:_ROWS_AT_ONCE]))
+                new += (await connection.exec_driver_sql(self._sql_of_many, flat)).rowcount
+                del parameters[:_ROWS_AT_ONCE]
+            if parameters:
+                result = await connection.exec_driver_sql(self._sql, parameters)
+                new += result.rowcount if result.rowcount >= 0 else len(parameters)
         return new
 
     def _row(self, row: Iterable[Any]) -> tuple[Any, ...]:
