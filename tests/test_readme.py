@@ -101,3 +101,8 @@ def sessions(snippet: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", snippet, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         yield command, expected
+
+
+def test_the_figures_are_those_of_the_latest_run() -> None:
+    script = ROOT / "benchmarks" / "readme.py"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False, timeout=30).returncode == 0

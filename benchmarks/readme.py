@@ -1,0 +1,67 @@
+"""Write the README's table of figures from results/latest.json, so that the one cannot say what the other does not.
+
+python benchmarks/readme.py            rewrites the README
+python benchmarks/readme.py --check    exit 1 where it differs
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LATEST = ROOT / "benchmarks" / "results" / "latest.json"
+BLOCK = re.compile(r"(<!-- benchmarks: [^\n]* -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+TITLES = {
+    "gateway": "Understudy",
+    "nginx": "nginx",
+    "tensorzero": "TensorZero",
+    "portkey": "Portkey",
+    "litellm": "LiteLLM",
+}
+ROWS = (
+    ("requests/s, 64 connections", "requests_per_s_64", 0),
+    ("latency at one connection, p50 µs", "p50_us_1", 0),
+    ("processor time a request, µs", "cpu_us_per_request", 0),
+    ("chunks/s relayed, 64 streams", "chunks_per_s_64", 0),
+    ("idle memory, MiB", "idle_rss_mib", 0),
+    ("ready after, s", "ready_s", 2),
+)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the figures as Markdown, with the goals that were missed."""
+    subjects = results["subjects"]
+    names = [name for name in TITLES if name in subjects]
+    lines = ["| one core | " + " | ".join(TITLES[name] for name in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for title, figure, digits in ROWS:
+        lines.append(f"| {title} | " + " | ".join(f"{subjects[name][figure]:,.{digits}f}" for name in names) + " |")
+    missed = [goal for goal in results["goals"] if not goal["met"]]
+    said = "; ".join(
+        f"{goal['goal']}: {goal['bound']} {goal['limit']:g}, measured {goal['value']:.2f}" for goal in missed
+    )
+    machine, noise = results["machine"], results["noise"]
+    day = results["date"][:10]
+    lines += [
+        "",
+        f"Measured in one run on {day}, {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, ledger "
+        f"and metrics on; {noise['stolen_share']:.0%} of the processor time went to other virtual machines. "
+        + (f"Of our goals this run missed: {said}." if missed else "Every goal was met."),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rewritten(readme: str) -> str:
+    """Return the README with the figures of the latest run."""
+    figures = table(json.loads(LATEST.read_text()))
+    return BLOCK.sub(lambda found: found[1] + figures + found[2], readme)
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = rewritten(before)
+    if "--check" in sys.argv[1:]:
+        sys.exit(before != after)
+    path.write_text(after, encoding="utf-8")
