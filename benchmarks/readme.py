@@ -46,7 +46,7 @@ def table(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"Measured in one run on {day}, {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, ledger "
-        f"and metrics on; {noise['stolen_share']:.0%} of the processor time went to other virtual machines. "
+        f"and metrics on; {noise['stolen_share']:.0%} of it went to other virtual machines. "
         + (f"Of our goals this run missed: {said}." if missed else "Every goal was met."),
     ]
     return "\n".join(lines) + "\n"

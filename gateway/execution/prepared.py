@@ -156,7 +156,8 @@ class Snapshot:
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps)
-        if bucket is None and not board.timed and len(self._plans) < 10_000:
+        # Plans of other days are for tests, and callers could name any number of them.
+        if bucket is None and not board.timed and (pin is None or pin.at is None):
             self._plans[key] = (board.version, midnight(now.date() + timedelta(days=1)), ready)
         return ready
 
