@@ -43,11 +43,11 @@ def table(results: dict[str, Any]) -> str:
     )
     machine, noise = results["machine"], results["noise"]
     day = results["date"][:10]
+    verdict = f"Of our goals this run missed: {said}." if missed else "Every goal was met."
     lines += [
         "",
-        f"Measured in one run on {day}, {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, ledger "
-        f"and metrics on; {noise['stolen_share']:.0%} of it went to other virtual machines. "
-        + (f"Of our goals this run missed: {said}." if missed else "Every goal was met."),
+        f"Measured in one run on {day}: {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
+        f"ledger and metrics on; {noise['stolen_share']:.0%} of the processor went to other virtual machines. {verdict}",
     ]
     return "\n".join(lines) + "\n"
 
