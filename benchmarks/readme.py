@@ -47,7 +47,7 @@ def table(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"Measured in one run on {day}: {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
-        f"ledger and metrics on; {noise['stolen_share']:.0%} of the processor went to other virtual machines. {verdict}",
+        f"ledger and metrics on; {noise['stolen_share']:.0%} of the processor was others'. {verdict}",
     ]
     return "\n".join(lines) + "\n"
 
