@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ def server() -> Iterator[RunningSandbox]:
 @pytest.fixture
 def sandbox(server: RunningSandbox) -> RunningSandbox:
     """One server for all tests, with models and a bill of its own for each."""
-    fresh = create_sandbox(clock=SystemClock(), catalogue=fast_catalogue(datetime.now(UTC)))
+    fresh = create_sandbox(clock=SystemClock(), catalogue=fast_catalogue(SystemClock().now()))
     server.sandbox.provider = fresh.provider
     return server
 
