@@ -92,11 +92,33 @@ async def test_what_is_no_answer_is_answered_by_the_fallback_or_else_with_a_502(
     assert {call.path for call in provider.calls} == {"/v1/chat/completions"}, "no redirect is followed"
     rows = await gateway.rows(3)
     assert [(row.outcome, row.failure) for row in rows] == [("failed", failure), ("ok", None), ("failed", failure)]
-    broken = [row for row in rows if row.outcome == "failed"]
-    # An answer that had begun may be billed although it never arrived; what was none is not.
-    begun = [row.usage_source == "interrupted" for row in broken]
-    assert begun == [failure == "connection"] * 2 or begun == [row.status == 200 for row in broken]
-    assert all(row.input_tokens == 0 for row, had_begun in zip(broken, begun, strict=True) if not had_begun)
+    for row in rows[::2]:
+        if row.usage_source == "interrupted":
+            # An answer that had begun may be billed although it never arrived whole: its input is charged.
+            assert row.status == 200
+            assert row.input_tokens > 0
+            assert row.output_tokens == 0
+        else:
+            assert (row.usage_source, row.input_tokens, row.output_tokens, row.cost_nanousd) == ("none", 0, 0, 0)
+
+
+async def test_an_answer_that_breaks_after_its_200_is_charged_for_its_input(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    provider.models["tuned"] = writes(HEAD + b"content-length: 10000\r\n\r\n", TEXT)
+    gateway = await serve()
+    assert (await gateway.chat()).headers["x-gateway-served-by"] == "fallback"
+    broken, _ = await gateway.rows(2)
+    assert (broken.status, broken.outcome, broken.usage_source) == (200, "failed", "interrupted")
+    assert broken.input_tokens > 0
+
+
+async def test_an_answer_that_never_began_is_charged_nothing(serve: Serve, provider: FakeProvider) -> None:
+    provider.models["tuned"] = writes(b"")
+    gateway = await serve()
+    assert (await gateway.chat()).headers["x-gateway-served-by"] == "fallback"
+    broken, _ = await gateway.rows(2)
+    assert (broken.usage_source, broken.input_tokens, broken.cost_nanousd) == ("none", 0, 0)
 
 
 @pytest.mark.parametrize(
