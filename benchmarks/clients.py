@@ -95,13 +95,15 @@ def app_with(blocks: Blocks) -> Callable[..., Awaitable[None]]:
             return
         body = orjson.loads((await receive())["body"])
         body["model"] = "other"
-        begun = False
+        begun, rest = False, b""
         async for block in blocks(orjson.dumps(body)):
             if not begun:
                 begun = True
                 headers = [(b"content-type", b"application/json")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-            for event in block.split(b"\n\n"):
+            # A client may cut an event anywhere.
+            *events, rest = (rest + block).split(b"\n\n")
+            for event in events:
                 if event.startswith(b"data: {"):
                     orjson.loads(event[6:])
             await send({"type": "http.response.body", "body": block, "more_body": True})
