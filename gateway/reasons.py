@@ -52,6 +52,27 @@ class Lifecycle(StrEnum):
     RETIRED = "retired"
 
 
+class EventKind(StrEnum):
+    """What happened, as events and webhooks name it."""
+
+    CUTOVER = "cutover"
+    """A route moved to another target."""
+    RETURN = "return"
+    """A route moved back to its primary."""
+    REFUSAL = "refusal"
+    """A route should have moved, and did not: nobody else can answer."""
+    COMMANDED = "commanded"
+    """A person moved a route by hand, or took that back."""
+    SHUTDOWN_NOTICE = "shutdown_notice"
+    """A base stops in 90, 30, 7 or 1 days."""
+    DATES_CHANGED = "dates_changed"
+    """A provider announced, moved or withdrew a model's date."""
+    AVAILABILITY = "availability"
+    """A target was found to be gone, closed to us, or back."""
+    SUBSTITUTED = "substituted"
+    """A provider answered with another model than was asked."""
+
+
 class FailureKind(StrEnum):
     """What went wrong with one attempt; ``policy.verdicts`` says what each leads to."""
 

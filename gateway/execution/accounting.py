@@ -81,6 +81,8 @@ class Accounting:
             duration_s * 1000,
             attempt.started_at,
             finished_at,
+            False,
+            None,
         )
         self._append(entry)
         self._observe(attempt, usage, source, cost, duration_s)
@@ -133,6 +135,8 @@ class Accounting:
                 duration_ms=call.duration_ms,
                 started_at=finished_at - timedelta(milliseconds=call.duration_ms),
                 finished_at=finished_at,
+                substituted=False,
+                traits=None,
             )
         )
 

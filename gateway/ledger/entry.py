@@ -77,3 +77,7 @@ class Entry(NamedTuple):
     """Aware, UTC."""
     finished_at: datetime
     """Aware, UTC."""
+    substituted: bool
+    """Whether another model answered than was asked, beyond an alias and its snapshot."""
+    traits: str | None
+    """What the request asked of a model: sorted words of a closed list, joined by commas (``policy.traits``)."""

@@ -2,14 +2,29 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 
 from gateway.config.routes import Cutover
 from gateway.reasons import Lifecycle
 
 
+class Origin(StrEnum):
+    """Who says so, in the order in which they are believed."""
+
+    OPERATOR = "routes.yaml"
+    PROVIDER = "provider"
+    """The provider's own API, polled."""
+    CURATED = "curated"
+    """Ships with the package; a person collected it."""
+    FEED = "feed"
+    """Ships with the package; a machine collected it."""
+    LITELLM = "litellm"
+    """litellm's bundled map."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """What is published of one model at one vendor, merged from every source."""
+    """What one source says of a model's dates, or what all of them amount to."""
 
     announced: date | None = None
     shutdown: date | None = None
@@ -19,6 +34,16 @@ class Dates:
     source: str = ""
     acts: bool = True
     """Whether these dates may move traffic; dates from feeds only warn."""
+    last_training_day: date | None = None
+    """The last day on which it can be fine-tuned, inclusive."""
+    origin: Origin | None = None
+    """None: nothing is known."""
+    read: date | None = None
+    """The day the source was read."""
+    inherited_from: str | None = None
+    """The base whose dates these are; None where they are the model's own."""
+    disputed_by: tuple["Dates", ...] = ()
+    """Other sources that name another day; shown, never hidden."""
 
 
 UNKNOWN_DATES = Dates()

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Dialect,
     Double,
     Integer,
@@ -16,9 +17,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    false,
 )
 
-SCHEMA_HEAD: Final = "20261123_attempts"
+SCHEMA_HEAD: Final = "20261124_calendar"
 """The revision this code is written for: alembic's head, known without importing alembic."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,6 +101,10 @@ attempts = Table(
     Column("duration_ms", Double, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant, nullable=False),
+    # Whether another model answered than was asked, beyond an alias and its snapshot.
+    Column("substituted", Boolean, nullable=False, server_default=false()),
+    # What the request asked of a model, as sorted words from a closed list: "image,temperature,tools".
+    Column("traits", Text),
     # One tree instead of two: the rows are the index.
     sqlite_with_rowid=False,
 )
@@ -109,6 +115,125 @@ served_targets = Table(
     Column("provider", Text, primary_key=True),
     Column("model", Text, primary_key=True),
     Column("first_served_at", Instant, nullable=False),
+    # To within ten minutes; null for rows from before it was kept.
+    Column("last_served_at", Instant),
     sqlite_with_rowid=False,
 )
 """This provider's key was once served by this model: what tells a model that is gone from one never allowed."""
+
+published_dates = Table(
+    "published_dates",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("base", Text),
+    Column("announced", Date),
+    Column("last_training_day", Date),
+    Column("shutdown", Date),
+    Column("replacement", Text),
+    Column("certainty", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("read_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What providers' own APIs said of their models when they were last polled."""
+
+target_states = Table(
+    "target_states",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("availability", Word, nullable=False),
+    # Rises with every change: who writes names the version it knows, and is refused where that is not the latest.
+    Column("version", BigInteger, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("instance", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was verified of a target, by whichever replica did; every replica follows it."""
+
+route_states = Table(
+    "route_states",
+    metadata,
+    Column("route", Text, primary_key=True),
+    # Who answers; null: nobody can.
+    Column("target", Text),
+    Column("reason", Word, nullable=False),
+    # Why the route should have moved, where nobody else can answer.
+    Column("refused", Word),
+    Column("version", BigInteger, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    # When the configuration that decided was loaded: replicas with an older one leave the row alone.
+    Column("config_at", Instant, nullable=False),
+    Column("instance", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who answers each route, apart from what a replica sees for moments: what events are told by."""
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("route", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("version", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Where a person has put a route by hand, until when; a row is deleted when it is taken back."""
+
+events = Table(
+    "events",
+    metadata,
+    # UUIDv7 of at.
+    Column("event_id", Uuid(as_uuid=False), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("reason", Word),
+    Column("route", Text),
+    Column("owner", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    # Who answered before, and since.
+    Column("from_target", Text),
+    Column("to_target", Text),
+    # An instance, or the person who commanded it.
+    Column("by", Text, nullable=False),
+    # One sentence for people.
+    Column("text", Text, nullable=False),
+    # Two replicas that see the same thing write the same key, and one of them wins.
+    Column("once_key", Text, unique=True),
+    sqlite_with_rowid=False,
+)
+"""Everything that happened to routes and models, once each."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("notice_id", Uuid(as_uuid=False), primary_key=True),
+    Column("webhook", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    # When it may be tried (again); the replica that tries sets it ahead, so that no other one does.
+    Column("due_at", Instant),
+    Column("delivered_at", Instant),
+    Column("last_error", Text),
+    sqlite_with_rowid=False,
+)
+"""Webhook messages still to deliver, and those that were; ``due_at`` is null once it is over."""
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("seen_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What providers last said in their answers' headers that a model's quota is."""

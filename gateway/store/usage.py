@@ -88,7 +88,7 @@ class UsageStore:
             async with self._database.engine.begin() as connection:
                 new = await self._insert_attempts(connection, rows)
                 if served:
-                    await self._insert_served(connection, [(*target, at) for target, at in served.items()])
+                    await self._insert_served(connection, [(*target, at, at) for target, at in served.items()])
         self._known_served.update(served)
         return new
 

@@ -48,6 +48,8 @@ def an_entry(after: timedelta = timedelta(), **fields: Any) -> Entry:
         duration_ms=1000.0,
         started_at=started_at,
         finished_at=started_at + timedelta(seconds=1),
+        substituted=False,
+        traits="temperature,tools",
     )
     return entry._replace(**fields)
 

@@ -70,7 +70,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
 
 def test_rows_are_kept_in_the_order_of_their_key(path: Path) -> None:
     migrate(f"sqlite:///{path}")
-    assert sum("WITHOUT ROWID" in line for line in dump(path)) == 2
+    assert sum("WITHOUT ROWID" in line for line in dump(path)) == len(metadata.tables)
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
