@@ -1,5 +1,6 @@
 """What a model's dates say on a given day. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -47,6 +48,21 @@ class Dates:
 
 
 UNKNOWN_DATES = Dates()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a provider's own API says of one of its models."""
+
+    model: str
+    dates: Dates
+    """Of the model itself; where it is a base, not yet those of its fine-tunes."""
+    base: str | None = None
+    """What it was trained from, where the API tells."""
+
+
+PublishedModels = Mapping[tuple[str, str], Published]
+"""By the provider's name in routes.yaml, and the model."""
 
 
 def midnight(day: date) -> datetime:

@@ -53,6 +53,24 @@ class Database:
             raise
         return database
 
+    @classmethod
+    async def open_existing(cls, url: str) -> Self | None:
+        """Open a database for reading; None where nothing was kept there yet: no file, or no schema.
+
+        Raises ``DatabaseUnavailable`` where it cannot be reached, or its schema is another version's.
+        """
+        async_url = to_async_url(url)
+        if async_url.get_backend_name() == "sqlite" and not Path(async_url.database or "").is_file():
+            return None
+        database = await cls.open(url)
+        version = await database.schema_version()
+        if version == SCHEMA_HEAD:
+            return database
+        await database.close()
+        if version is None:
+            return None
+        raise DatabaseUnavailable(f"{where(async_url)}: its schema is not this version's; run 'gateway migrate'")
+
     async def schema_version(self) -> str | None:
         """Return the revision the schema stands at; None: nothing was ever migrated here."""
         with unavailable_as_such(where(self.engine.url)):
