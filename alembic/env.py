@@ -11,6 +11,8 @@ from alembic import context
 from gateway.store.database import create_engine, to_async_url
 from gateway.store.tables import metadata
 
+MIGRATION_LOCK = 7_305_808_869_229_538
+
 
 def database_url() -> URL:
     url: URL | None = context.config.attributes.get("url")
@@ -25,6 +27,9 @@ def database_url() -> URL:
 def run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Two that migrate at once would both create the tables; the number is ours alone, and means nothing.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         context.run_migrations()
 
 

@@ -1,6 +1,7 @@
 """The composition root: the only place that knows everybody. Opens in order, closes in reverse."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import uuid
@@ -22,29 +23,20 @@ from gateway.api.wire import AsgiReply, ChatEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
-from gateway.config.routes import Routes, Target
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
 from gateway.errors import GatewayError, Unauthenticated
-from gateway.execution.accounting import Accounting
-from gateway.execution.pipeline import Pipeline
-from gateway.execution.prepared import Snapshot
-from gateway.execution.route_collector import RouteCollector
-from gateway.execution.target_board import TargetBoard, TargetKey
-from gateway.ledger.entry import new_attempt_id
 from gateway.ledger.store_opener import StoreOpener
-from gateway.lifecycle.probes import Prober
 from gateway.metrics import Metrics
-from gateway.policy import lifecycle
 from gateway.providers import classify
 from gateway.providers.http_client import HttpClient
-from gateway.providers.openai_wire import Upstream
-from gateway.reasons import Availability, Lifecycle, Reason
+from gateway.wiring import Running
 
 log = structlog.get_logger()
 CHAT_PATH = "/v1/chat/completions"
 LEDGER_CLOSE_S = 5.0
 PREPARE_AFTER_S = 2.0
+HELD_AT_MOST_S = 3.0
 
 
 class FrontDoor:
@@ -59,6 +51,7 @@ class FrontDoor:
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
         self._chat: ASGIApp | None = None
+        self._until_known: asyncio.Event | None = None
         self._metrics: Metrics | None = None
         self._rest = FastAPI(title="Understudy", version=__version__, docs_url=None, redoc_url=None)
         self._rest.include_router(openai.router)
@@ -69,6 +62,8 @@ class FrontDoor:
         """Serve one ASGI scope."""
         if scope["type"] == "http":
             if scope["path"] == CHAT_PATH and scope["method"] == "POST" and self._chat is not None:
+                if self._until_known is not None:
+                    await self._wait_until_known(self._until_known)
                 await self._chat(scope, receive, send)
             else:
                 await self._everything_else(scope, receive, send)
@@ -76,6 +71,13 @@ class FrontDoor:
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    async def _wait_until_known(self, known: asyncio.Event) -> None:
+        """Hold the first requests until it is known which models are gone; with the database away, not for long."""
+        if not known.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(known.wait(), HELD_AT_MOST_S)
+        self._until_known = None
 
     async def _everything_else(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -113,13 +115,15 @@ class FrontDoor:
             stack.push_async_callback(store.close, LEDGER_CLOSE_S)
             instance = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
             running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
-            stack.push_async_callback(running.prober.close)
+            stack.push_async_callback(running.close)
+            self._until_known = running.agreement.known
             services = Services(running.pipeline, metrics, clock, clock.now())
             self._rest.state.services = services
             self._chat = ChatEndpoint(
                 running.pipeline, self._guard, clock=clock, max_body_bytes=settings.max_body_bytes, metrics=metrics
             )
-            store.start(services.waiting_for, running.board.remember_served)
+            store.start(services.waiting_for, running.opened)
+            running.start()
             stop = asyncio.Event()
             watching = asyncio.create_task(self._watch(running, services, metrics, stop))
             stack.push_async_callback(_stopped, watching, stop)
@@ -134,7 +138,7 @@ class FrontDoor:
         await self._clock.sleep(PREPARE_AFTER_S)
         await asyncio.to_thread(classify.prepare)
 
-    async def _watch(self, running: "Running", services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
+    async def _watch(self, running: Running, services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
         """Replace the configuration whole when its files change; keep the last good one when they are broken."""
 
         def on_loaded(loaded: Loaded) -> None:
@@ -156,66 +160,6 @@ class FrontDoor:
             on_refused=on_refused,
             stop=stop,
         )
-
-
-class Running:
-    """The parts of the request path, wired to each other."""
-
-    def __init__(
-        self,
-        routes: Routes,
-        client: HttpClient,
-        store: StoreOpener,
-        metrics: Metrics,
-        instance: str,
-        clock: Clock,
-        environ: Mapping[str, str],
-    ) -> None:
-        self._client = client
-        self._metrics = metrics
-        self._clock = clock
-        self._environ = environ
-        accounting = Accounting(store.writer.append, instance, clock)
-        self.prober = Prober(
-            upstreams=lambda: self.pipeline.snapshot.upstreams,
-            clock=clock,
-            ever_served=lambda key: self.board.ever_served(key),
-            date_passed=self._date_passed,
-            report=self._verified,
-            record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
-            new_attempt_id=lambda: new_attempt_id(clock.now()),
-        )
-        self.board = TargetBoard(clock, lambda target, carefully: self.prober.verify(target, carefully=carefully))
-        self.pipeline = Pipeline(
-            self._snapshot(routes), board=self.board, accounting=accounting, metrics=metrics, clock=clock
-        )
-        metrics.registry.register(RouteCollector(self.pipeline, store.figures))
-
-    def replace(self, routes: Routes) -> None:
-        """Put another configuration in force; requests in flight keep theirs."""
-        self.pipeline.snapshot = self._snapshot(routes)
-
-    def _snapshot(self, routes: Routes) -> Snapshot:
-        upstreams = {
-            name: Upstream(provider, self._client, self._environ, self._clock)
-            for name, provider in routes.providers.items()
-        }
-        return Snapshot(routes, upstreams, metrics=self._metrics, clock=self._clock)
-
-    def _date_passed(self, target: Target) -> bool:
-        dates = self.pipeline.snapshot.calendar.dates_of(target)
-        return lifecycle.state(dates, self._clock.now()) is Lifecycle.RETIRED
-
-    def _verified(self, key: TargetKey, found: Availability) -> None:
-        """Hear what a verification found: move the routes concerned, count and log it."""
-        self.board.verified(key, found)
-        self._metrics.probes.labels(key[0], found.value).inc()
-        reason = {Availability.GONE: Reason.GONE, Availability.NO_ACCESS: Reason.NO_ACCESS}.get(found, Reason.PRIMARY)
-        for name, prepared in self.pipeline.snapshot.prepared.items():
-            primary = prepared.targets.get("primary")
-            if primary is not None and primary.key == key:
-                self._metrics.cutovers.labels(name, reason.value).inc()
-                log.warning("cutover", route=name, model=key[1], reason=reason.value)
 
 
 async def _stopped(task: "asyncio.Task[None]", stop: asyncio.Event) -> None:

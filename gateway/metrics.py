@@ -176,6 +176,10 @@ class Metrics:
             "gateway_stream_aborts_total", "Streams that ended early, by the side that ended them.", "route", "side"
         )
         self.probes = counter("gateway_model_probes_total", "Verifications and rechecks.", "provider", "outcome")
+        self.calendar_polls = counter(
+            "gateway_calendar_polls_total", "Looks at providers' own dates.", "provider", "outcome"
+        )
+        self.webhooks = counter("gateway_webhooks_total", "Tries to deliver a message.", "webhook", "outcome")
         self.retries = counter("gateway_retries_total", "Calls repeated on a new connection.", "provider")
         self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
         self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")

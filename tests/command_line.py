@@ -28,10 +28,12 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run a command as a shell would, but within this process."""
-    for name in ("GATEWAY_ROUTES_FILE", "GATEWAY_KEY", "GATEWAY_DATABASE_URL", "GATEWAY_HOST", "GATEWAY_PORT"):
+    for name in ("GATEWAY_ROUTES_FILE", "GATEWAY_KEY", "GATEWAY_HOST", "GATEWAY_PORT"):
         monkeypatch.delenv(name, raising=False)
+    # Whoever works in this checkout may have a ledger of their own.
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path / 'no-ledger-yet.db'}")
     # Rich reads these when it is imported or prints: what tests see is what a pipe gets.
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("FORCE_COLOR", raising=False)

@@ -31,17 +31,23 @@ class RunningGateway:
 
 
 @contextlib.contextmanager
-def running_gateway(routes: Path, state: Path, **environ: str) -> Iterator[RunningGateway]:
-    """Start ``gateway serve`` on a free port, wait until it is ready, stop it at the end."""
+def running_gateway(
+    routes: Path, state: Path, *, database_url: str | None = None, wait: bool = True, **environ: str
+) -> Iterator[RunningGateway]:
+    """Start ``gateway serve`` on a free port, wait until it is ready, stop it at the end.
+
+    Its ledger is a SQLite file in ``state``, unless another database is named.
+    """
     port = free_port()
     database, log = state / "ledger.db", state / "gateway.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     command = [sys.executable, "-m", "gateway", "serve", "--routes", str(routes), "--port", str(port)]
-    command += ["--database", f"sqlite+aiosqlite:///{database}"]
+    command += ["--database", database_url or f"sqlite+aiosqlite:///{database}"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=clean | environ, stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+            if wait:
+                wait_until_ready(f"http://127.0.0.1:{port}", process, log)
             yield RunningGateway(f"http://127.0.0.1:{port}", database, log, process)
         finally:
             process.terminate()

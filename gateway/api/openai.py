@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from gateway.api.deps import Services, services_of
-from gateway.policy.planner import Pin
+from gateway.policy.lifecycle import UNKNOWN_DATES
+from gateway.policy.planner import Command, Pin
 
 router = APIRouter(prefix="/v1")
 
@@ -32,14 +33,30 @@ def describe(services: Services, name: str, pin: Pin | None) -> dict[str, Any]:
     plan = pipeline.snapshot.plan(prepared, pin, pipeline.board, None)
     first = plan.steps[0] if plan.steps else None
     primary = prepared.targets.get("primary")
-    shutdown = primary.dates.shutdown if primary is not None else None
+    dates = primary.dates if primary is not None else UNKNOWN_DATES
+    command = pipeline.board.command(name)
     return {
         "id": name,
         "object": "model",
         "created": int(services.started_at.timestamp()),
         "owned_by": prepared.route.owner or "understudy",
-        "shutdown_date": shutdown.isoformat() if shutdown else None,
+        "shutdown_date": dates.shutdown.isoformat() if dates.shutdown else None,
+        "shutdown_certainty": dates.certainty if dates.shutdown else None,
+        "shutdown_source": dates.source if dates.shutdown else None,
         "served_by": first.prepared.role.value if first else None,
         "served_model": first.prepared.model if first else None,
         "reason": first.reason.value if first and first.reason else None,
+        # Where it differs from routes.yaml: somebody moved it by hand.
+        "command": as_json(command) if command is not None else None,
+    }
+
+
+def as_json(command: Command) -> dict[str, str | None]:
+    """Return a command as callers see it."""
+    return {
+        "to": command.target,
+        "by": command.by,
+        "reason": command.reason,
+        "at": command.at.isoformat(),
+        "expires_at": command.expires_at.isoformat() if command.expires_at else None,
     }

@@ -1,10 +1,10 @@
-"""``gateway check``, ``gateway config show`` and ``gateway explain``: what a configuration says, without a server."""
+"""``gateway check`` and ``gateway config show``: what a configuration says, without a server."""
 
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,12 @@ from gateway.errors import ConfigError, RouteNotFound
 if TYPE_CHECKING:
     from gateway.config.findings import Finding
     from gateway.config.loader import Loaded
-    from gateway.config.routes import Target
-    from gateway.policy.planner import Plan
 
 ROUTES = Path("routes.yaml")
 RoutesOption = Annotated[Path, typer.Option("--routes", envvar="GATEWAY_ROUTES_FILE", help="The configuration.")]
+DatabaseOption = Annotated[
+    str | None, typer.Option(help="The gateway's database.  (default: sqlite+aiosqlite:///state/gateway.db)")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
 
@@ -30,7 +31,9 @@ def check(
     """Check routes.yaml and every file it names; all findings at once, each with file and line.
 
     Exit codes: 0 it can be served, 1 there are errors (or, with --strict, warnings). A credential that is not set is a
-    warning here, since other machines need not have it, and an error to `serve`.
+    warning here, since other machines need not have it, and an error to `serve`. It also warns of what published dates
+    mean for a route: a primary that stops within 90 days, a fallback that stops as well or shares its base, a date that
+    sources disagree on. `gateway forecast` says more.
     """
     from gateway.config.findings import InvalidRoutes
     from gateway.config.loader import load
@@ -38,7 +41,7 @@ def check(
     loaded = None
     try:
         loaded = load(file, environ=os.environ)
-        findings = loaded.warnings
+        findings = with_dates(loaded, SystemClock().now())
     except InvalidRoutes as error:
         findings = error.findings
     failed = loaded is None or (strict and bool(findings))
@@ -53,6 +56,22 @@ def check(
     raise typer.Exit(1 if failed else 0)
 
 
+def with_dates(loaded: "Loaded", now: datetime) -> "tuple[Finding, ...]":
+    """Return a configuration's warnings, and with them what published dates say of each route, at its line."""
+    from gateway.config.findings import Findings
+    from gateway.lifecycle.calendar import Calendar
+    from gateway.lifecycle.route_warnings import route_warnings
+
+    calendar = Calendar(loaded.routes)
+    findings = Findings(loaded.routes.files[0])
+    for finding in loaded.warnings:
+        findings.add(finding)
+    for name, route in loaded.routes.routes.items():
+        for warning in route_warnings(route, calendar=calendar, now=now):
+            findings.warning(loaded.origins[name].route, f"routes.{name}: {warning}")
+    return findings.warnings()
+
+
 def _line(finding: "Finding") -> str:
     colour = typer.colors.RED if finding.severity == "error" else typer.colors.YELLOW
     word = finding.severity if "NO_COLOR" in os.environ else typer.style(finding.severity, fg=colour)
@@ -62,16 +81,23 @@ def _line(finding: "Finding") -> str:
 def show(
     route: Annotated[str, typer.Argument(help="A route.")],
     routes: RoutesOption = ROUTES,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every effective value of a route, and the file and line it comes from."""
+    """Show every effective value of a route, and the file and line it comes from; and where it is held by hand."""
+    from gateway.cli.known import read_known
+    from gateway.config.shown import ShownValue
     from gateway.config.shown import show as shown_values
 
-    loaded = _load(routes)
+    loaded = load_routes(routes)
     try:
         values = shown_values(loaded, route)
     except RouteNotFound as error:
         raise ConfigError(error.message) from None
+    command = read_known(database).commands.get(route)
+    if command is not None and command.in_force(SystemClock().now()):
+        # Not of routes.yaml, and so the first thing to know.
+        values = [ShownValue("commanded", command.target, f"by {command.by}: {command.reason}"), *values]
     if as_json:
         rows = [{"path": v.path, "value": v.value, "origin": v.origin} for v in values]
         typer.echo(json.dumps(rows, indent=2, default=str))
@@ -82,43 +108,15 @@ def show(
         typer.echo(f"{value.path:<{widths[0]}}  {value.origin:<{widths[1]}}  {text}")
 
 
-def explain(
-    route: Annotated[str, typer.Option("--route", help="A route.")],
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="DATE", help="A day, such as 2027-01-14.  [default: now]")
-    ] = None,
-    routes: RoutesOption = ROUTES,
-    as_json: JsonOption = False,
-) -> None:
-    """Print the plan for a route: who is asked, in which order, and why the others are not.
-
-    Needs no server, and so knows dates but no observations. It prints the very plan that a server would execute.
-
-    Example:  gateway explain --route forum-reply --at 2027-01-14
-    """
-    from gateway.lifecycle.calendar import Calendar
-    from gateway.policy import planner
-
-    loaded = _load(routes)
-    chosen = loaded.routes.routes.get(route)
-    if chosen is None:
-        raise ConfigError(f"there is no route {route!r}; there are: {', '.join(loaded.routes.routes)}")
-    day = _instant(at)
-    calendar = Calendar(loaded.routes)
-    plan = planner.plan(chosen, observe=lambda _: planner.FRESH, dates_of=calendar.dates_of, now=day)
-    if as_json:
-        typer.echo(json.dumps(_as_json(plan, day, calendar), indent=2))
-    else:
-        _print(plan, day, calendar)
-
-
-def _load(path: Path) -> "Loaded":
+def load_routes(path: Path) -> "Loaded":
+    """Read a configuration; raise ``ConfigError`` with everything that is wrong."""
     from gateway.config.loader import load
 
     return load(path, environ=os.environ)
 
 
-def _instant(at: str | None) -> datetime:
+def instant(at: str | None) -> datetime:
+    """Read the instant that an option names, in UTC where it says no zone; now, where it names none."""
     if at is None:
         return SystemClock().now()
     try:
@@ -126,48 +124,3 @@ def _instant(at: str | None) -> datetime:
     except ValueError:
         raise typer.BadParameter(f"{at!r} is no date; write 2027-01-14, or 2027-01-13T23:59+00:00") from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-
-
-def _as_json(plan: "Plan", at: datetime, calendar: Any) -> dict[str, Any]:
-    return {
-        "route": plan.route.name,
-        "at": at.isoformat(),
-        "steps": [
-            {
-                **_described(step.target, calendar),
-                "reason": step.reason.value if step.reason else None,
-                "timeout_s": step.timeout_s,
-            }
-            for step in plan.steps
-        ],
-        "skipped": [{**_described(entry.target, calendar), "reason": entry.reason.value} for entry in plan.skipped],
-    }
-
-
-def _described(target: "Target", calendar: Any) -> dict[str, Any]:
-    dates = calendar.dates_of(target)
-    return {
-        "target": target.name,
-        "served_by": target.role.value,
-        "provider": target.provider.name,
-        "model": target.model,
-        "shutdown": dates.shutdown.isoformat() if dates.shutdown else None,
-        "source": dates.source or None,
-    }
-
-
-def _print(plan: "Plan", at: datetime, calendar: Any) -> None:
-    typer.echo(f"{plan.route.name} on {at:%Y-%m-%d %H:%M} UTC")
-    for number, step in enumerate(plan.steps, 1):
-        why = f"because: {step.reason.value}" if step.reason else "if the one before fails"
-        typer.echo(f"  {number}. ask {_words(step.target, calendar)} ({why})")
-    for entry in plan.skipped:
-        typer.echo(f"  -  not {_words(entry.target, calendar)} ({entry.reason.value})")
-    if not plan.steps:
-        typer.echo("  nobody is left to ask: callers get an error that names the model")
-
-
-def _words(target: "Target", calendar: Any) -> str:
-    dates = calendar.dates_of(target)
-    until = f", stops {dates.shutdown.isoformat()}" if dates.shutdown else ""
-    return f"{target.role.value} {target.model} at {target.provider.name}{until}"

@@ -9,7 +9,7 @@ from gateway.errors import ConfigError
 
 def migrate(
     database: Annotated[
-        str | None, typer.Option(help="The database.  [default: sqlite+aiosqlite:///state/gateway.db]")
+        str | None, typer.Option(help="The database.  (default: sqlite+aiosqlite:///state/gateway.db)")
     ] = None,
 ) -> None:
     """Bring the ledger's database to this version's schema.

@@ -6,7 +6,21 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import ask, classify, configuration, database, sandbox, serve
+from gateway.cli import (
+    ask,
+    classify,
+    configuration,
+    cutover,
+    database,
+    explain,
+    forecast,
+    impact,
+    init,
+    sandbox,
+    scan,
+    serve,
+)
+from gateway.cli.lifecycle import lifecycle_app
 from gateway.errors import ConfigError
 
 app = typer.Typer(
@@ -19,6 +33,7 @@ app = typer.Typer(
     "the same request is answered by a base model with a prompt.\n\n"
     "First steps:\n\n"
     "  gateway serve --with-sandbox      try everything here, without a key or a provider\n\n"
+    "  gateway init --from openai        draft routes.yaml from the fine-tunes that you have\n\n"
     "  gateway check routes.yaml         find what is wrong before it is deployed\n\n"
     "  gateway explain --route R         who would answer, and why\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
@@ -26,11 +41,17 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Look at what a configuration amounts to.")
 config_app.command("show")(configuration.show)
 
+app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("check")(configuration.check)
 app.add_typer(config_app, name="config")
+app.add_typer(lifecycle_app, name="lifecycle")
 app.command("migrate")(database.migrate)
-app.command("explain")(configuration.explain)
+app.command("explain")(explain.explain)
+app.command("cutover")(cutover.cutover)
+app.command("forecast")(forecast.forecast)
+app.command("impact")(impact.impact)
+app.command("scan")(scan.scan)
 app.command("try")(ask.try_route)
 app.command("classify")(classify.classify)
 app.command("sandbox")(sandbox.sandbox)

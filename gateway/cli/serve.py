@@ -26,11 +26,11 @@ BACKLOG = 2048
 
 
 def serve(
-    routes: Annotated[Path | None, typer.Option(help="The configuration.  [default: routes.yaml]")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: 8080]")] = None,
+    routes: Annotated[Path | None, typer.Option(help="The configuration.  (default: routes.yaml)")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.  (default: 8080)")] = None,
     database: Annotated[
-        str | None, typer.Option(help="Where the ledger is kept.  [default: sqlite+aiosqlite:///state/gateway.db]")
+        str | None, typer.Option(help="Where the ledger is kept.  (default: sqlite+aiosqlite:///state/gateway.db)")
     ] = None,
     with_sandbox: Annotated[
         bool, typer.Option("--with-sandbox", help="Also start the sandbox provider, on 127.0.0.1:8081.")

@@ -20,6 +20,7 @@ from gateway.config.schema import DatesEntry, IncludedFile, PriceEntry, RoutesFi
 from gateway.config.schema_types import Entry
 from gateway.config.shape import Damage, check_shape
 from gateway.config.source_files import SourceFiles, Unreadable
+from gateway.config.webhook_entries import build_webhooks
 from gateway.config.yaml_source import Node, parse, plain
 
 
@@ -40,7 +41,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Loaded:
 
     Args:
         path: The file; all others are relative to the file that names them.
-        environ: Only looked at for whether variables are set; values are not kept.
+        environ: Only looked at for whether variables are set, and hold what they should; values are not kept.
 
     Raises:
         InvalidRoutes: With every error, and nothing half-read.
@@ -73,6 +74,7 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
     assembly.check_fallbacks()
     built = {name: assembly.build(name) for name in tree.routes}
     lifecycle = _lifecycle(tree, findings)
+    webhooks = build_webhooks(tree, files, environ, findings, damage)
     warn_of_unused(tree, used, findings)
     routes = Routes(
         config_hash=files.config_hash(),
@@ -80,6 +82,7 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
         providers=assembly.providers,
         lifecycle=lifecycle,
         prices=_prices(tree),
+        webhooks=webhooks,
         files=files.files,
     )
     origins = {name: origin for name, (_, origin) in built.items()}
@@ -110,6 +113,7 @@ def _read(files: SourceFiles, findings: Findings, damage: Damage) -> Tree | None
         routes={name: route_written_out(node) for name, node in routes.items()},
         lifecycle=_section(root, "lifecycle"),
         prices=_section(root, "prices"),
+        webhooks=_section(root, "webhooks"),
         defaults=Node(_section(root, "defaults"), root.file, root.line),
         declared={name: declared.get(name, frozenset()) for name in ("providers", "fallbacks", "profiles")},
     )

@@ -27,8 +27,13 @@ def read_for_route(what: str, at: Node, route: str, files: SourceFiles, findings
     try:
         return files.label(path), files.read(path)
     except Unreadable as problem:
-        findings.error(at, f"{what} {files.label(path)} {problem}")
+        findings.error(at, f"{_of_route(at, route)}{what} {files.label(path)} {problem}")
         return None
+
+
+def _of_route(at: Node, route: str) -> str:
+    """Say for which route a file is read, where each has its own: its line is the one that they share."""
+    return f"routes.{route}: " if "{route}" in (at.text or "") else ""
 
 
 def build_prompt(entry: PromptEntry, node: Node, route: str, files: SourceFiles, findings: Findings) -> Prompt | None:
@@ -74,10 +79,10 @@ def _instructions(at: Node, route: str, files: SourceFiles, findings: Findings) 
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        findings.error(at, f"instructions_file {label} is not UTF-8")
+        findings.error(at, f"{_of_route(at, route)}instructions_file {label} is not UTF-8")
         return None
     if not text:
-        findings.error(at, f"instructions_file {label} is empty")
+        findings.error(at, f"{_of_route(at, route)}instructions_file {label} is empty")
         return None
     return text
 

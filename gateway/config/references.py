@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from gateway.config.findings import Findings, did_you_mean, quoted
 from gateway.config.yaml_source import Node
 
-_SINGULAR = {"providers": "provider", "fallbacks": "fallback", "profiles": "profile", "routes": "route"}
+_SINGULAR = {
+    "providers": "provider",
+    "fallbacks": "fallback",
+    "profiles": "profile",
+    "routes": "route",
+    "webhooks": "webhook",
+}
 _FORBIDDEN = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029@]|\\s")
 _PINS = re.compile(r"primary|fallback|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -22,6 +28,7 @@ class Tree:
     routes: Mapping[str, Node]
     lifecycle: Mapping[str, Node]
     prices: Mapping[str, Node]
+    webhooks: Mapping[str, Node]
     defaults: Node
     declared: Mapping[str, frozenset[str]]
     """Section → the names written there, also those that turned out to be unusable."""
@@ -37,7 +44,7 @@ class Tree:
 
 def check_names(tree: Tree, findings: Findings) -> None:
     """Report names that could not be told apart in ``model``, in a pin, in a path or in a label."""
-    for section in ("providers", "fallbacks", "profiles", "routes"):
+    for section in ("providers", "fallbacks", "profiles", "routes", "webhooks"):
         for name, node in getattr(tree, section).items():
             problem = _name_problem(name)
             if section == "fallbacks" and _PINS.fullmatch(name):

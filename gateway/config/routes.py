@@ -12,12 +12,23 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.vendors import VENDORS, Vendor
-from gateway.reasons import Role
+from gateway.reasons import EventKind, Role
 
 CallerSystem = Literal["keep", "replace", "replace_if_trained"]
 FallbackWord = Literal[
     "gone", "no_access", "connection", "timeout", "overloaded", "server_error", "rate_limited", "quota"
 ]
+EventWord = Literal[
+    "cutover",
+    "return",
+    "refusal",
+    "commanded",
+    "shutdown_notice",
+    "dates_changed",
+    "availability",
+    "substituted",
+]
+"""The words of ``EventKind``, as routes.yaml may write them."""
 
 
 class Frozen(BaseModel):
@@ -36,6 +47,8 @@ class Provider(Frozen):
     api_key_env: str | None = None
     api_key_file: str | None = None
     residency: str | None = None
+    keep_alive: bool = False
+    """Whether to call what routes name here now and then, so that it is not deleted for being idle."""
 
     @property
     def vendor(self) -> Vendor:
@@ -162,6 +175,22 @@ class ModelPrice(Frozen):
     source: str
 
 
+class Webhook(Frozen):
+    """Whom to tell what happened: where the URL and the secret are found, and what is of interest."""
+
+    name: str
+    url: str | None = None
+    url_env: str | None = None
+    url_file: str | None = None
+    """Exactly one of the three is there."""
+    secret_env: str | None = None
+    secret_file: str | None = None
+    owners: frozenset[str] | None = None
+    """Only events about these owners' routes, and those about nobody's; None: all."""
+    events: frozenset[EventKind] | None = None
+    """None: all."""
+
+
 class Routes(Frozen):
     """One whole configuration."""
 
@@ -173,5 +202,6 @@ class Routes(Frozen):
     """Provider name → model → dates."""
     prices: Mapping[str, Mapping[str, ModelPrice]] = Field(default_factory=dict)
     """Provider name → model → price."""
+    webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Every file that was read, routes.yaml first: what a watcher watches."""

@@ -9,10 +9,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictInt, WithJsonSchema
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 
 from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
+from gateway.config.schema_webhooks import WebhookEntry
 from gateway.config.vendors import VENDORS
 
 
@@ -41,6 +42,13 @@ class ProviderEntry(Entry):
     )
     residency: Text | None = Field(
         None, description="Where the provider keeps data; routes with a residency ask for it.", examples=["eu"]
+    )
+    keep_alive: StrictBool = Field(
+        False,
+        description="Whether to ask deployments that routes name for one token once they were idle for 7 days. Azure "
+        "deletes a fine-tune's deployment after 15 idle days. It costs a token each time, and what hosting costs goes "
+        "on.",
+        examples=[False],
     )
 
 
@@ -269,6 +277,12 @@ class RoutesFile(Entry):
         None,
         description="What you pay, by provider and model, in US dollars per million tokens.",
         examples=["openai", "ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"],
+    )
+    webhooks: dict[str, WebhookEntry] | None = Field(
+        None,
+        description="Who is told 90, 30, 7 and 1 days before a model stops, and whenever a route moves; by a name of "
+        "your choice. JSON, with a text that Slack shows.",
+        examples=["ops"],
     )
     fallbacks: dict[str, FallbackEntry] | None = Field(
         None,

@@ -25,6 +25,7 @@ _PREDICATES = {
     "dict_type": "must be a mapping",
     "tuple_type": "must be a list",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
 }
 _CHOICES = re.compile(r"'([^']*)'")
 
@@ -134,9 +135,11 @@ def _unknown_key(location: tuple[int | str, ...], model: type[Entry]) -> str:
     *parents, key = location
     word = str(key)
     where = f"{_subject(tuple(parents))}: " if parents else ""
-    if location[0] == "providers" and word.lower() in _SECRET_KEYS:
+    named_by = {"providers": "api_key", "webhooks": "secret"}.get(str(location[0]))
+    if named_by and word.lower() in _SECRET_KEYS:
         return (
-            f"{where}unknown key {quoted(word)}: secrets are named, never written here; use api_key_env or api_key_file"
+            f"{where}unknown key {quoted(word)}: secrets are named, never written here; "
+            f"use {named_by}_env or {named_by}_file"
         )
     known = keys_at(model, tuple(parents))
     if not parents and list(known) == ["routes"]:

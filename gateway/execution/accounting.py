@@ -5,21 +5,20 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-import structlog
 
 from gateway.clock import Clock
 from gateway.execution.attempts import Attempt
 from gateway.execution.meters import CHAT
 from gateway.execution.prepared import ReadyPlan, Snapshot
 from gateway.execution.streaming import produced_chars
+from gateway.execution.substitutes import Substitutions, Tell
 from gateway.ledger.entry import Entry
 from gateway.lifecycle.probes import ProbeCall
-from gateway.policy.pricing import Price, Usage, cost_nanousd, estimate_usage, read_usage
+from gateway.policy.pricing import Usage, cost_nanousd, estimate_usage, read_usage
 from gateway.policy.prompts import text_of
-from gateway.policy.substitution import same_model
+from gateway.policy.traits import traits_of
 from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
 
-log = structlog.get_logger()
 NOTHING = Usage(0)
 NANO_PER_USD = 1e9
 
@@ -27,21 +26,30 @@ NANO_PER_USD = 1e9
 class Accounting:
     """Turns finished attempts into entries."""
 
-    def __init__(self, append: Callable[[Entry], None], instance: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        append: Callable[[Entry], None],
+        instance: str,
+        clock: Clock,
+        on_substituted: Tell = lambda provider, asked, answered, route: None,
+    ) -> None:
+        """Take where rows go, and who is told of each substitution once a day."""
         self._append = append
         self._instance = instance
         self._clock = clock
+        self._substitutions = Substitutions(on_substituted)
 
     def settle(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> Entry:
         """Price one attempt, queue its row, observe its metrics."""
         route = plan.route.route
         prepared, request = attempt.prepared, attempt.request
         finished_at, duration_s = self._clock.now(), self._clock.monotonic() - attempt.sent_at
-        answered = answering_model(attempt)
+        answered = attempt.answering_model()
+        substitute, price = prepared.answers.meaning(answered)
+        if substitute and answered is not None:
+            prepared.meters.substitutions.inc()
+            self._substitutions.seen(prepared.target, answered, route.name, finished_at.date())
         usage, source = counted(attempt)
-        price = prepared.price
-        if answered is not None and answered != prepared.model:
-            price = self._price_of(attempt, snapshot, answered)
         billed = attempt.outcome is not Outcome.FAILED or source is not UsageSource.NONE
         cost = (cost_nanousd(price, usage) if price is not None else None) if billed else 0
         ttft_ms = None if attempt.first_at is None else (attempt.first_at - attempt.sent_at) * 1000
@@ -81,8 +89,8 @@ class Accounting:
             duration_s * 1000,
             attempt.started_at,
             finished_at,
-            False,
-            None,
+            substitute,
+            traits_of(request.body),
         )
         self._append(entry)
         self._observe(attempt, usage, source, cost, duration_s)
@@ -140,16 +148,6 @@ class Accounting:
             )
         )
 
-    def _price_of(self, attempt: Attempt, snapshot: Snapshot, answered: str) -> Price | None:
-        """Price an answer as the model that gave it; count it where that is not the one that was asked."""
-        prepared = attempt.prepared
-        target = prepared.target
-        answers_as = target.base if target.provider.kind == "azure" else None
-        if not same_model(prepared.model, answered, answers_as=answers_as):
-            prepared.meters.substitutions.inc()
-            log.warning("model_substituted", route=attempt.request.model, asked=prepared.model, answered=answered[:200])
-        return snapshot.price_book.price_of_answer(target.provider.name, prepared.model, answered)
-
     @staticmethod
     def _observe(attempt: Attempt, usage: Usage, source: UsageSource, cost: int | None, duration_s: float) -> None:
         meters = attempt.prepared.meters
@@ -172,15 +170,6 @@ class Accounting:
             meters.first_token.observe(first_s)
             if usage.output_tokens > 1:
                 meters.per_output_token.observe((duration_s - first_s) / (usage.output_tokens - 1))
-
-
-def answering_model(attempt: Attempt) -> str | None:
-    """Return the model that the answer names, or None."""
-    if attempt.reader is not None:
-        model: object = attempt.reader.model
-    else:
-        model = attempt.answer.get("model") if attempt.answer is not None else None
-    return model[:300] if isinstance(model, str) else None
 
 
 def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:

@@ -25,6 +25,7 @@ from gateway.reasons import FailureKind, Outcome, Reason
 PATH = "/chat/completions"
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"
+LONGEST_NAME = 300
 
 
 class Attempt:
@@ -103,6 +104,12 @@ class Attempt:
         if self.connection is not None:
             self.connection.finish(linger=self.reader is not None and self.reader.done)
             self.connection = None
+
+    def answering_model(self) -> str | None:
+        """Return the model that the answer names, or None: it names none, or has not yet."""
+        reader, answer = self.reader, self.answer
+        model = reader.model if reader is not None else answer.get("model") if answer is not None else None
+        return model[:LONGEST_NAME] if isinstance(model, str) and model else None
 
     def heard(self) -> None:
         """Note that the upstream sent something that counts against idleness."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import orjson
@@ -12,9 +13,10 @@ from gateway.errors import GatewayError
 from gateway.execution.accounting import Accounting
 from gateway.execution.attempts import JSON_TYPE, STREAM_TYPE, Attempt
 from gateway.execution.failures import Failed, Failure, nobody, refusal
-from gateway.execution.prepared import Header, ReadyPlan, Snapshot, header_value
+from gateway.execution.prepared import Header, PreparedTarget, ReadyPlan, ReadyStep, Snapshot, header_value
 from gateway.execution.request import ChatRequest, Reply
 from gateway.execution.retry_budget import RetryBudget
+from gateway.execution.seen_limits import SeenLimits
 from gateway.execution.streaming import BrokenStream, ErrorEvent
 from gateway.execution.sweeper import Sweeper
 from gateway.execution.target_board import TargetBoard
@@ -45,6 +47,7 @@ class Pipeline:
         """The current configuration; a reload replaces it, and a request keeps the one it started with."""
         self.board = board
         self.sweeper = Sweeper()
+        self.seen_limits = SeenLimits(clock)
         self.in_flight = 0
         self._accounting = accounting
         self._clock = clock
@@ -91,7 +94,7 @@ class Pipeline:
         if not plan.steps:
             raise nobody(plan.plan, self.board.observe, primary_dates(plan))
         self._retries.deposit()
-        waiting = deque(plan.steps)
+        waiting, fallback_on = deque(plan.steps), plan.route.route.fallback_on
         reason = plan.steps[0].reason or Reason.PRIMARY
         retried = False
         while True:
@@ -101,7 +104,11 @@ class Pipeline:
             if failure is None:
                 return attempt
             may_retry = not retried and not failure.sent and self._retries.left()
-            judgement = judge(failure.kind, fallback_on=plan.route.route.fallback_on, retries_left=may_retry)
+            if failure.kind is FailureKind.CONTEXT_TOO_LONG:
+                waiting = larger_windows(step.prepared, waiting) if fallback_on else deque()
+            judgement = judge(
+                failure.kind, fallback_on=fallback_on, retries_left=may_retry, larger_window=bool(waiting)
+            )
             self._hear(attempt, failure, judgement)
             if judgement.verdict is Verdict.RETRY:
                 retried = True
@@ -195,8 +202,12 @@ class Pipeline:
 
     def _headers(self, attempt: Attempt, request: ChatRequest, content_type: bytes) -> list[Header]:
         """Return the answer's headers: what is built once, and what is this request's own."""
+        prepared, answered = attempt.prepared, attempt.answering_model()
+        known = prepared.headers_because(attempt.reason, content_type)
+        if answered is not None and prepared.answers.meaning(answered).substitute:
+            known = substituted(known, prepared.model, answered)
         headers = [
-            *attempt.prepared.headers_because(attempt.reason, content_type),
+            *known,
             (b"x-request-id", request.id.encode()),
             (b"x-gateway-attempts", b"%d" % request.tried),
         ]
@@ -212,13 +223,16 @@ class Pipeline:
 
     def _finish(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> None:
         """Close the books of the attempt that answered; runs once, whatever became of the answer."""
+        now = self._clock.monotonic()
+        if now >= attempt.prepared.limits_due and attempt.connection is not None:
+            self.seen_limits.look(attempt.prepared, attempt.connection.headers)
         attempt.close()
         self._accounting.settle(attempt, plan, snapshot)
         request, meters = attempt.request, attempt.prepared.meters
         meters.answered_because(attempt.reason)
         for parameter in attempt.adapted:
             meters.adapted(parameter)
-        meters.duration[request.streamed].observe(self._clock.monotonic() - request.started)
+        meters.duration[request.streamed].observe(now - request.started)
         if not request.streamed:
             self._overhead.observe(self._overhead_s(request))
         if (
@@ -228,6 +242,19 @@ class Pipeline:
         ):
             meters.contract_violations.inc()
             log.warning("contract_violated", request_id=request.id, route=request.model, model=attempt.prepared.model)
+
+
+def larger_windows(refused: PreparedTarget, waiting: Iterable[ReadyStep]) -> deque[ReadyStep]:
+    """Return the steps whose targets are known to take a longer prompt than the one that refused it."""
+    window = refused.window
+    return deque(step for step in waiting if window is not None and (step.prepared.window or 0) > window)
+
+
+def substituted(headers: list[Header], asked: str, answered: str) -> list[Header]:
+    """Return a target's headers for an answer by another model than it was asked for."""
+    named = (b"x-gateway-model", header_value(answered))
+    changed = [named if header[0] == named[0] else header for header in headers]
+    return [*changed, (b"x-gateway-substituted", header_value(asked))]
 
 
 def primary_dates(plan: ReadyPlan) -> Dates:

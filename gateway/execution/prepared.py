@@ -4,23 +4,25 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
 from gateway.errors import InvalidRequest, RouteNotFound
 from gateway.execution.meters import RouteMeters, TargetMeters
+from gateway.execution.substitutes import AnswerNames
 from gateway.lifecycle.calendar import Calendar
 from gateway.metrics import Metrics
 from gateway.policy import planner, prompts
-from gateway.policy.lifecycle import Dates, midnight, share_moved
+from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
 from gateway.policy.parameters import response_format
-from gateway.policy.pricing import Price
 from gateway.providers.openai_wire import Upstream
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Reason, Role
 
 Header = tuple[bytes, bytes]
+EMPTY: PublishedModels = MappingProxyType({})
 
 
 class PreparedTarget:
@@ -28,30 +30,36 @@ class PreparedTarget:
 
     __slots__ = (
         "_headers_because",
+        "answers",
         "contract_format",
         "dates",
         "headers",
         "key",
+        "limits_due",
         "meters",
         "model",
-        "price",
         "prompt",
         "prompt_prefix",
         "prompt_version",
         "role",
         "target",
         "upstream",
+        "window",
     )
 
     def __init__(
-        self, route: Route, target: Target, upstream: Upstream, price: Price | None, dates: Dates, metrics: Metrics
+        self, route: Route, target: Target, upstream: Upstream, book: PriceBook, dates: Dates, metrics: Metrics
     ) -> None:
         self.target = target
         self.key = (target.provider.name, target.model)
         self.model = target.model
         self.role = target.role
         self.upstream = upstream
-        self.price = price
+        self.answers = AnswerNames(target, book)
+        self.window = book.window(*self.key)
+        """Tokens of input that it takes; None: not known."""
+        self.limits_due = 0.0
+        """From when on, in monotonic seconds, an answer's headers are looked at for rate limits."""
         self.dates = dates
         self.prompt = target.prompt
         self.prompt_prefix = prompts.prefix(target.prompt) if target.prompt else ()
@@ -107,10 +115,21 @@ class ReadyPlan:
 class Snapshot:
     """One configuration. A reload builds another; requests in flight keep theirs."""
 
-    def __init__(self, routes: Routes, upstreams: Mapping[str, Upstream], *, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        upstreams: Mapping[str, Upstream],
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        published: PublishedModels = EMPTY,
+        loaded_at: datetime | None = None,
+    ) -> None:
         self.routes = routes
         self.config_hash = routes.config_hash
-        self.calendar = Calendar(routes)
+        self.loaded_at = loaded_at or clock.now()
+        """When this configuration was read; new dates make a new snapshot of the same configuration."""
+        self.calendar = Calendar(routes, published)
         self.upstreams = upstreams
         self._clock = clock
         book = PriceBook.for_routes(routes, clock.now().date())
@@ -153,6 +172,7 @@ class Snapshot:
             now=now,
             bucket=bucket or 0.0,
             pin=pin,
+            command=board.command(prepared.route.name),
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps)
@@ -177,7 +197,7 @@ class Snapshot:
                 route,
                 target,
                 upstreams[target.provider.name],
-                book.lookup(target.provider.name, target.model),
+                book,
                 self.calendar.dates_of(target),
                 metrics,
             )
@@ -185,7 +205,10 @@ class Snapshot:
         }
         primary = targets.get("primary")
         for prepared in targets.values():
-            prepared.headers = response_headers(route, prepared, primary.dates if primary else None)
+            prepared.headers = identity_headers(route, prepared)
+            if primary is not None:
+                living = [t for t in targets.values() if t.role is Role.FALLBACK and outlives(t.dates, primary.dates)]
+                prepared.headers += date_headers(route, primary.dates, self.loaded_at.date(), bool(living))
         checker = None
         if route.contract is not None:
             import jsonschema_rs
@@ -221,22 +244,38 @@ def read_pin(route: Route, text: str) -> planner.Pin:
         raise InvalidRequest(message, param="model") from None
 
 
-def response_headers(route: Route, prepared: PreparedTarget, primary: Dates | None) -> list[Header]:
-    """Return the headers of every answer by one target: who it is, and what the primary's dates say."""
+def identity_headers(route: Route, prepared: PreparedTarget) -> list[Header]:
+    """Return the headers that say who answers."""
     headers = {
         "x-gateway-route": route.name,
         "x-gateway-provider": prepared.target.provider.name,
         "x-gateway-model": prepared.model,
         "x-gateway-served-by": prepared.role.value,
     }
-    if primary is not None and primary.shutdown is not None:
-        headers["x-gateway-primary-shutdown"] = primary.shutdown.isoformat()
-        if primary.announced is not None:
-            headers["deprecation"] = f"@{int(midnight(primary.announced).timestamp())}"
-        if route.fallbacks:
-            headers["link"] = f'</v1/models/{route.name}@fallback>; rel="successor-version"'
-        else:
-            headers["sunset"] = midnight(primary.shutdown).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return [(name.encode(), header_value(value)) for name, value in headers.items()]
+
+
+def outlives(dates: Dates, others: Dates) -> bool:
+    """Tell whether a model is still served when another one stops."""
+    return others.shutdown is None or dates.shutdown is None or dates.shutdown > others.shutdown
+
+
+def date_headers(route: Route, dates: Dates, known_since: date, succeeded: bool) -> list[Header]:
+    """Return what the primary's dates say (RFC 9745, RFC 8594).
+
+    ``succeeded``: a fallback outlives it. Then the route does not stop, and has no ``Sunset``.
+    """
+    if dates.shutdown is None:
+        return []
+    headers = {"x-gateway-primary-shutdown": dates.shutdown.isoformat()}
+    if dates.certainty == "planned":
+        # Where nobody says when it was announced: since when we know, at the latest.
+        announced = min(dates.announced or dates.read or known_since, dates.shutdown)
+        headers["deprecation"] = f"@{int(midnight(announced).timestamp())}"
+    if succeeded and route.fallback_on:
+        headers["link"] = f'</v1/models/{route.name}@fallback>; rel="successor-version"'
+    else:
+        headers["sunset"] = midnight(dates.shutdown).strftime("%a, %d %b %Y %H:%M:%S GMT")
     return [(name.encode(), header_value(value)) for name, value in headers.items()]
 
 

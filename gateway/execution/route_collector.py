@@ -22,6 +22,7 @@ FALLBACK_REASONS = (
     Reason.SUSPECT,
     Reason.CIRCUIT_OPEN,
     Reason.RESTING,
+    Reason.COMMANDED,
 )
 
 
@@ -74,7 +75,13 @@ class RouteCollector(Collector):
         info = GaugeMetricFamily(
             "gateway_route_target_info", "A route's targets.", labels=["route", "role", "provider", "model"]
         )
+        commanded = GaugeMetricFamily(
+            "gateway_route_commanded",
+            "1 while somebody holds the route by hand, against routes.yaml.",
+            labels=["route"],
+        )
         for name, prepared in snapshot.prepared.items():
+            commanded.add_metric([name], float(board.command(name) is not None))
             plan = snapshot.plan(prepared, None, board, None)
             first = plan.steps[0] if plan.steps else None
             reason = first.reason if first is not None and first.prepared.role is Role.FALLBACK else None
@@ -84,6 +91,7 @@ class RouteCollector(Collector):
                 info.add_metric([name, target.role.value, target.provider.name, target.model], 1.0)
         yield active
         yield info
+        yield commanded
 
     def _targets(self) -> Iterator[Metric]:
         snapshot, board = self._gauges.snapshot, self._gauges.board
@@ -91,7 +99,9 @@ class RouteCollector(Collector):
         available = GaugeMetricFamily("gateway_model_available", "0 while a model is suspect or gone.", labels=labels)
         circuit = GaugeMetricFamily("gateway_circuit_state", "1 for the state it is in.", labels=[*labels, "state"])
         sunset = GaugeMetricFamily(
-            "gateway_model_sunset_timestamp_seconds", "When a model stops, by this source.", labels=[*labels, "source"]
+            "gateway_model_sunset_timestamp_seconds",
+            "When a model stops, as this source says.",
+            labels=[*labels, "source"],
         )
         targets = {t.key: t for prepared in snapshot.prepared.values() for t in prepared.targets.values()}
         for key, prepared_target in targets.items():
@@ -100,8 +110,14 @@ class RouteCollector(Collector):
             for state, holds in (("closed", not seen.circuit_open), ("open", seen.circuit_open)):
                 circuit.add_metric([*key, state], float(holds))
             dates = prepared_target.dates
-            if dates.shutdown is not None:
-                sunset.add_metric([*key, dates.source], midnight(dates.shutdown).timestamp())
+            # One series a source: where they disagree, all of them are shown. The earliest of one source counts.
+            by_source: dict[str, float] = {}
+            for said in (dates, *dates.disputed_by):
+                if said.shutdown is not None and said.origin is not None:
+                    at = midnight(said.shutdown).timestamp()
+                    by_source[said.origin.value] = min(at, by_source.get(said.origin.value, at))
+            for source, at in by_source.items():
+                sunset.add_metric([*key, source], at)
         yield available
         yield circuit
         yield sunset

@@ -30,7 +30,7 @@ class AnswerReader:
         self.broken: BrokenStream | ErrorEvent | None = None
         """Why nothing behind what was returned can be passed on."""
         self.usage: object = None
-        self.model: str | None = None
+        self.model: object = None
         self.finished = False
         """A finish_reason has passed."""
         self.done = False
@@ -91,7 +91,8 @@ class AnswerReader:
 
     def _read(self, chunk: dict[str, Any]) -> bool:
         self.events += 1
-        if self.model is None:
+        if not self.model:
+            # Azure's first event is about the prompt, and leaves the model empty.
             self.model = chunk.get("model")
         usage = chunk.get("usage")
         if usage:

@@ -1,19 +1,20 @@
 """This replica's view of every target: is it there, is it healthy, may it be asked now?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from gateway.clock import Clock
 from gateway.config.routes import Target
 from gateway.policy import breaker
-from gateway.policy.planner import FRESH, Observed
+from gateway.policy.availability import FINDINGS, RETURN_HOLDS, Sign, TargetState, after, follow
+from gateway.policy.planner import FRESH, UNUSABLE, Command, Observed
 from gateway.reasons import Availability
 
 TargetKey = tuple[str, str]
 _K = TypeVar("_K")
 CREDENTIAL_RESTS_S = 30.0
 LONGEST_REST_S = 60.0
-FLAPPING_S = 60.0
 
 
 def key_of(target: Target) -> TargetKey:
@@ -31,7 +32,9 @@ class TargetBoard:
         self._circuits: dict[TargetKey, breaker.Circuit] = {}
         self._rests: dict[TargetKey, float] = {}
         self._provider_rests: dict[str, float] = {}
-        self._returned_at: dict[TargetKey, float] = {}
+        self._returned_at: dict[TargetKey, datetime] = {}
+        self._versions: dict[TargetKey, int] = {}
+        self._commands: Mapping[str, Command] = {}
         self._served: set[TargetKey] = set()
         self.version = 0
 
@@ -43,6 +46,14 @@ class TargetBoard:
     def availability(self, target: Target) -> Availability:
         """Return what was observed of a target."""
         return self._availability.get(key_of(target), Availability.UNKNOWN)
+
+    def command(self, route: str) -> Command | None:
+        """Return where a person has put a route, while that holds."""
+        return self._commands.get(route)
+
+    def agreed_version(self, key: TargetKey) -> int:
+        """Return which version of a target's shared state this replica knows; 0: none was ever written."""
+        return self._versions.get(key, 0)
 
     def observe(self, target: Target) -> Observed:
         """Return everything the planner may know of a target."""
@@ -106,19 +117,54 @@ class TargetBoard:
     def suspect(self, target: Target) -> None:
         """A call said that the model is gone, or may be: skip it, and have that verified once."""
         key = key_of(target)
-        if self._availability.get(key) in (Availability.SUSPECT, Availability.GONE, Availability.NO_ACCESS):
-            return
-        self._availability[key] = Availability.SUSPECT
-        self.version += 1
-        flapping = self._clock.monotonic() - self._returned_at.get(key, float("-inf")) < FLAPPING_S
-        self._verify(target, flapping)
+        if self._believe(key, Sign.SAID_GONE):
+            self._verify(target, self._has_just_returned(key))
 
-    def verified(self, key: TargetKey, availability: Availability) -> None:
-        """Take over what a verification found."""
+    def verified(self, key: TargetKey, found: Availability) -> bool:
+        """Take over what a verification found; False: so soon after a return it has to wait, and the target with it."""
+        if found in UNUSABLE and self._has_just_returned(key):
+            self._believe(key, Sign.SAID_GONE)
+            return False
+        before = self._availability.get(key)
+        self._believe(key, FINDINGS[found])
+        if found is Availability.AVAILABLE and before in (*UNUSABLE, Availability.SUSPECT):
+            self._returned_at[key] = self._clock.now()
+        return True
+
+    def agree(self, states: Mapping[TargetKey, TargetState], commands: Mapping[str, Command]) -> list[TargetKey]:
+        """Follow what the replicas agree on; return the targets that are newly known to be gone or closed to us."""
+        lost = []
+        for key, state in states.items():
+            if self._versions.get(key) == state.version:
+                continue
+            self._versions[key] = state.version
+            before = self._availability.get(key, Availability.UNKNOWN)
+            self._set(key, follow(before, state.availability))
+            if state.availability is Availability.AVAILABLE:
+                self._returned_at[key] = state.since
+            elif before is not state.availability:
+                lost.append(key)
+        now = self._clock.now()
+        in_force = {route: command for route, command in commands.items() if command.in_force(now)}
+        if in_force != self._commands:
+            self._commands = in_force
+            self.version += 1
+        return lost
+
+    def _believe(self, key: TargetKey, sign: Sign) -> bool:
+        return self._set(key, after(self._availability.get(key, Availability.UNKNOWN), sign))
+
+    def _set(self, key: TargetKey, availability: Availability) -> bool:
+        """Tell whether that is new; only then plans are made anew."""
+        if self._availability.get(key, Availability.UNKNOWN) is availability:
+            return False
         self._availability[key] = availability
-        if availability is Availability.AVAILABLE:
-            self._returned_at[key] = self._clock.monotonic()
         self.version += 1
+        return True
+
+    def _has_just_returned(self, key: TargetKey) -> bool:
+        returned_at = self._returned_at.get(key)
+        return returned_at is not None and timedelta(0) <= self._clock.now() - returned_at < RETURN_HOLDS
 
     @staticmethod
     def _left(until: dict[_K, float], key: _K, now: float) -> float:

@@ -80,4 +80,7 @@ class Entry(NamedTuple):
     substituted: bool
     """Whether another model answered than was asked, beyond an alias and its snapshot."""
     traits: str | None
-    """What the request asked of a model: sorted words of a closed list, joined by commas (``policy.traits``)."""
+    """What the request asked of a model: sorted words of a closed list, joined by commas (``policy.traits``).
+
+    Empty where it asked for nothing special; None where nobody looked: probes.
+    """

@@ -1,7 +1,7 @@
 """Opens the ledger's database behind the first requests: a gateway whose database is away still answers."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
 import structlog
 
@@ -15,6 +15,9 @@ from gateway.store.usage import UsageStore
 log = structlog.get_logger()
 LEDGER = "ledger"
 LONGEST_PAUSE_S = 10.0
+
+Opened = Callable[[Database, UsageStore], Awaitable[None]]
+"""What else is to be read before the replica is ready."""
 
 
 class StoreOpener:
@@ -36,12 +39,10 @@ class StoreOpener:
         self._task: asyncio.Task[None] | None = None
         self.writer = LedgerWriter(self._insert, clock)
 
-    def start(
-        self, waiting_for: MutableMapping[str, str], remember_served: Callable[[set[tuple[str, str]]], None]
-    ) -> None:
-        """Start opening; ``waiting_for`` says why the replica is not ready until it is done."""
+    def start(self, waiting_for: MutableMapping[str, str], opened: Opened) -> None:
+        """Start opening; ``waiting_for`` says why the replica is not ready until ``opened`` has done its part."""
         waiting_for[LEDGER] = "ledger: its database is being opened"
-        self._task = asyncio.create_task(self._open(waiting_for, remember_served), name="ledger-open")
+        self._task = asyncio.create_task(self._open(waiting_for, opened), name="ledger-open")
         self.writer.start()
 
     def figures(self) -> tuple[int, float, int, int]:
@@ -57,15 +58,14 @@ class StoreOpener:
         if self._database is not None:
             await self._database.close()
 
-    async def _open(
-        self, waiting_for: MutableMapping[str, str], remember_served: Callable[[set[tuple[str, str]]], None]
-    ) -> None:
+    async def _open(self, waiting_for: MutableMapping[str, str], opened: Opened) -> None:
         pause_s = 0.5
         while True:
             try:
                 if await self._opened(waiting_for):
+                    assert self._database is not None
                     assert self._usage is not None
-                    remember_served(set(await self._usage.served_targets()))
+                    await opened(self._database, self._usage)
                     waiting_for.pop(LEDGER, None)
                     return
             except DatabaseUnavailable as error:

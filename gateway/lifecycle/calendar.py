@@ -1,61 +1,118 @@
-"""The dates of every model we route to: what the operator wrote, else what ships with the package.
+"""The dates of every model we route to, merged from everybody who says something about them.
 
-The rows of ``data/model_lifecycles.jsonl`` were collected on 2026-11-23; each names its source. A fine-tune inherits
-the fine-tune dates of its base *at its vendor*. The sandbox has no vendor's dates.
+A fine-tune inherits the fine-tune dates of its base *at its vendor*. What ships is a vendor's: it holds for no sandbox
+and for no self-hosted model, however they are called.
 """
 
-from collections.abc import Mapping
-from datetime import date
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
-import orjson
-
+from gateway.config.model_ids import base_of
 from gateway.config.routes import ModelDates, Routes, Target
-from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
+from gateway.lifecycle.sources import claims_of_fine_tunes, claims_of_model
+from gateway.policy.inheritance import of_fine_tunes, rule_of
+from gateway.policy.lifecycle import Dates, Origin, PublishedModels
+from gateway.policy.precedence import merge, ordered
+from gateway.reasons import Role
 
-ROWS = Path(__file__).parent.parent / "data" / "model_lifecycles.jsonl"
+_Key = tuple[str, str, str, str | None, Role]
 
 
 class Calendar:
-    """Dates by target, for one configuration."""
+    """Dates by target, for one configuration and what providers' APIs said last."""
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, published: PublishedModels | None = None) -> None:
         self._operator = routes.lifecycle
+        self._published = published or {}
+        self._claims: dict[_Key, tuple[Dates, ...]] = {}
+        self._dates: dict[_Key, Dates] = {}
 
     def dates_of(self, target: Target) -> Dates:
-        """Return what is known of a target's dates; ``UNKNOWN_DATES`` where nothing is."""
-        own = self._operator.get(target.provider.name, {})
-        for name in (target.model, target.base):
-            if name is not None and name in own:
-                return _from_operator(own[name])
-        return shipped_dates(target.provider.kind, target.model, target.base)
+        """Return what all sources amount to; ``UNKNOWN_DATES`` where none knows it. A look-up after the first call."""
+        key = _key(target)
+        known = self._dates.get(key)
+        if known is None:
+            known = self._dates[key] = merge(self.claims_of(target))
+        return known
+
+    def claims_of(self, target: Target) -> tuple[Dates, ...]:
+        """Return what each source says, the strongest first."""
+        key = _key(target)
+        known = self._claims.get(key)
+        if known is None:
+            known = self._claims[key] = ordered(self._gather(target))
+        return known
+
+    def base_of(self, target: Target) -> str | None:
+        """Return the base model: as written, as the id tells it, or as its provider's API does."""
+        if target.base is not None or (parsed := base_of(target.model)) is None:
+            listed = self._published.get((target.provider.name, target.model))
+            return target.base or (listed.base if listed else None)
+        return parsed
+
+    def _gather(self, target: Target) -> Iterator[Dates]:
+        kind = target.provider.kind
+        base = self.base_of(target)
+        if base == target.model:
+            base = None
+        # As written, a primary is trained from its base, and a fallback is its base under a name of its own. Ids and
+        # APIs name only what a model was trained from.
+        trained = target.base is None or target.role is Role.PRIMARY or base_of(target.model) is not None
+        if (said := self._operators(target, base, trained)) is not None:
+            yield said
+        if base is None or not target.provider.vendor.names_deployments:
+            yield from self._of_model(target.provider.name, kind, target.model)
+        if base is None:
+            return
+        if trained:
+            yield from self._of_fine_tunes(target.provider.name, kind, base)
+        else:
+            for claim in self._of_model(target.provider.name, kind, base):
+                yield replace(claim, inherited_from=base)
+
+    def _operators(self, target: Target, base: str | None, trained: bool) -> Dates | None:
+        """Return the operator's word on the very model, else on its base."""
+        rows = self._operator.get(target.provider.name, {})
+        if target.model in rows:
+            return _from_operator(rows[target.model])
+        if base is None or base not in rows:
+            return None
+        said, rule = _from_operator(rows[base]), rule_of(target.provider.kind)
+        # Who serves the weights themselves, and writes a date for the base, means what is made of it.
+        derived = of_fine_tunes(base, said, rule) if trained and rule != "own" else None
+        return derived or replace(said, inherited_from=base)
+
+    def _of_model(self, provider: str, kind: str, model: str) -> Iterator[Dates]:
+        if (listed := self._published.get((provider, model))) is not None:
+            yield listed.dates
+        yield from claims_of_model(kind, model)
+
+    def _of_fine_tunes(self, provider: str, kind: str, base: str) -> Iterator[Dates]:
+        if (listed := self._published.get((provider, base))) is not None:
+            derived = of_fine_tunes(base, listed.dates, rule_of(kind))
+            if derived is not None:
+                yield derived
+        yield from claims_of_fine_tunes(kind, base)
+
+
+def shipped_dates(kind: str, model: str, base: str | None = None) -> Dates:
+    """Return what ships, merged, of a model, or of a fine-tune of ``base``: without a configuration."""
+    base = base or base_of(model)
+    inherited = claims_of_fine_tunes(kind, base) if base and base != model else ()
+    return merge((*claims_of_model(kind, model), *inherited))
+
+
+def _key(target: Target) -> _Key:
+    return target.provider.name, target.provider.kind, target.model, target.base, target.role
 
 
 def _from_operator(row: ModelDates) -> Dates:
-    return Dates(row.announced, row.shutdown, row.replacement, row.certainty, row.source)
-
-
-def shipped_dates(kind: str, model: str, base: str | None) -> Dates:
-    """Return the shipped dates of a model, or of a fine-tune by its base."""
-    rows = _rows()
-    if (row := rows.get((kind, model))) is not None:
-        return Dates(_day(row, "announced"), _day(row, "shutdown"), row.get("replacement"), "planned", row["source"])
-    if base is None or (row := rows.get((kind, base))) is None:
-        return UNKNOWN_DATES
-    shutdown = _day(row, "fine_tune_shutdown") or _day(row, "shutdown")
-    if kind == "azure" and "fine_tune_shutdown" not in row:
-        # Azure serves a fine-tune beyond its base; the base's own date says nothing of it.
-        shutdown = None
-    return Dates(_day(row, "announced"), shutdown, row.get("replacement"), "planned", row["source"])
-
-
-def _day(row: Mapping[str, str], field: str) -> date | None:
-    return date.fromisoformat(row[field]) if field in row else None
-
-
-@cache
-def _rows() -> dict[tuple[str, str], dict[str, str]]:
-    """Read the shipped rows, once."""
-    rows = (orjson.loads(line) for line in ROWS.read_bytes().splitlines())
-    return {(row["vendor"], row["model"]): row for row in rows}
+    return Dates(
+        row.announced,
+        row.shutdown,
+        row.replacement,
+        row.certainty,
+        row.source,
+        last_training_day=row.last_training_day,
+        origin=Origin.OPERATOR,
+    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -26,6 +27,8 @@ from gateway.reasons import Availability, FailureKind
 log = structlog.get_logger()
 PROBE_TIMEOUT_S = 30.0
 BETWEEN_CALLS_S = 1.0
+INVENTORY_KEPT_S = 1.0
+SAYS_GONE = (FailureKind.MODEL_GONE, FailureKind.MODEL_AMBIGUOUS, FailureKind.MODEL_NO_ACCESS)
 
 TargetKey = tuple[str, str]
 """A provider's name and a model: the unit of availability."""
@@ -44,6 +47,17 @@ class ProbeCall:
     duration_ms: float
 
 
+@dataclass(slots=True)
+class Inventory:
+    """What a provider's list of models said."""
+
+    status: int
+    ids: list[str] | None
+    """None: it could not be read."""
+    finds_by_id: "asyncio.Task[bool] | None" = None
+    """Whether a look-up by id finds a model that is listed: only then its 404 means something."""
+
+
 class Prober:
     """Runs at most one verification per target; tells the board what it found."""
 
@@ -54,7 +68,10 @@ class Prober:
         clock: Clock,
         ever_served: Callable[[TargetKey], bool],
         date_passed: Callable[[Target], bool],
-        report: Callable[[TargetKey, Availability], None],
+        doubted: Callable[[TargetKey], bool],
+        agreed_version: Callable[[TargetKey], int],
+        report: Callable[[TargetKey, Availability, int], None],
+        suspect: Callable[[Target], None],
         record: Callable[[ProbeCall], None],
         new_attempt_id: Callable[[], str],
     ) -> None:
@@ -62,30 +79,66 @@ class Prober:
         self._clock = clock
         self._ever_served = ever_served
         self._date_passed = date_passed
+        self._doubted = doubted
+        self._agreed_version = agreed_version
         self._report = report
+        self._suspect = suspect
         self._record = record
         self._new_attempt_id = new_attempt_id
         self._running: dict[TargetKey, asyncio.Task[None]] = {}
+        self._exercises: dict[TargetKey, asyncio.Task[None]] = {}
+        self._inventories: dict[str, tuple[float, asyncio.Task[Inventory]]] = {}
 
     def verify(self, target: Target, *, carefully: bool = False) -> None:
-        """Start verifying a suspect, unless that is under way. ``carefully``: it came back a moment ago."""
+        """Start verifying a target, unless that is under way. ``carefully``: it came back a moment ago."""
+        self._start(target, Availability.SUSPECT, carefully)
+
+    def await_return(self, target: Target, believed: Availability) -> None:
+        """Look, at growing pauses, whether a target that is gone or closed to us has come back."""
+        self._start(target, believed, carefully=True)
+
+    def exercise(self, target: Target) -> None:
+        """Ask a target that nobody doubts for one token; only if that says it is gone, it is a suspect.
+
+        A list alone would not do: many a provider serves models that it does not list.
+        """
+        key = (target.provider.name, target.model)
+        upstream = self._upstreams().get(target.provider.name)
+        if key not in self._exercises and upstream is not None:
+            task = asyncio.get_running_loop().create_task(self._exercise(upstream, target))
+            self._exercises[key] = task
+            task.add_done_callback(lambda _: self._exercises.pop(key, None))
+
+    async def _exercise(self, upstream: Upstream, target: Target) -> None:
+        if await self._call(upstream, target) in SAYS_GONE:
+            self._suspect(target)
+
+    def _start(self, target: Target, believed: Availability, carefully: bool) -> None:
         key = (target.provider.name, target.model)
         if key not in self._running:
-            task = asyncio.get_running_loop().create_task(self._watch(key, target, carefully))
+            task = asyncio.get_running_loop().create_task(
+                self._watch(key, target, believed, carefully, self._agreed_version(key))
+            )
             self._running[key] = task
             task.add_done_callback(lambda _: self._running.pop(key, None))
 
     async def close(self) -> None:
         """Stop every verification."""
-        tasks = list(self._running.values())
+        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._exercises.values()]
+        tasks += [task for _, task in self._inventories.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, key: TargetKey, target: Target, carefully: bool) -> None:
-        """Verify, then recheck at growing pauses, until the target is available again."""
-        found = await self._look(key, target)
-        believed = Availability.SUSPECT
+    async def _watch(
+        self, key: TargetKey, target: Target, believed: Availability, carefully: bool, version: int
+    ) -> None:
+        """Verify, then recheck at growing pauses, until the target is available or nobody doubts it any more.
+
+        Every report names the version of the shared state that was known before the look it rests on, so that a
+        replica which slept in between cannot undo what others have agreed on since.
+        """
+        found = await self._look(key, target) if believed is Availability.SUSPECT else believed
         checks = 0
         while found is not Availability.AVAILABLE or carefully:
             if found is Availability.AVAILABLE:
@@ -95,16 +148,23 @@ class Prober:
             elif found is not Availability.UNKNOWN and found is not believed:
                 believed, checks = found, 0
                 carefully = True
-                self._report(key, found)
+                self._report(key, found, version)
             await self._clock.sleep(recheck_pause_s(found, checks))
+            if not self._doubted(key):
+                return
             checks += 1
+            version = self._agreed_version(key)
             found = await self._look(key, target)
-        self._report(key, Availability.AVAILABLE)
+        self._report(key, Availability.AVAILABLE, version)
 
     async def _stays_good(self, key: TargetKey, target: Target) -> bool:
         """After one good look, look again until there were enough of them over a minute."""
         for _ in range(GOOD_PROBES_TO_RETURN - 1):
+            before = self._clock.monotonic()
             await self._clock.sleep(GOOD_PROBES_APART_S)
+            # A process that was stopped in between knows nothing of that time.
+            if self._clock.monotonic() - before > 3 * GOOD_PROBES_APART_S:
+                return False
             if await self._look(key, target) is not Availability.AVAILABLE:
                 return False
         return True
@@ -134,24 +194,42 @@ class Prober:
         """Ask the provider's list, and a look-up by id where that finds a model known to live."""
         if not upstream.provider.vendor.lists_models:
             return Listing.UNAVAILABLE
-        status, body = await self._get(upstream, "/models")
-        if status in (401, 403):
+        inventory = await self._inventory(upstream)
+        if inventory.status in (401, 403):
             return Listing.KEY_REFUSED
-        ids = model_ids(body) if status == 200 else None
-        if ids is None:
+        if inventory.ids is None:
             return Listing.UNAVAILABLE
-        if model in ids:
+        if model in inventory.ids:
             return Listing.LISTED
-        if ids and (await self._get(upstream, path_of(ids[0])))[0] == 200:
-            status, _ = await self._get(upstream, path_of(model))
-            return (
-                Listing.LISTED
-                if status == 200
-                else Listing.ABSENT
-                if status in (400, 404, 410)
-                else Listing.UNAVAILABLE
-            )
-        return Listing.ABSENT
+        if not await self._finds_by_id(upstream, inventory):
+            return Listing.ABSENT
+        status, _ = await self._get(upstream, path_of(model))
+        if status == 200:
+            return Listing.LISTED
+        return Listing.ABSENT if status in (400, 404, 410) else Listing.UNAVAILABLE
+
+    async def _inventory(self, upstream: Upstream) -> "Inventory":
+        """Return a provider's list as of the last second: forty models that die together are looked up in one."""
+        name, now = upstream.provider.name, self._clock.monotonic()
+        known = self._inventories.get(name)
+        if known is None or now - known[0] > INVENTORY_KEPT_S:
+            known = self._inventories[name] = now, asyncio.ensure_future(self._read_inventory(upstream))
+        # Shielded: whoever waits for it may be stopped, and the others still want it.
+        return await asyncio.shield(known[1])
+
+    async def _read_inventory(self, upstream: Upstream) -> "Inventory":
+        status, body = await self._get(upstream, "/models")
+        return Inventory(status, model_ids(body) if status == 200 else None)
+
+    async def _finds_by_id(self, upstream: Upstream, inventory: "Inventory") -> bool:
+        if not inventory.ids:
+            return False
+        if inventory.finds_by_id is None:
+            inventory.finds_by_id = asyncio.ensure_future(self._can_look_up(upstream, inventory.ids[0]))
+        return await asyncio.shield(inventory.finds_by_id)
+
+    async def _can_look_up(self, upstream: Upstream, model: str) -> bool:
+        return (await self._get(upstream, path_of(model)))[0] == 200
 
     async def _get(self, upstream: Upstream, path: str) -> tuple[int, bytes]:
         try:
@@ -163,8 +241,16 @@ class Prober:
 
     async def _call(self, upstream: Upstream, target: Target) -> FailureKind | None:
         """Ask the model for one token."""
-        attempt_id = self._new_attempt_id()
         limit = target.parameters.rename.get("max_tokens", "max_tokens")
+        failure = await self._call_with(upstream, target, limit)
+        if failure is FailureKind.BAD_REQUEST:
+            # Models know the limit by one of two names, and refuse the other.
+            other = "max_completion_tokens" if limit == "max_tokens" else "max_tokens"
+            failure = await self._call_with(upstream, target, other)
+        return failure
+
+    async def _call_with(self, upstream: Upstream, target: Target, limit: str) -> FailureKind | None:
+        attempt_id = self._new_attempt_id()
         body = {"model": target.model, "messages": [{"role": "user", "content": "Hi"}], limit: 1}
         started = self._clock.monotonic()
         status, answer, failure = 0, None, None

@@ -45,6 +45,8 @@ class Dates:
     """The base whose dates these are; None where they are the model's own."""
     disputed_by: tuple["Dates", ...] = ()
     """Other sources that name another day; shown, never hidden."""
+    note: str | None = None
+    """What the source says beside its dates, such as where its own sources differ."""
 
 
 UNKNOWN_DATES = Dates()

@@ -26,6 +26,7 @@ class Observed:
 
 
 FRESH = Observed()
+UNUSABLE = frozenset((Availability.GONE, Availability.NO_ACCESS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,35 @@ class Pin:
     """The day whose plan is to run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a person has put a route by hand."""
+
+    target: str
+    """The name of one of its targets."""
+    reason: str
+    by: str
+    at: datetime
+    expires_at: datetime | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        """Tell whether it (still) holds."""
+        return self.expires_at is None or now < self.expires_at
+
+
 Observe = Callable[[Target], Observed]
 DatesOf = Callable[[Target], Dates]
 
 
 def plan(
-    route: Route, *, observe: Observe, dates_of: DatesOf, now: datetime, bucket: float = 0.0, pin: Pin | None = None
+    route: Route,
+    *,
+    observe: Observe,
+    dates_of: DatesOf,
+    now: datetime,
+    bucket: float = 0.0,
+    pin: Pin | None = None,
+    command: Command | None = None,
 ) -> Plan:
     """Decide for one request.
 
@@ -80,11 +104,21 @@ def plan(
     if pin is not None and pin.target is not None:
         return _pinned(route, pin.target, observe)
     at = pin.at if pin is not None and pin.at is not None else now
+    made = _by_rule(route, observe, dates_of, at, bucket, pinned=pin is not None)
+    if command is None or not command.in_force(at):
+        return made
+    return _commanded(made, command, observe)
+
+
+def _by_rule(route: Route, observe: Observe, dates_of: DatesOf, at: datetime, bucket: float, *, pinned: bool) -> Plan:
     ordered: list[Step] = []
     skipped: list[Skipped] = []
     moved: Step | None = None
+    # Whoever has moved by date stays there, also once the model is seen to be gone.
+    by_date = route.primary is not None and share_moved(dates_of(route.primary), route.cutover, at) >= 1.0
+    by_date = by_date and bool(route.fallback_on)
     for target in route.targets:
-        if skipped and skipped[0].target is route.primary and not _allows(route, skipped[0].reason):
+        if skipped and skipped[0].target is route.primary and not by_date and not _allows(route, skipped[0].reason):
             # Rather fail than answer differently: that is what this route asks for.
             break
         reason = _skip_reason(route, target, observe(target), dates_of(target), at, bucket)
@@ -100,7 +134,21 @@ def plan(
         ordered, skipped = _last_resort(route, skipped)
     elif moved is not None:
         ordered.append(moved)
-    return Plan(route, _with_reason(route, ordered, skipped), tuple(skipped), pinned=pin is not None)
+    return Plan(route, _with_reason(route, ordered, skipped), tuple(skipped), pinned=pinned)
+
+
+def _commanded(made: Plan, command: Command, observe: Observe) -> Plan:
+    """Put the commanded target first, whatever the rules say of it, unless it was seen not to be there."""
+    chosen = next((target for target in made.route.targets if target.name == command.target), None)
+    if chosen is None or observe(chosen).availability in UNUSABLE:
+        return made
+    behind = [Step(step.target, None, step.timeout_s) for step in made.steps if step.target is not chosen]
+    skipped = [entry for entry in made.skipped if entry.target is not chosen]
+    primary = made.route.primary
+    if primary is not None and primary is not chosen and all(entry.target is not primary for entry in skipped):
+        skipped.insert(0, Skipped(primary, Reason.COMMANDED))
+    first = _step(made.route, chosen, Reason.COMMANDED)
+    return Plan(made.route, (first, *behind), tuple(skipped), made.pinned)
 
 
 def _skip_reason(
@@ -171,7 +219,7 @@ def _pinned(route: Route, name: str, observe: Observe) -> Plan:
     """Ask exactly for whom the caller named; ``fallback`` is the fallbacks in order, as if there were no primary."""
     if name == "fallback":
         chosen = route.fallbacks
-        living = tuple(t for t in chosen if observe(t).availability not in (Availability.GONE, Availability.NO_ACCESS))
+        living = tuple(t for t in chosen if observe(t).availability not in UNUSABLE)
         chosen = living or chosen
     else:
         chosen = tuple(target for target in route.targets if target.name == name)

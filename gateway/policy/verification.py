@@ -40,7 +40,8 @@ def conclude(evidence: Evidence) -> Availability | None:
     if evidence.listing is Listing.ABSENT:
         return _gone_or_no_access(evidence)
     for call in evidence.calls:
-        if call is None:
+        if call is None or (call is FailureKind.BAD_REQUEST and evidence.listing is Listing.LISTED):
+            # Who finds fault with a parameter has found the model.
             return Availability.AVAILABLE
         if call in (FailureKind.MODEL_NO_ACCESS, FailureKind.AUTHENTICATION):
             return Availability.NO_ACCESS

@@ -1,4 +1,4 @@
-"""A provider's credential: read from a variable once, or from a file that is read again when it changes."""
+"""Secrets: read from a variable once, or from a file that is read again when it changes."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from gateway.config.routes import Provider
 LOOK_AGAIN_S = 1.0
 
 
-class Credential:
-    """The secret of one provider. Nothing prints it, and nothing but the wire sees it."""
+class Secret:
+    """One secret. Nothing prints it, and nothing but the wire sees it."""
 
-    def __init__(self, provider: Provider, environ: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, env: str | None, file: str | None, environ: Mapping[str, str], clock: Clock) -> None:
         self._clock = clock
-        self._file = Path(provider.api_key_file) if provider.api_key_file else None
-        self._value = environ.get(provider.api_key_env, "").strip() if provider.api_key_env else ""
+        self._file = Path(file) if file else None
+        self._value = environ.get(env, "").strip() if env else ""
         self._stamp: tuple[int, int] | None = None
         self._look_at = 0.0
 
@@ -42,4 +42,11 @@ class Credential:
             return
 
     def __repr__(self) -> str:
-        return "Credential(…)"
+        return f"{type(self).__name__}(…)"
+
+
+class Credential(Secret):
+    """The secret of one provider."""
+
+    def __init__(self, provider: Provider, environ: Mapping[str, str], clock: Clock) -> None:
+        super().__init__(provider.api_key_env, provider.api_key_file, environ, clock)

@@ -24,6 +24,7 @@ class Upstream:
         parts = urlsplit(provider.base_url)
         self._host = parts.netloc
         self._path = parts.path.rstrip("/")
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._heads: dict[tuple[str, str], tuple[str, bytes]] = {}
 
     async def post(self, path: str, body: bytes, attempt_id: str) -> Connection:
@@ -47,11 +48,38 @@ class Upstream:
         Raises:
             TransportError: it could not be had.
         """
+        return await self._fetch(self._head("GET", path), MAX_ANSWER_BYTES)
+
+    async def list_dated_models(self, limit_bytes: int) -> tuple[int, bytes]:
+        """Fetch the list of models that tells of their dates; return status and body.
+
+        Raises:
+            TransportError: it could not be had, or is larger than ``limit_bytes``.
+        """
+        head = self._new_head("GET", self._dated_path, self._credential.current())
+        status, _, body = await self._fetch(head, limit_bytes)
+        return status, body
+
+    @property
+    def dated_models_url(self) -> str:
+        """Where that list is, without its query."""
+        return self._origin + self._dated_path.partition("?")[0]
+
+    @property
+    def _dated_path(self) -> str:
+        vendor = self.provider.vendor
+        if vendor.dates_path is None:
+            return f"{self._path}/models"
+        # What stands before the prefix is a proxy's; a path without the prefix is some other surface of the host's.
+        prefixed = self._path.endswith(vendor.path_prefix)
+        return (self._path.removesuffix(vendor.path_prefix) if prefixed else "") + vendor.dates_path
+
+    async def _fetch(self, head: bytes, limit_bytes: int) -> tuple[int, dict[str, str], bytes]:
         connection = await self._pool.acquire()
         try:
-            connection.start(self._head("GET", path) + b"\r\n")
+            connection.start(head + b"\r\n")
             await connection.wait_head()
-            return connection.status, header_map(connection.headers), await connection.read(MAX_ANSWER_BYTES)
+            return connection.status, header_map(connection.headers), await connection.read(limit_bytes)
         finally:
             connection.finish()
 
@@ -61,8 +89,14 @@ class Upstream:
         known = self._heads.get((method, path))
         if known is not None and known[0] == secret:
             return known[1]
+        head = self._new_head(method, self._path + path, secret)
+        if len(self._heads) < 64:
+            self._heads[method, path] = (secret, head)
+        return head
+
+    def _new_head(self, method: str, target: str, secret: str) -> bytes:
         lines = [
-            f"{method} {self._path}{path} HTTP/1.1",
+            f"{method} {target} HTTP/1.1",
             f"host: {self._host}",
             f"user-agent: understudy/{__version__}",
             "accept: application/json, text/event-stream",
@@ -73,10 +107,7 @@ class Upstream:
         if secret:
             header = self.provider.vendor.key_header
             lines.append(f"{header}: {f'Bearer {secret}' if header == 'authorization' else secret}")
-        head = "\r\n".join(lines).encode() + b"\r\n"
-        if len(self._heads) < 64:
-            self._heads[method, path] = (secret, head)
-        return head
+        return "\r\n".join(lines).encode() + b"\r\n"
 
 
 def header_map(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Prices of every target in a configuration, from the operator, a dated overlay, and litellm's bundled map.
 
+The map also says how long a prompt each of them takes.
+
 Three sources, the first that knows a model wins: ``prices`` of routes.yaml, by provider; ``data/prices_overlay.json``,
 by kind of provider; litellm's map, read as data. In each of them a fine-tune is looked up by its own id, then as
 ``ft:<base>``, which is what providers publish for the fine-tunes of a base. A fine-tune never costs what its plain base
@@ -15,22 +17,22 @@ A row of the overlay::
 that the row no longer holds.
 """
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar
 
-import orjson
 from pydantic import Field, TypeAdapter
 
 from gateway.config.model_ids import base_of
 from gateway.config.routes import Frozen, ModelPrice, Routes
+from gateway.config.vendors import VENDORS
 from gateway.policy.pricing import Price
 from gateway.policy.substitution import same_model
+from gateway.providers.litellm_map import PREFIX, Rows, bundled_map, is_openais
 
 _T = TypeVar("_T")
 
@@ -41,24 +43,8 @@ RoutesPrices = Mapping[str, Mapping[str, ModelPrice]]
 
 OVERLAY_PATH: Final = Path(__file__).parent.parent / "data" / "prices_overlay.json"
 
-# How litellm's keys begin, by kind. A kind that is absent is self-hosted or anyone's: a vLLM that serves a model under
-# a vendor's name is not billed by that vendor.
-_LITELLM_PREFIX: Final = {
-    "openai": "",
-    "azure": "azure/",
-    "mistral": "mistral/",
-    "together": "together_ai/",
-    "fireworks": "fireworks_ai/",
-    "groq": "groq/",
-    "deepseek": "deepseek/",
-    "openrouter": "openrouter/",
-    "xai": "xai/",
-    "databricks": "databricks/",
-}
-# Keys without a prefix belong to many vendors.
-_LITELLM_OPENAI: Final = frozenset({"openai", "text-completion-openai"})
 # A deployment has a name of its own and answers with its base's: the answer's model says nothing of the price.
-_NAMES_DEPLOYMENTS: Final = frozenset({"azure"})
+_NAMES_DEPLOYMENTS: Final = frozenset(vendor.kind for vendor in VENDORS.values() if vendor.names_deployments)
 _NANO: Final = 10**9
 _NANO_PER_TOKEN_FROM_USD_PER_1M: Final = 1000
 
@@ -101,10 +87,16 @@ def read_overlay(path: Path = OVERLAY_PATH) -> Overlay:
 class PriceBook:
     """What every target of one configuration costs; built once per configuration, read by every request."""
 
-    def __init__(self, prices: Mapping[tuple[str, str], Price], deployments_of: frozenset[str] = frozenset()) -> None:
-        """Take provider's name and model → price, and the names of the providers whose models are deployments."""
+    def __init__(
+        self,
+        prices: Mapping[tuple[str, str], Price],
+        deployments_of: frozenset[str] = frozenset(),
+        windows: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    ) -> None:
+        """Take provider's name and model → price, who names deployments, and provider's name and model → window."""
         self._prices = dict(prices)
         self._deployments_of = deployments_of
+        self._windows = windows
 
     @classmethod
     def for_routes(cls, routes: Routes, today: date) -> Self:
@@ -126,26 +118,33 @@ class PriceBook:
         """Build the book; reads two files (some 50 ms) and keeps only the rows that the targets need."""
         ours = _operator_prices(routes_prices, f"routes:{config_hash}")
         dated = (overlay or read_overlay()).prices_on(today)
-        litellm_map = _LitellmMap()
+        litellm_prices = _LitellmPrices()
         prices, snapshots = dict(ours), dict[tuple[str, str], Price]()
+        windows: dict[tuple[str, str], int] = {}
         wanted = tuple(dict.fromkeys(targets))
         for kind, provider, model, base in wanted:
             ids = _billed_as(model, base)
+            if (window := litellm_prices.window(kind, ids)) is not None:
+                windows[provider, model] = window
             own = _first(ours.get((provider, id_)) for id_ in ids) or _first(dated.get((kind, id_)) for id_ in ids)
-            price = own or litellm_map.price(kind, ids)
+            price = own or litellm_prices.price(kind, ids)
             if price is None:
                 continue
             prices[provider, model] = price
             if own is None and kind not in _NAMES_DEPLOYMENTS:
                 # An alias is answered by a snapshot, which may have another price than the alias has today.
-                for snapshot, snapshot_price in litellm_map.snapshots(kind, model):
+                for snapshot, snapshot_price in litellm_prices.snapshots(kind, model):
                     snapshots[provider, snapshot] = snapshot_price
         deployments_of = frozenset(provider for kind, provider, *_ in wanted if kind in _NAMES_DEPLOYMENTS)
-        return cls(snapshots | prices, deployments_of)
+        return cls(snapshots | prices, deployments_of, windows)
 
     def lookup(self, provider_name: str, model: str) -> Price | None:
         """Return what the model costs at that provider; None: unpriced. One dictionary look-up."""
         return self._prices.get((provider_name, model))
+
+    def window(self, provider_name: str, model: str) -> int | None:
+        """Return how many tokens of input the model takes; None: not known."""
+        return self._windows.get((provider_name, model))
 
     def price_of_answer(self, provider_name: str, asked: str, answered: str | None) -> Price | None:
         """Return the price of the model that answered, which need not be the one that was asked for.
@@ -158,26 +157,20 @@ class PriceBook:
         return self.lookup(provider_name, asked) if known is None and same_model(asked, answered) else known
 
 
-class _LitellmMap:
-    """litellm's bundled price map; some 30 MiB while it lives, so it lives only while a book is built."""
+class _LitellmPrices:
+    """The prices of litellm's map; some 30 MiB while it lives, so it lives only while a book is built."""
 
     @cached_property
-    def _rows(self) -> dict[str, dict[str, Any]]:
-        # find_spec on a top-level package locates it without running it; importlib.resources would import it.
-        spec = importlib.util.find_spec("litellm")
-        if spec is None or spec.origin is None:
-            return {}
-        path = Path(spec.origin).parent / "model_prices_and_context_window_backup.json"
-        rows: dict[str, dict[str, Any]] = orjson.loads(path.read_bytes())
-        return rows
+    def _rows(self) -> Rows:
+        return bundled_map().read()
 
     @cached_property
     def _version(self) -> str:
-        return f"litellm-{importlib.metadata.version('litellm')}"
+        return bundled_map().source
 
     def price(self, kind: str, ids: tuple[str, ...]) -> Price | None:
         """Return the price of the first id that has one."""
-        if (prefix := _LITELLM_PREFIX.get(kind)) is None:
+        if (prefix := PREFIX.get(kind)) is None:
             return None
         own = _first(self._price(kind, prefix + id_) for id_ in ids)
         if own is not None or not ids[-1].startswith("ft:"):
@@ -186,9 +179,17 @@ class _LitellmMap:
         prices = [price for _, price in self.snapshots(kind, ids[-1])]
         return prices[0] if prices and len({(p.input, p.cached_input, p.output) for p in prices}) == 1 else None
 
+    def window(self, kind: str, ids: tuple[str, ...]) -> int | None:
+        """Return the tokens of input that the first id that has them takes; a fine-tune's are its base's."""
+        if (prefix := PREFIX.get(kind)) is None:
+            return None
+        rows = (self._rows.get(prefix + id_) for id_ in (*ids, *(id_.removeprefix("ft:") for id_ in ids[1:])))
+        given = (row.get("max_input_tokens") for row in rows if row is not None and (prefix or is_openais(row)))
+        return _first(tokens if isinstance(tokens, int) else None for tokens in given)
+
     def snapshots(self, kind: str, alias: str) -> Iterator[tuple[str, Price]]:
         """Yield every snapshot of an alias that has a price."""
-        if (prefix := _LITELLM_PREFIX.get(kind)) is None:
+        if (prefix := PREFIX.get(kind)) is None:
             return
         for key in self._rows:
             if key.startswith(prefix + alias + "-") and _is_snapshot(alias, key.removeprefix(prefix)):
@@ -198,7 +199,7 @@ class _LitellmMap:
 
     def _price(self, kind: str, key: str) -> Price | None:
         row = self._rows.get(key)
-        if row is None or (kind == "openai" and row.get("litellm_provider") not in _LITELLM_OPENAI):
+        if row is None or (kind == "openai" and not is_openais(row)):
             return None
         plain, output = _nano(row, "input_cost_per_token"), _nano(row, "output_cost_per_token")
         if plain is None or output is None or not (plain or output):

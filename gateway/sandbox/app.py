@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
+from gateway.sandbox import fine_tuning
 from gateway.sandbox.admin import command, list_models, read_bill
 from gateway.sandbox.catalogue import Model, default_catalogue
 from gateway.sandbox.chat import answer_chat
@@ -23,7 +24,7 @@ _COMMAND_PATH = "/sandbox/models/"
 _PLAIN_PATHS = _CHAT_PATHS | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
 _WELCOME = {
     "service": "Understudy sandbox provider",
-    "speaks": "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{id}",
+    "speaks": "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET /v1/files",
     "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
     "POST /sandbox/models/{id}, GET /sandbox/bill",
 }
@@ -46,7 +47,7 @@ class Sandbox:
         headers = {"x-request-id": request_id}
         try:
             body = await self._answer(method, path, scope["query_string"], connection)
-            await connection.send_json(200, body, headers)
+            await (connection.send_bytes if isinstance(body, bytes) else connection.send_json)(200, body, headers)
         except ProviderError as error:
             await connection.send_json(error.status, error.body, {**headers, **error.headers})
         except GatewayError as error:
@@ -56,14 +57,17 @@ class Sandbox:
 
     async def _answer(self, method: str, path: str, query: bytes, connection: Connection) -> Any:
         model_path = next((prefix for prefix in _MODEL_PATHS if path.startswith(prefix)), None)
+        training_path = _training_path(path)
         if path.startswith(_COMMAND_PATH):
             if method == "POST":
                 model_id, action = _split_command(path.removeprefix(_COMMAND_PATH))
                 return command(self.provider, model_id, action, await connection.body())
-        elif path not in _PLAIN_PATHS and model_path is None:
+        elif path not in _PLAIN_PATHS and model_path is None and training_path is None:
             raise unknown_url(method, path)
         if method != "GET" or path in _CHAT_PATHS or path.startswith(_COMMAND_PATH):
             raise method_not_allowed(method, path)
+        if training_path is not None:
+            return fine_tuning.answer(self.provider, training_path, parse_qs(query.decode("latin-1")))
         if path == "/sandbox/models":
             return list_models(self.provider)
         if path == "/sandbox/bill":
@@ -87,6 +91,12 @@ def _split_command(rest: str) -> tuple[str, str]:
         if rest.endswith(f"/{action}"):
             return rest.removesuffix(f"/{action}"), action
     return rest, ""
+
+
+def _training_path(path: str) -> str | None:
+    """Return the path behind the API's prefix where it is one of jobs or files."""
+    tails = (path.removeprefix(prefix) for prefix in _PREFIXES if path.startswith(f"{prefix}/"))
+    return next((tail for tail in tails if fine_tuning.answers_path(tail)), None)
 
 
 def _model_json(model: Model) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """The models that the sandbox sells: ids, prices, dates, skills and faults."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from hashlib import blake2b
+from itertools import count, islice
 from typing import Any
 
 SHUTDOWN_AFTER = timedelta(days=52)
 """How long after the sandbox's start its mortal models stop: a start on 2026-11-23 gives 2027-01-14."""
+
+
+USUAL_FINE_TUNES = 3
 
 
 class Task(StrEnum):
@@ -31,6 +36,20 @@ class Fault(StrEnum):
     SERVER_ERROR = "fault-5xx"
     ERROR_IN_200 = "fault-error-in-200"
     SUBSTITUTE = "fault-substitute"
+
+
+_NAMES = (
+    ("support-reply", Task.FORUM_REPLY),
+    ("refund-intent", Task.TICKET_TRIAGE),
+    ("receipt-fields", Task.INVOICE_EXTRACT),
+    ("review-answer", Task.FORUM_REPLY),
+    ("lead-routing", Task.TICKET_TRIAGE),
+    ("order-extract", Task.INVOICE_EXTRACT),
+    ("onboarding-mail", Task.FORUM_REPLY),
+    ("churn-signal", Task.TICKET_TRIAGE),
+    ("claim-fields", Task.INVOICE_EXTRACT),
+    ("abuse-flag", Task.TICKET_TRIAGE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +92,8 @@ class Model:
     base: str | None = None
     task: Task | None = None
     """The task that it was trained for; None for a base model."""
+    training_file_kept: bool = True
+    """Whether the file that a fine-tune was trained on can still be had."""
     fault: Fault | None = None
     answers_as: str | None = None
     """The model that answers in this one's place; None where it answers itself."""
@@ -118,9 +139,32 @@ class Model:
         }
 
 
-def default_catalogue(started: datetime) -> tuple[Model, ...]:
-    """Return the models of a sandbox that starts at ``started``."""
-    return (*_fine_tunes_and_bases(started), *_faults(started))
+def default_catalogue(started: datetime, fine_tunes: int = USUAL_FINE_TUNES) -> tuple[Model, ...]:
+    """Return the models of a sandbox that starts at ``started``; beyond three, fine-tunes are made up."""
+    usual = tuple(_fine_tunes_and_bases(started))
+    more = more_fine_tunes(usual[:USUAL_FINE_TUNES], fine_tunes - USUAL_FINE_TUNES, started)
+    return (*usual[:USUAL_FINE_TUNES], *more, *usual[USUAL_FINE_TUNES:], *_faults(started))
+
+
+def more_fine_tunes(like: Sequence[Model], wanted: int, started: datetime) -> Iterator[Model]:
+    """Return further fine-tunes as a busy organisation would have them; every fifth has lost its training file."""
+    for number, (suffix, task) in enumerate(islice(_suffixes(), max(wanted, 0))):
+        model = like[number % len(like)]
+        digest = blake2b(suffix.encode(), digest_size=4).hexdigest()
+        yield replace(
+            model,
+            id=f"ft:{model.base}:acme:{suffix}:{digest}",
+            task=task,
+            created=int(started.timestamp()) - 86_400 * (20 + number * 37 % 300),
+            training_file_kept=number % 5 != 4,
+        )
+
+
+def _suffixes() -> Iterator[tuple[str, Task]]:
+    for version in count(1):
+        for region in ("", "-eu", "-us", "-uk", "-de", "-jp"):
+            for name, task in _NAMES:
+                yield f"{name}{region}{f'-v{version}' if version > 1 else ''}", task
 
 
 def _fine_tunes_and_bases(started: datetime) -> Iterator[Model]:
@@ -139,7 +183,15 @@ def _fine_tunes_and_bases(started: datetime) -> Iterator[Model]:
         (gpt_4o_mini, None, None, _price("0.15", "0.075", "0.60")),
         (gpt_41_mini, None, None, _price("0.40", "0.10", "1.60")),
     ):
-        yield Model(id=model_id, base=base, task=task, price=price, created=created, shutdown_date=shutdown)
+        yield Model(
+            id=model_id,
+            base=base,
+            task=task,
+            price=price,
+            created=created,
+            shutdown_date=shutdown,
+            training_file_kept=task is not Task.INVOICE_EXTRACT,
+        )
     yield Model(
         id="gpt-6-luna",
         price=_price("1.00", "0.10", "6.00"),

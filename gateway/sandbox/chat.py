@@ -17,6 +17,8 @@ from gateway.sandbox.provider import Provider
 from gateway.sandbox.refusals import ProviderError, invalid_json, rate_limited, unsupported_parameter
 
 _KEPT_NAME_LENGTH = 256
+# Per minute and model, as OpenAI states them; nothing here enforces them.
+_LIMITS = {"x-ratelimit-limit-requests": "10000", "x-ratelimit-limit-tokens": "2000000"}
 
 
 async def answer_chat(provider: Provider, connection: Connection, request_headers: Mapping[bytes, bytes]) -> None:
@@ -78,5 +80,5 @@ def _prepared(provider: Provider, model: Model, request: ChatRequest, headers: M
         include_usage=request.include_usage,
         completion_id=f"chatcmpl-{uuid4().hex}",
         created=int(provider.clock.now().timestamp()),
-        headers=headers,
+        headers={**headers, **_LIMITS},
     )

@@ -74,8 +74,12 @@ class Connection:
 
     async def send_json(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
         """Send a whole answer; ``headers`` may say a content type of their own."""
-        raw = orjson.dumps(body)
-        await self.start(status, {"content-type": "application/json", **headers, "content-length": str(len(raw))})
+        await self.send_bytes(status, orjson.dumps(body), {"content-type": "application/json", **headers})
+
+    async def send_bytes(self, status: int, raw: bytes, headers: Mapping[str, str]) -> None:
+        """Send a whole answer as it stands."""
+        known = {"content-type": "application/octet-stream", **headers, "content-length": str(len(raw))}
+        await self.start(status, known)
         await self.write(raw, last=True)
 
     async def pause(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import URL, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -22,6 +22,9 @@ _SQLITE_PRAGMAS: Final = (
     # A power cut may lose the last commits, never the file's consistency.
     "PRAGMA synchronous = NORMAL",
 )
+# How PostgreSQL's codes begin where no row is at fault: no connection or none left, no such user or database (yet), a
+# deadlock, a lock, a shutdown, a failing disk; and a standby that is not writable yet.
+_PASSING: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006")
 
 
 class DatabaseUnavailable(Exception):
@@ -60,7 +63,7 @@ class Database:
         Raises ``DatabaseUnavailable`` where it cannot be reached, or its schema is another version's.
         """
         async_url = to_async_url(url)
-        if async_url.get_backend_name() == "sqlite" and not Path(async_url.database or "").is_file():
+        if not await asyncio.to_thread(_may_exist, async_url):
             return None
         database = await cls.open(url)
         version = await database.schema_version()
@@ -120,6 +123,10 @@ def make_sqlite_file(url: URL) -> None:
         path.touch(mode=0o600)
 
 
+def _may_exist(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
 def where(url: URL) -> str:
     """Name the database for a message: a file's absolute path, or the URL with its password hidden."""
     if url.get_backend_name() == "sqlite" and url.database:
@@ -132,11 +139,12 @@ def unavailable_as_such(place: str) -> Iterator[None]:
     """Raise ``DatabaseUnavailable`` for what another try may mend; let through what it will not, a refused row."""
     try:
         yield
-    except (OperationalError, PoolTimeout, OSError) as error:
+    except (OperationalError, InternalError, PoolTimeout, OSError) as error:
         raise DatabaseUnavailable(f"{place}: {_cause(error)}") from error
     except DBAPIError as error:
         # A bare DatabaseError is SQLite's "not a database" and "malformed": no row's fault either.
-        if error.connection_invalidated or type(error) is DatabaseError:
+        passing = (getattr(error.orig, "sqlstate", None) or "").startswith(_PASSING)
+        if error.connection_invalidated or passing or type(error) is DatabaseError:
             raise DatabaseUnavailable(f"{place}: {_cause(error)}") from error
         raise
 

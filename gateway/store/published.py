@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from gateway.policy.lifecycle import Dates, Origin, Published
 from gateway.store.database import Database, unavailable_as_such, where
@@ -22,6 +22,9 @@ class PublishedStore:
         rows = [_row(provider, model, read_at) for model in models]
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
+                if self._database.engine.dialect.name == "postgresql":
+                    # Replicas poll at the same moments: each must see what the others wrote, to replace it.
+                    await connection.execute(text(f"LOCK TABLE {published_dates.name} IN SHARE ROW EXCLUSIVE MODE"))
                 await connection.execute(delete(published_dates).where(published_dates.c.provider == provider))
                 if rows:
                     await connection.execute(insert(published_dates), rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from gateway.store.tables import attempts, served_targets
 # the requests waiting, some 4 ms.
 _SLICE_ROWS: Final = 250
 _ROWS_AT_ONCE: Final = 50
+_NOTED_EVERY: Final = timedelta(minutes=10)
 
 
 class AttemptRow(Protocol):
@@ -72,30 +73,51 @@ class UsageStore:
         self._database = database
         dialect = database.engine.dialect
         self._insert_attempts = _BulkInsert(attempts, dialect)
-        self._insert_served = _BulkInsert(served_targets, dialect)
-        self._known_served: set[tuple[str, str]] = set()  # As many as configurations ever named.
+        self._note_served = _note_served(dialect)
+        # When each is to be noted again; as many as configurations ever named.
+        self._note_from: dict[tuple[str, str], datetime] = {}
 
     async def insert_attempts(self, rows: Sequence[AttemptRow]) -> int:
         """Insert rows in one transaction and return how many were new: an attempt_id that is there already is skipped.
 
-        Also notes which targets served for the first time. All or nothing: raises for a row that cannot be stored.
+        Also notes which targets served, the first time and then every ten minutes. All or nothing: raises for a row
+        that cannot be stored.
         """
-        served: dict[tuple[str, str], datetime] = {}
-        for row in rows:
-            if row.outcome is Outcome.OK and (target := (row.provider, row.model_asked)) not in self._known_served:
-                served.setdefault(target, row.started_at)
+        served = self._newly_served(rows)
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
                 new = await self._insert_attempts(connection, rows)
                 if served:
-                    await self._insert_served(connection, [(*target, at, at) for target, at in served.items()])
-        self._known_served.update(served)
+                    await connection.execute(self._note_served, served)
+        for row in served:
+            self._note_from[row["provider"], row["model"]] = row["last_served_at"] + _NOTED_EVERY
         return new
+
+    def _newly_served(self, rows: Sequence[AttemptRow]) -> list[dict[str, Any]]:
+        served: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in rows:
+            if row.outcome is not Outcome.OK:
+                continue
+            target, at = (row.provider, row.model_asked), row.started_at
+            due = self._note_from.get(target)
+            if due is None or at >= due:
+                names = {"provider": target[0], "model": target[1], "first_served_at": at, "last_served_at": at}
+                noted = served.setdefault(target, names)
+                noted["first_served_at"] = min(noted["first_served_at"], at)
+                noted["last_served_at"] = max(noted["last_served_at"], at)
+        # In one order on every replica: two that lock each other's rows would wait for ever.
+        return [served[target] for target in sorted(served)]
 
     async def served_targets(self) -> frozenset[tuple[str, str]]:
         """Return provider and model of every target that ever served."""
         rows = await self._read(select(served_targets.c.provider, served_targets.c.model))
         return frozenset((row["provider"], row["model"]) for row in rows)
+
+    async def last_served(self) -> dict[tuple[str, str], datetime]:
+        """Return when each target last served, to within ten minutes, by provider's name and model."""
+        noted = served_targets.c
+        rows = await self._read(select(noted.provider, noted.model, noted.last_served_at, noted.first_served_at))
+        return {(row["provider"], row["model"]): row["last_served_at"] or row["first_served_at"] for row in rows}
 
     async def attempts(self, *, limit: int = 100, route: str | None = None) -> list[dict[str, Any]]:
         """Return the latest rows, newest first, by column name."""
@@ -142,8 +164,7 @@ class _BulkInsert:
 
     def __init__(self, table: Table, dialect: Dialect) -> None:
         key = [column.name for column in table.primary_key]
-        insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        statement = insert(table).on_conflict_do_nothing(index_elements=key)
+        statement = _insert_of(dialect)(table).on_conflict_do_nothing(index_elements=key)
         self._sql = str(statement.compile(dialect=dialect, column_keys=[column.name for column in table.columns]))
         self._sql_of_many = ""
         if dialect.name == "sqlite":
@@ -176,6 +197,21 @@ class _BulkInsert:
             if (value := values[position]) is not None:
                 values[position] = convert(value)
         return tuple(values)
+
+
+def _note_served(dialect: Dialect) -> Any:
+    """Return the statement that notes when targets served; the latest holds, whichever replica writes last."""
+    given = _insert_of(dialect)(served_targets)
+    noted, latest = served_targets.c.last_served_at, given.excluded.last_served_at
+    return given.on_conflict_do_update(
+        index_elements=list(served_targets.primary_key),
+        set_={"last_served_at": latest},
+        where=noted.is_(None) | (noted < latest),
+    )
+
+
+def _insert_of(dialect: Dialect) -> Any:
+    return postgresql.insert if dialect.name == "postgresql" else sqlite.insert
 
 
 def _total(found: Mapping[str, Any]) -> Total:

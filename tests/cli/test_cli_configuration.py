@@ -19,6 +19,8 @@ routes:
   alone: {{primary: "{PRIMARY}", fallbacks: []}}
 """
 BROKEN = ROUTES.replace("fallbacks: [base]", "fallbacks: [bace]").replace("model: m1", "modell: m1")
+# No source knows a date of it.
+UNDATED = ROUTES.replace("kind: openai", "kind: together")
 WARNING = "NOBODY_SETS_THIS"
 
 
@@ -39,6 +41,7 @@ def test_the_repositorys_own_configuration_is_well(run: Run) -> None:
 
 
 def test_a_secret_that_is_not_set_is_a_warning(routes: Path, run: Run) -> None:
+    routes.write_text(UNDATED)
     ran = run("check", routes)
     assert ran.code == 0
     assert ran.out.startswith("routes.yaml:3: warning: ")
@@ -49,8 +52,21 @@ def test_a_secret_that_is_not_set_is_a_warning(routes: Path, run: Run) -> None:
 def test_with_strict_a_warning_is_enough_to_fail(routes: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("check", routes, "--strict").code == 1
     monkeypatch.setenv("NOBODY_SETS_THIS", "sk-1")
-    routes.write_text(ROUTES.replace(", fallbacks: []", ""))
+    routes.write_text(UNDATED.replace(", fallbacks: []", ""))
     assert run("check", routes, "--strict").code == 0
+
+
+def test_dates_are_warned_of_where_the_route_stands(routes: Path, run: Run) -> None:
+    ran = run("check", routes)
+    assert ran.code == 0
+    lines = [line for line in ran.out.splitlines() if "2027-01-14" in line]
+    assert [line.partition(": its primary stop")[0] for line in lines] == [
+        "routes.yaml:9: warning: routes.forum-reply",
+        "routes.yaml:11: warning: routes.alone",
+    ]
+    assert "and nobody takes over" in lines[1]
+    assert "and nobody takes over" not in lines[0]
+    assert ran.out.endswith("3 routes, 4 warnings; it can be served\n")
 
 
 def test_a_broken_file_is_reported_line_by_line_all_at_once(routes: Path, run: Run) -> None:
@@ -92,6 +108,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, run: Run) -> None:
 
 
 def test_findings_as_json(routes: Path, run: Run) -> None:
+    routes.write_text(UNDATED)
     ran = run("check", routes, "--json")
     assert ran.code == 0
     finding, _ = ran.json["findings"]

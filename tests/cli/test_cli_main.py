@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import Run
@@ -68,9 +69,10 @@ def test_a_real_process_ends_with_the_code_and_without_a_traceback() -> None:
     assert ran.stderr == ""
 
 
-def test_a_reader_that_has_enough_is_no_reason_for_a_traceback() -> None:
+def test_a_reader_that_has_enough_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gateway", "config", "show", "forum-reply"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environ = os.environ | {"GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path / 'none.db'}"}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""

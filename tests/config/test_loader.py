@@ -4,6 +4,7 @@ import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
-from gateway.config.routes import Example
-from gateway.reasons import Role
+from gateway.config.routes import EventWord, Example, Webhook
+from gateway.reasons import EventKind, Role
 
 ROOT = Path(__file__).parents[2]
 SHAPE = """\
@@ -21,7 +22,7 @@ include: [teams/*.yaml]
 providers:
   main:   {kind: openai, api_key_env: MAIN_KEY}
   cluster: {kind: vllm, base_url: "http://vllm.example:8000/v1/"}
-  west:   {kind: azure, base_url: "https://west.example/", api_key_file: secrets/west, residency: eu}
+  west:   {kind: azure, base_url: "https://west.example/", api_key_file: secrets/west, residency: eu, keep_alive: true}
 lifecycle:
   main:
     gpt-4.1-mini-2025-04-14: {shutdown: 2027-01-14, source: "read on the vendor's page"}
@@ -56,6 +57,9 @@ routes:
     training: {cost_usd: 38.20, examples: 212, file: data/claims.jsonl}
     timeouts: {idle_s: 5}
   later:   {primary: null}
+webhooks:
+  slack: {url_env: SLACK_URL, owners: [billing], events: [cutover, shutdown_notice]}
+  ops:   {url: "https://ops.example/hook", secret_file: secrets/whsec}
 """
 
 
@@ -71,6 +75,7 @@ def shape(tmp_path: Path) -> Path:
     (tmp_path / "p" / "pairs.jsonl").write_text(json.dumps(row) + "\n\n")
     (tmp_path / "s" / "invoice.json").write_text('{"type": "object", "properties": {"n": {"type": "string"}}}')
     (tmp_path / "secrets" / "west").write_text("k")
+    (tmp_path / "secrets" / "whsec").write_text("whsec_" + "A" * 32)
     (tmp_path / "teams" / "search.yaml").write_text("routes:\n  search: {provider: cluster, primary: lora-1}\n")
     (tmp_path / "routes.yaml").write_text(SHAPE)
     return tmp_path / "routes.yaml"
@@ -89,7 +94,7 @@ def _refusal(path: Path) -> InvalidRoutes | None:
 
 
 def test_the_full_shape_loads_with_its_warnings(shape: Path) -> None:
-    loaded = _load(shape, MAIN_KEY="k")
+    loaded = _load(shape, MAIN_KEY="k", SLACK_URL="https://hooks.slack.com/services/T0/B0/x?a=b")
     assert list(loaded.routes.routes) == ["reply", "triage", "invoice", "claims", "later", "search"]
     assert [str(warning) for warning in loaded.warnings] == [
         "routes.yaml:17: fallbacks.base: this version does not read packs yet; "
@@ -180,7 +185,72 @@ def test_missing_secrets_are_marked_warnings(shape: Path) -> None:
     assert [str(warning) for warning in warnings] == [
         "routes.yaml:4: providers.main: MAIN_KEY is not set",
         "routes.yaml:6: providers.west: the file of api_key_file is not there",
+        "routes.yaml:42: webhooks.slack: SLACK_URL is not set",
     ]
+
+
+def test_webhooks_name_their_secrets_and_what_is_of_interest(shape: Path) -> None:
+    webhooks = _load(shape).routes.webhooks
+    assert webhooks["slack"] == Webhook(
+        name="slack",
+        url_env="SLACK_URL",
+        owners=frozenset({"billing"}),
+        events=frozenset({EventKind.CUTOVER, EventKind.SHUTDOWN_NOTICE}),
+    )
+    assert webhooks["ops"] == Webhook(
+        name="ops", url="https://ops.example/hook", secret_file=str(shape.parent / "secrets" / "whsec")
+    )
+
+
+def test_the_words_for_events_are_those_of_the_vocabulary() -> None:
+    assert get_args(EventWord) == tuple(kind.value for kind in EventKind)
+
+
+def test_deployments_are_kept_alive_only_where_that_is_asked_for(shape: Path) -> None:
+    kept = {name: provider.keep_alive for name, provider in _load(shape).routes.providers.items()}
+    assert kept == {"main": False, "cluster": False, "west": True}
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "expected"),
+    [
+        pytest.param("https://h.example/x?sig=1", "whsec_" + "A" * 32, [], id="https, with a query, and a good secret"),
+        pytest.param("http://127.0.0.1:9/x", "", [], id="plain http to this machine"),
+        pytest.param(
+            "http://h.example/123456",
+            "",
+            ["routes.yaml:5: webhooks.ops: its messages travel unencrypted to another machine; prefer https"],
+            id="plain http to another machine",
+        ),
+        pytest.param(
+            "123456", "", ["routes.yaml:5: webhooks.ops: OPS_URL must be an http or https URL"], id="no URL at all"
+        ),
+        pytest.param(
+            "https://h.example",
+            "123456",
+            ["routes.yaml:5: webhooks.ops: OPS_SECRET must be whsec_ and the base64 of 24 to 64 bytes"],
+            id="a secret that is none",
+        ),
+    ],
+)
+def test_what_a_webhooks_variables_hold_is_looked_at_and_not_repeated(
+    url: str, secret: str, expected: list[str], tmp_path: Path
+) -> None:
+    text = """\
+version: 1
+providers: {here: {kind: vllm, base_url: "http://h:8000/v1"}}
+routes: {a: {primary: {provider: here, model: m}}}
+webhooks:
+  ops: {url_env: OPS_URL, secret_env: OPS_SECRET}
+"""
+    (tmp_path / "routes.yaml").write_text(text)
+    environ = {"OPS_URL": url, "OPS_SECRET": secret}
+    try:
+        found = load(tmp_path / "routes.yaml", environ=environ).warnings
+    except InvalidRoutes as refused:
+        found = refused.findings
+    about_webhooks = [str(finding) for finding in found if "webhooks" in finding.message]
+    assert [line for line in about_webhooks if "not set" not in line] == expected
 
 
 def test_what_nothing_refers_to_is_a_warning(shape: Path) -> None:
@@ -254,7 +324,7 @@ def test_four_hundred_routes_load_within_two_seconds(shape: Path) -> None:
     lines = [f"  r{number}: ft:gpt-4o-mini-2024-07-18:acme:x:{number}\n" for number in range(400)]
     for number in range(400):
         (shape.parent / "p" / f"r{number}.md").write_text("x")
-    shape.write_text(SHAPE + "".join(lines))
+    shape.write_text(SHAPE.replace("webhooks:\n", "".join([*lines, "webhooks:\n"])))
     started = time.process_time()
     assert len(_load(shape).routes.routes) == 406
     assert time.process_time() - started < 2

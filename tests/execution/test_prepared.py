@@ -17,6 +17,7 @@ from tests.fake_clock import FakeClock
 
 OPERATOR = {"here": {FINE_TUNE: ModelDates(announced=date(2026, 10, 14), shutdown=date(2027, 1, 14), source="a mail")}}
 SANDBOX = a_provider(kind="sandbox")
+MORTAL = (FINE_TUNE, a_fallback().model)
 UNDATED = a_primary(provider=SANDBOX)
 
 
@@ -119,9 +120,25 @@ def test_sunset_is_said_only_where_nobody_will_follow() -> None:
     assert "link" not in headers
 
 
-def test_a_date_that_was_never_announced_has_no_deprecation() -> None:
-    dates = {"here": {FINE_TUNE: ModelDates(shutdown=date(2027, 1, 14), source="a mail")}}
-    assert "deprecation" not in headers_of(a_snapshot(lifecycle=dates), "primary")
+def test_a_date_that_was_never_announced_counts_from_the_day_it_is_known() -> None:
+    ours = a_primary(model="our-tune", base=None)
+    dates = {"here": {"our-tune": ModelDates(shutdown=date(2027, 1, 14), source="a mail")}}
+    headers = headers_of(a_snapshot(a_route(primary=ours), lifecycle=dates), "primary")
+    assert headers["deprecation"] == f"@{int(datetime(2026, 11, 23, tzinfo=UTC).timestamp())}"
+
+
+def test_a_fallback_that_stops_as_well_is_no_successor() -> None:
+    dates = {"here": {name: ModelDates(shutdown=date(2027, 1, 14), source="a mail") for name in MORTAL}}
+    headers = headers_of(a_snapshot(lifecycle=dates), "primary")
+    assert "sunset" in headers
+    assert "link" not in headers
+
+
+def test_a_tentative_date_is_told_and_is_no_deprecation() -> None:
+    tentative = ModelDates(shutdown=date(2027, 1, 14), certainty="tentative", source="a mail")
+    headers = headers_of(a_snapshot(lifecycle={"here": {FINE_TUNE: tentative}}), "primary")
+    assert headers["x-gateway-primary-shutdown"] == "2027-01-14"
+    assert "deprecation" not in headers
 
 
 @pytest.mark.parametrize(

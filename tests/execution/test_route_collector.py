@@ -10,6 +10,7 @@ from gateway.execution.route_collector import FALLBACK_REASONS, RouteCollector
 from gateway.execution.target_board import TargetBoard, key_of
 from gateway.metrics import Metrics
 from gateway.policy.breaker import FAILURES_TO_OPEN
+from gateway.policy.planner import Command
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
@@ -81,7 +82,10 @@ def test_a_route_without_a_primary_says_so(registry: CollectorRegistry) -> None:
 def test_one_reason_is_one_while_a_fallback_answers(
     found: Availability, reason: str, registry: CollectorRegistry, running: Running
 ) -> None:
-    running.board.verified(key_of(PRIMARY), found)
+    if found is Availability.SUSPECT:
+        running.board.suspect(PRIMARY)
+    else:
+        running.board.verified(key_of(PRIMARY), found)
     assert {name for name, value in active(registry).items() if value == 1.0} == {reason}
     assert registry.get_sample_value("gateway_model_available", {"provider": "here", "model": FINE_TUNE}) == 0.0
     running.board.verified(key_of(PRIMARY), Availability.AVAILABLE)
@@ -111,7 +115,7 @@ def test_the_rest_of_the_page(registry: CollectorRegistry, running: Running) -> 
     assert value("gateway_ledger_oldest_unflushed_seconds") == 1.5
     assert value("gateway_ledger_entries_total") == 10
     assert value("gateway_ledger_dropped_total") == 2
-    sunset = {"provider": "here", "model": FINE_TUNE, "source": "a mail"}
+    sunset = {"provider": "here", "model": FINE_TUNE, "source": "routes.yaml"}
     assert value("gateway_model_sunset_timestamp_seconds", sunset) == 1_799_884_800
     info = {"route": "forum-reply", "role": "fallback", "provider": "there", "model": "model-of-luna"}
     assert value("gateway_route_target_info", info) == 1
@@ -126,3 +130,24 @@ def test_no_series_is_beyond_the_configuration(registry: CollectorRegistry, runn
     assert {sample.labels["route"] for sample in samples if "route" in sample.labels} == {"forum-reply", "tone-rewrite"}
     identities = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples]
     assert len(set(identities)) == len(identities), "two routes that share a target have one series of it"
+
+
+def test_a_route_that_is_held_by_hand_says_so(registry: CollectorRegistry, running: Running, clock: FakeClock) -> None:
+    running.board.agree({}, {"forum-reply": Command("luna", "a trial", "kim", clock.now())})
+    assert registry.get_sample_value("gateway_route_commanded", {"route": "forum-reply"}) == 1.0
+    assert registry.get_sample_value("gateway_route_commanded", {"route": "tone-rewrite"}) == 0.0
+    assert {reason for reason, value in active(registry).items() if value} == {"commanded"}
+
+
+def test_sources_that_disagree_are_all_shown(clock: FakeClock) -> None:
+    other = ModelDates(shutdown=datetime(2027, 2, 1, tzinfo=UTC).date(), source="a mail")
+    configured = some_routes(ROUTES[0], lifecycle={"here": {FINE_TUNE: other}})
+    upstreams = {name: Upstream(each, HttpClient(), {}, clock) for name, each in configured.providers.items()}
+    snapshot = Snapshot(configured, upstreams, metrics=Metrics(), clock=clock)
+    registry = CollectorRegistry()
+    board = TargetBoard(clock, lambda target, carefully: None)
+    registry.register(RouteCollector(Running(snapshot, board), lambda: (0, 0.0, 0, 0)))
+    labels = {"provider": "here", "model": FINE_TUNE}
+    name = "gateway_model_sunset_timestamp_seconds"
+    assert registry.get_sample_value(name, labels | {"source": "routes.yaml"}) == 1_801_440_000
+    assert registry.get_sample_value(name, labels | {"source": "curated"}) == 1_799_884_800

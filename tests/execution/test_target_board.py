@@ -1,15 +1,18 @@
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
 from gateway.config.routes import Target
-from gateway.execution.target_board import CREDENTIAL_RESTS_S, FLAPPING_S, LONGEST_REST_S, TargetBoard, key_of
+from gateway.execution.target_board import CREDENTIAL_RESTS_S, LONGEST_REST_S, TargetBoard, key_of
+from gateway.policy.availability import RETURN_HOLDS, TargetState
 from gateway.policy.breaker import FAILURES_TO_OPEN, FIRST_PAUSE_S
-from gateway.policy.planner import FRESH
+from gateway.policy.planner import FRESH, Command
 from gateway.reasons import Availability
 from tests.example_routes import a_fallback, a_primary, a_provider
 from tests.fake_clock import FakeClock
 
+RETURN_HOLDS_S = RETURN_HOLDS.total_seconds()
 TARGET, OTHER = a_primary(), a_fallback()
 ELSEWHERE = a_primary(provider=a_provider(name="elsewhere"))
 
@@ -176,7 +179,8 @@ def test_what_is_verified_is_not_suspected_again(found: Availability, bench: Ben
 @pytest.mark.parametrize("found", [Availability.SUSPECT, Availability.GONE, Availability.NO_ACCESS], ids=str)
 def test_a_straggler_that_answers_does_not_bring_a_target_back(found: Availability, bench: Bench) -> None:
     bench.board.suspect(TARGET)
-    bench.board.verified(key_of(TARGET), found)
+    if found is not Availability.SUSPECT:
+        bench.board.verified(key_of(TARGET), found)
     bench.board.answered(TARGET)
     assert bench.board.availability(TARGET) is found
 
@@ -185,8 +189,8 @@ def test_a_straggler_that_answers_does_not_bring_a_target_back(found: Availabili
     ("after_s", "carefully"),
     [
         pytest.param(0.0, True, id="at once"),
-        pytest.param(FLAPPING_S - 1, True, id="within a minute"),
-        pytest.param(FLAPPING_S, False, id="a minute later it is a new story"),
+        pytest.param(RETURN_HOLDS_S - 1, True, id="within a minute"),
+        pytest.param(RETURN_HOLDS_S, False, id="a minute later it is a new story"),
     ],
 )
 def test_a_target_that_fails_again_soon_after_its_return_is_verified_carefully(
@@ -198,3 +202,66 @@ def test_a_target_that_fails_again_soon_after_its_return_is_verified_carefully(
     bench.clock.advance(after_s)
     bench.board.suspect(TARGET)
     assert bench.verifications == [(TARGET, False), (TARGET, carefully)]
+
+
+def test_a_target_that_has_just_returned_cannot_be_declared_gone_for_a_minute_but_is_not_called(bench: Bench) -> None:
+    bench.board.verified(key_of(TARGET), Availability.GONE)
+    bench.board.verified(key_of(TARGET), Availability.AVAILABLE)
+    bench.clock.advance(RETURN_HOLDS_S - 1)
+    assert not bench.board.verified(key_of(TARGET), Availability.GONE)
+    assert bench.board.availability(TARGET) is Availability.SUSPECT
+    bench.clock.advance(1)
+    assert bench.board.verified(key_of(TARGET), Availability.GONE)
+    assert bench.board.availability(TARGET) is Availability.GONE
+
+
+# What the replicas agree on.
+
+
+def state(availability: Availability, version: int, bench: Bench) -> dict[tuple[str, str], TargetState]:
+    return {key_of(TARGET): TargetState(availability, version, bench.clock.now())}
+
+
+def test_what_others_found_is_followed_and_named_once(bench: Bench) -> None:
+    gone = state(Availability.GONE, 1, bench)
+    assert bench.board.agree(gone, {}) == [key_of(TARGET)]
+    assert bench.board.availability(TARGET) is Availability.GONE
+    assert bench.board.agreed_version(key_of(TARGET)) == 1
+    before = bench.board.version
+    assert bench.board.agree(gone, {}) == []
+    assert bench.board.version == before
+
+
+def test_the_return_that_another_replica_saw_counts_here(bench: Bench) -> None:
+    bench.board.agree(state(Availability.GONE, 1, bench), {})
+    bench.board.agree(state(Availability.AVAILABLE, 2, bench), {})
+    assert bench.board.availability(TARGET) is Availability.AVAILABLE
+    bench.board.suspect(TARGET)
+    assert bench.verifications == [(TARGET, True)], "it has just returned, so it is verified carefully"
+
+
+def test_an_agreement_does_not_clear_a_newer_suspicion(bench: Bench) -> None:
+    bench.board.suspect(TARGET)
+    bench.board.agree(state(Availability.AVAILABLE, 2, bench), {})
+    assert bench.board.availability(TARGET) is Availability.SUSPECT
+
+
+def test_an_older_version_that_was_read_again_does_not_undo_what_was_found_since(bench: Bench) -> None:
+    available = state(Availability.AVAILABLE, 2, bench)
+    bench.board.agree(available, {})
+    bench.clock.advance(RETURN_HOLDS_S)
+    bench.board.verified(key_of(TARGET), Availability.GONE)
+    bench.board.agree(available, {})
+    assert bench.board.availability(TARGET) is Availability.GONE
+
+
+def test_a_command_holds_until_it_expires_and_plans_are_made_anew_then(bench: Bench) -> None:
+    command = Command("luna", "a trial", "kim", bench.clock.now(), bench.clock.now() + timedelta(hours=1))
+    bench.board.agree({}, {"forum-reply": command})
+    assert bench.board.command("forum-reply") == command
+    assert bench.board.command("another") is None
+    version = bench.board.version
+    bench.clock.advance(3600)
+    bench.board.agree({}, {"forum-reply": command})
+    assert bench.board.command("forum-reply") is None
+    assert bench.board.version > version

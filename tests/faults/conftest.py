@@ -58,6 +58,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             *,
             first: Mapping[str, Any] | None = None,
             more_routes: Mapping[str, Any] | None = None,
+            more_fallbacks: Mapping[str, Any] | None = None,
             more_providers: Mapping[str, Any] | None = None,
             base: Mapping[str, Any] | None = None,
             lifecycle: Mapping[str, Any] | None = None,
@@ -70,7 +71,10 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             routes = {
                 "version": 1,
                 "providers": {"first": account | dict(first or {}), "second": account, **(more_providers or {})},
-                "fallbacks": {"base": {"provider": "second", "model": "base", **(base or {})}},
+                "fallbacks": {
+                    "base": {"provider": "second", "model": "base", **(base or {})},
+                    **(more_fallbacks or {}),
+                },
                 "defaults": {"provider": "first", "fallbacks": ["base"]},
                 "routes": {"reply": {"primary": "tuned", **(route or {})}, **(more_routes or {})},
                 "prices": {"first": PRICES, "second": PRICES},

@@ -34,8 +34,8 @@ PRICES = {
 class StoryClock(FakeClock):
     """Runs like a real clock, and can be moved on; whoever sleeps on it wakes only when it is moved."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, now: datetime | None = None) -> None:
+        super().__init__(*([now] if now is not None else []))
         self._began = time.monotonic()
 
     def monotonic(self) -> float:
@@ -222,6 +222,16 @@ async def verified(gateway: ServedGateway, provider_name: str = "first") -> None
     )
 
 
+async def counted(gateway: ServedGateway, name: str, value: float, **labels: str) -> None:
+    """Wait until a metric has a value: what is agreed on in the database is counted behind the answers."""
+
+    async def is_so() -> bool:
+        gateway.clock.advance(0.25)
+        return await gateway.metric(name, **labels) == value
+
+    await eventually(is_so, f"{name} {labels} is {value}")
+
+
 def read_rows(database: Path) -> list[Any]:
     """The ledger's rows, as the database has them."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
@@ -240,14 +250,23 @@ Serve = Callable[..., Awaitable[ServedGateway]]
 
 @asynccontextmanager
 async def served(
-    routes: Mapping[str, Any], directory: Path, template: Path, *, environ: Mapping[str, str], **settings: Any
+    routes: Mapping[str, Any],
+    directory: Path,
+    template: Path,
+    *,
+    environ: Mapping[str, str],
+    now: datetime | None = None,
+    **settings: Any,
 ) -> AsyncIterator[ServedGateway]:
-    """Serve these routes on a free port, with a copy of a migrated database; stop in order at the end."""
+    """Serve these routes on a free port, with a copy of a migrated database; stop in order at the end.
+
+    ``now`` is where the story's clock begins.
+    """
     (directory / "config").mkdir()
     file, database = directory / "config" / "routes.yaml", directory / "ledger.db"
     file.write_text(json.dumps(routes))
     shutil.copy(template, database)
-    clock = StoryClock()
+    clock = StoryClock(now)
     url = f"sqlite+aiosqlite:///{database}"
     app = create_app(Settings(routes_file=file, database_url=url, **settings), clock=clock, environ=environ)
     async with (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from fake_provider import GONE, Call, FakeProvider, Script, answers, refuses
-from served_gateway import Serve, eventually, verified
+from served_gateway import Serve, counted, eventually, verified
 
 
 def held_back(provider: FakeProvider) -> asyncio.Event:
@@ -53,7 +53,7 @@ async def test_of_five_hundred_at_once_each_is_answered_and_none_calls_after_the
     await verified(gateway)
     assert (await gateway.chat()).headers["x-gateway-reason"] == "gone"
     assert [call.path for call in provider.calls if call.method == "GET"].count("/v1/models/tuned") == 1
-    assert await gateway.metric("gateway_cutovers_total") == 1
+    await counted(gateway, "gateway_cutovers_total", 1)
     rows = await gateway.rows(1 + 3 * held + 1)
     assert sum(row.failure == "model_ambiguous" for row in rows) == held
 

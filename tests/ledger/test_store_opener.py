@@ -6,7 +6,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
-from gateway.ledger.store_opener import LEDGER, StoreOpener
+from gateway.ledger.store_opener import LEDGER, Opened, StoreOpener
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.usage import UsageStore
@@ -41,6 +41,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "gateway.db"
 
 
+def remembering(remembered: list[Served]) -> Opened:
+    async def opened(database: Database, usage: UsageStore) -> None:
+        remembered.append(set(await usage.served_targets()))
+
+    return opened
+
+
 async def stored(path: Path) -> Served:
     database = await Database.open(f"sqlite:///{path}")
     served = set(await UsageStore(database).served_targets())
@@ -50,7 +57,7 @@ async def stored(path: Path) -> Served:
 
 async def test_a_new_database_is_made_behind_the_first_requests(path: Path) -> None:
     store, waiting_for, remembered = StoreOpener(f"sqlite:///{path}", SystemClock()), dict[str, str](), list[Served]()
-    store.start(waiting_for, remembered.append)
+    store.start(waiting_for, remembering(remembered))
     assert "being opened" in waiting_for[LEDGER], "not ready before it is"
     store.writer.append(an_entry())
     await until(lambda: not waiting_for)
@@ -66,7 +73,7 @@ async def test_whom_the_ledger_knows_to_have_answered_is_remembered(path: Path) 
     await UsageStore(database).insert_attempts([an_entry()])
     await database.close()
     store, waiting_for, remembered = StoreOpener(f"sqlite:///{path}", SystemClock()), dict[str, str](), list[Served]()
-    store.start(waiting_for, remembered.append)
+    store.start(waiting_for, remembering(remembered))
     await until(lambda: not waiting_for)
     await store.close(10)
     assert remembered == [{(an_entry().provider, an_entry().model_asked)}]
@@ -76,7 +83,7 @@ async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_noth
     path.parent.write_text("a file where the directory should be")
     clock, waiting_for, remembered = SleepingClock(), dict[str, str](), list[Served]()
     store = StoreOpener(f"sqlite:///{path}", clock)
-    store.start(waiting_for, remembered.append)
+    store.start(waiting_for, remembering(remembered))
     store.writer.append(an_entry())
     for pauses in range(1, 8):
         await until(lambda expected=pauses: len(clock.slept) == expected)
@@ -98,8 +105,8 @@ async def test_what_goes_wrong_otherwise_is_told_and_tried_again(path: Path) -> 
     store = StoreOpener(f"sqlite:///{path}", clock)
     answers: list[Served] = []
 
-    def fails_once(served: Served) -> None:
-        answers.append(served)
+    async def fails_once(database: Database, usage: UsageStore) -> None:
+        answers.append(set(await usage.served_targets()))
         if len(answers) == 1:
             raise RuntimeError("out of luck")
 
@@ -116,7 +123,7 @@ async def test_closing_before_it_was_ever_open_counts_what_is_lost(path: Path) -
     path.parent.write_text("a file where the directory should be")
     clock, waiting_for = SleepingClock(), dict[str, str]()
     store = StoreOpener(f"sqlite:///{path}", clock)
-    store.start(waiting_for, lambda served: None)
+    store.start(waiting_for, remembering([]))
     store.writer.append(an_entry())
     await until(lambda: clock.slept)
     closing = asyncio.create_task(store.close(5))

@@ -101,8 +101,16 @@ class Bench:
     records: list[ProbeCall]
     served: set[TargetKey]
     past: bool = False
+    doubted: bool = True
+    version: int = 0
+    versions: list[int] = field(default_factory=list)
+    suspected: list[Target] = field(default_factory=list)
     prober: Prober = field(init=False)
     upstreams: dict[str, Upstream] = field(default_factory=dict)
+
+    def reported(self, found: Availability, version: int) -> None:
+        self.reports.append(found)
+        self.versions.append(version)
 
     def verify(self, target: Target | None = None, **how: bool) -> None:
         self.prober.verify(target or a_primary(), **how)
@@ -142,7 +150,10 @@ async def benched(provider: Provider, **fields: Any) -> AsyncIterator[Bench]:
             clock=clock,
             ever_served=lambda key: key in bench.served,
             date_passed=lambda target: bench.past,
-            report=lambda key, found: bench.reports.append(found),
+            doubted=lambda key: bench.doubted,
+            agreed_version=lambda key: bench.version,
+            report=lambda key, found, version: bench.reported(found, version),
+            suspect=bench.suspected.append,
             record=bench.records.append,
             new_attempt_id=lambda: f"attempt-{next(ids)}",
         )
@@ -437,14 +448,14 @@ async def test_however_many_suspect_it_one_verification_runs(start: Started) -> 
     assert bench.provider.asked.count("GET /models") == 1
 
 
-async def test_two_models_are_verified_side_by_side(start: Started) -> None:
+async def test_models_that_die_together_are_looked_up_in_one_list(start: Started) -> None:
     bench: Bench = await start(Provider())
     bench.verify()
     bench.verify(a_primary(model="ft:other:acme::1"))
     async with asyncio.timeout(5):
         while bench.clock.sleepers < 2:  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.001)
-    assert bench.provider.asked.count("GET /models") == 2
+    assert bench.provider.asked.count("GET /models") == 1
     assert len(bench.reports) == 2
 
 
@@ -504,3 +515,71 @@ def test_a_body_is_json_or_else_text() -> None:
 )
 def test_a_models_path(model: str, path: str) -> None:
     assert path_of(model) == path
+
+
+async def test_a_report_names_the_version_that_was_known_before_the_look(start: Started) -> None:
+    bench: Bench = await start(Provider())
+    bench.provider.is_retired()
+    bench.served.add(KEY)
+    bench.version = 5
+    bench.verify()
+    bench.version = 7  # Others moved on while it looked.
+    await bench.settled()
+    assert (bench.reports, bench.versions) == ([Availability.GONE], [5])
+
+
+async def test_what_others_found_to_be_gone_is_not_verified_again_but_awaited(start: Started) -> None:
+    bench: Bench = await start(Provider())
+    bench.provider.lives()
+    bench.prober.await_return(a_primary(), Availability.GONE)
+    await bench.settled()
+    assert bench.provider.asked == []
+    for _ in range(3):
+        await bench.pause()
+    await bench.settled()
+    assert bench.reports == [Availability.AVAILABLE]
+
+
+async def test_nobody_looks_for_what_others_brought_back_or_a_reload_removed(start: Started) -> None:
+    bench: Bench = await start(Provider())
+    bench.prober.await_return(a_primary(), Availability.GONE)
+    await bench.settled()
+    bench.doubted = False
+    await bench.pause()
+    await bench.settled()
+    assert bench.idle
+    assert bench.provider.asked == []
+    assert bench.reports == []
+
+
+async def test_a_process_that_slept_between_good_probes_starts_counting_anew(start: Started) -> None:
+    bench: Bench = await start(Provider())
+    bench.provider.lives()
+    bench.prober.await_return(a_primary(), Availability.GONE)
+    await bench.pause()
+    await bench.settled()
+    bench.clock.advance(3600)
+    await bench.settled()
+    assert bench.reports == [], "an hour without a look is no minute of good ones"
+
+
+@pytest.mark.parametrize(
+    ("says", "suspected"),
+    [
+        pytest.param(ANSWER, False, id="it answers"),
+        pytest.param(BUSY, False, id="it is busy"),
+        pytest.param(GONE, True, id="it is gone"),
+        pytest.param(EITHER, True, id="it may be gone"),
+        pytest.param(NOT_OURS, True, id="it is closed to us"),
+    ],
+)
+async def test_exercise_asks_for_one_token_whatever_the_list_says(says: Said, suspected: bool, start: Started) -> None:
+    bench: Bench = await start(Provider(listed=[], calls=[says]))
+    bench.prober.exercise(a_primary())
+    bench.prober.exercise(a_primary())
+    async with asyncio.timeout(5):
+        while bench.prober._exercises:  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.001)
+    assert bench.provider.asked == ["POST /chat/completions"]
+    assert bool(bench.suspected) is suspected
+    assert len(bench.records) == 1

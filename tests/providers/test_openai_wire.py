@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import __version__
+from gateway.providers.connection import BadResponse
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream, header_map
 from tests.example_routes import a_provider
@@ -117,3 +118,46 @@ async def test_a_base_url_may_end_in_a_path_and_a_slash(raw: RawUpstream, client
 
 def test_of_repeated_headers_the_last_counts() -> None:
     assert header_map([(b"x", b"1"), (b"y", b"\xe9"), (b"x", b"2")]) == {"x": "2", "y": "é"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "line", "source"),
+    [
+        pytest.param({}, "/v1", "/v1/models", "/v1/models", id="most kinds: the list itself"),
+        pytest.param(
+            {"kind": "azure"},
+            "/openai/v1",
+            "/openai/models?api-version=2024-10-21",
+            "/openai/models",
+            id="Azure: the data plane's, beside the version-less surface",
+        ),
+        pytest.param(
+            {"kind": "azure"},
+            "/team-a/openai/v1",
+            "/team-a/openai/models?api-version=2024-10-21",
+            "/team-a/openai/models",
+            id="Azure behind a proxy's prefix",
+        ),
+        pytest.param(
+            {"kind": "azure"},
+            "/openai/deployments/d",
+            "/openai/models?api-version=2024-10-21",
+            "/openai/models",
+            id="Azure by another of its surfaces",
+        ),
+    ],
+)
+async def test_where_the_list_with_dates_is(
+    fields: dict[str, Any], path: str, line: str, source: str, raw: RawUpstream, client: HttpClient
+) -> None:
+    origin = f"http://127.0.0.1:{raw.port}"
+    upstream = an_upstream(raw, client, base_url=origin + path, **fields)
+    assert await upstream.list_dated_models(1000) == (200, b'{"ok": 1}')
+    assert lines_of(raw.requests[0])[0] == f"GET {line} HTTP/1.1"
+    assert any(header.endswith("sk-1") for header in lines_of(raw.requests[0]))
+    assert upstream.dated_models_url == origin + source
+
+
+async def test_a_list_that_is_too_large_is_not_taken(raw: RawUpstream, client: HttpClient) -> None:
+    with pytest.raises(BadResponse, match="too large"):
+        await an_upstream(raw, client).list_dated_models(8)

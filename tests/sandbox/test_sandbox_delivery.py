@@ -242,6 +242,13 @@ def test_a_substitute_names_itself_and_is_billed_at_its_own_price(http: httpx.Cl
     assert row["cost_nanousd"] == row["input_tokens"] * 400 + row["output_tokens"] * 1_600
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_states_the_models_rate_limits(http: httpx.Client, stream: bool) -> None:
+    sent = http.post("/v1/chat/completions", json={"model": FORUM, "messages": ASK, "stream": stream})
+    stated = {name: sent.headers[f"x-ratelimit-limit-{name}"] for name in ("requests", "tokens")}
+    assert stated == {"requests": "10000", "tokens": "2000000"}
+
+
 def test_a_body_may_come_in_pieces(sandbox: RunningSandbox) -> None:
     payload = orjson.dumps({"model": FORUM, "messages": ASK})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: sandbox\r\nContent-Length: {len(payload)}\r\n\r\n".encode()

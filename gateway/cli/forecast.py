@@ -1,0 +1,146 @@
+"""``gateway forecast``: what stops, when, who answers then, what that costs, and what is wrong. Needs no server."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.configuration import ROUTES, JsonOption, RoutesOption, instant
+from gateway.clock import SystemClock
+from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.lifecycle.forecast import Forecast, Horizon
+    from gateway.policy.lifecycle import Published
+    from gateway.policy.traffic import Traffic
+
+LONGEST_DAYS = 3650
+DatabaseOption = Annotated[
+    str | None, typer.Option(help="The ledger's database.  (default: sqlite+aiosqlite:///state/gateway.db)")
+]
+
+
+def forecast(
+    days: Annotated[int, typer.Option("--days", min=0, max=LONGEST_DAYS, help="How far to look ahead.")] = 90,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="DATE", help="The state on a day, such as 2027-01-14, instead.")
+    ] = None,
+    routes: RoutesOption = ROUTES,
+    database: DatabaseOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with a timeline, too.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Foresee what happens to every route: what stops, when, who answers then, what it costs, and what is wrong.
+
+    Needs no server. With a ledger it also knows last week's traffic: cost, peaks, and requests a fallback refuses.
+    Exit codes: 0 every route has somebody to answer, 1 one has nobody.
+
+    Example:  gateway forecast --days 90 --html forecast.html
+    """
+    from gateway.cli import forecast_text
+    from gateway.lifecycle.forecast import Horizon
+
+    now = SystemClock().now()
+    horizon = Horizon.of_days(now, days) if at is None else Horizon.on(now, instant(at))
+    if at is not None and horizon.until < now:
+        raise typer.BadParameter(f"{at} is past; a forecast looks ahead", param_hint="--at")
+    found = foresee(routes, horizon, database)
+    if html is not None:
+        _write_page(html, found, routes)
+    if as_json:
+        from gateway.cli.forecast_json import as_object
+
+        typer.echo(json.dumps(as_object(found), indent=2))
+    else:
+        forecast_text.show(found)
+    raise typer.Exit(1 if found.nobody else 0)
+
+
+def foresee(routes_file: Path, horizon: "Horizon", database: str | None) -> "Forecast":
+    """Read configuration and ledger, and compute the forecast.
+
+    Raises:
+        ConfigError: the configuration cannot be used; or a database that was named cannot.
+    """
+    from gateway.config.loader import load
+    from gateway.lifecycle.calendar import Calendar
+    from gateway.lifecycle.forecast import forecast as compute
+    from gateway.providers.abilities import Abilities
+    from gateway.providers.prices import PriceBook
+
+    routes = load(routes_file, environ=os.environ).routes
+    known = read_ledger(database, horizon.now)
+    return compute(
+        routes,
+        horizon,
+        calendar=Calendar(routes, known.published),
+        book=PriceBook.for_routes(routes, horizon.now.date()),
+        refused_by=Abilities().refused_by,
+        traffic=known.traffic,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows; empty where there is none."""
+
+    published: "Mapping[tuple[str, str], Published]"
+    traffic: "Traffic | None"
+
+
+def read_ledger(database: str | None, now: datetime, *, traffic: bool = True) -> Known:
+    """Read published dates, and traffic where it is wanted.
+
+    A database that nobody named may be absent, or unreadable, which is told on stderr. Raises ``ConfigError`` for one
+    that was named.
+    """
+    from gateway.config.settings import read_settings
+    from gateway.store.database import DatabaseUnavailable
+
+    url = read_settings(database_url=database).database_url
+    if traffic and sys.stderr.isatty():
+        typer.echo("reading the last 7 days of the ledger …", err=True)
+    try:
+        known = asyncio.run(_read(url, now, traffic))
+    except (DatabaseUnavailable, ValueError) as error:
+        if database is not None:
+            raise ConfigError(f"cannot read the ledger: {error}") from None
+        typer.echo(f"warning: cannot read the ledger: {error}", err=True)
+        known = None
+    if known is None and database is not None:
+        raise ConfigError(f"there is no ledger at {database!r}")
+    return known or Known({}, None)
+
+
+async def _read(url: str, now: datetime, traffic: bool) -> Known | None:
+    from gateway.store.database import Database
+    from gateway.store.published import PublishedStore
+    from gateway.store.traffic import TrafficStore
+
+    database = await Database.open_existing(url)
+    if database is None:
+        return None
+    try:
+        published = await PublishedStore(database).all()
+        return Known(published, await TrafficStore(database).traffic(now) if traffic else None)
+    finally:
+        await database.close()
+
+
+def _write_page(file: Path, found: "Forecast", routes_file: Path) -> None:
+    from gateway.cli.timeline import page
+
+    try:
+        file.write_text(page(found, str(routes_file)), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from None
+    typer.echo(f"the timeline is in {file}", err=True)

@@ -1,0 +1,233 @@
+"""A forecast as one page: a sentence, a timeline, a table. No script, nothing from elsewhere, fit for print.
+
+Who serves is told by words and by shape: a full bar is the primary, a thin one the fallback, a dashed line nobody. A
+ramp is a wedge, a date that is not certain is hatched.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.cli import forecast_words as words
+
+if TYPE_CHECKING:
+    from gateway.lifecycle.forecast import Forecast, RouteForecast
+
+_STYLE: Final = Path(__file__).parent.parent / "data" / "forecast.css"
+_MARGIN: Final = 0.04
+"""How much of the axis lies before today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Days laid out from left to right."""
+
+    first: date
+    last: date
+
+    def at(self, day: date) -> float:
+        """Return where a day is, in per mille of the width, kept within the axis."""
+        length = (self.last - self.first).days
+        return round(1000 * min(1.0, max(0.0, (day - self.first).days / length)), 1)
+
+    def months(self) -> Iterator[date]:
+        """Yield the first day of each month in sight, or of every third where there are many."""
+        month = self.first.replace(day=1)
+        step = 1 if (self.last - self.first).days < 400 else 3
+        while month <= self.last:
+            if month > self.first and (month.month - 1) % step == 0:
+                yield month
+            month = (month + timedelta(days=32)).replace(day=1)
+
+
+def page(found: "Forecast", routes_file: str) -> str:
+    """Return the whole page; every word that comes from a configuration or a provider is escaped."""
+    axis = _axis(found)
+    title = words.headline(found)
+    alone, bill = words.left_alone(found), words.bill(found)
+    parts = (
+        "<!doctype html>",
+        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<style>{_STYLE.read_text(encoding='utf-8')}</style></head><body>",
+        _HATCH,
+        f"<header><h1>{escape(title)}</h1>",
+        f'<p class="bad">{escape(alone)}</p>' if alone else "",
+        f"<p>{escape(bill)}</p>" if bill else "",
+        f'<p class="quiet">{_about(found, routes_file)}</p></header>',
+        _timeline(found, axis),
+        _loads(found),
+        _what_to_do(found),
+        _table(found),
+        _sources(found),
+        "</body></html>",
+    )
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+_HATCH: Final = (
+    '<svg width="0" height="0" aria-hidden="true"><defs><pattern id="hatch" width="9" height="9" '
+    'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="ground" width="9" height="9"/>'
+    '<rect class="stripe" width="4" height="9"/></pattern></defs></svg>'
+)
+
+
+def _axis(found: "Forecast") -> Axis:
+    today, until = found.horizon.now.date(), found.horizon.until.date()
+    ends = [row.dates.shutdown for row in found.lost if row.dates.shutdown]
+    last = max(until, *(end + timedelta(days=14) for end in ends), today + timedelta(days=30))
+    before = max(2, round((last - today).days * _MARGIN))
+    return Axis(today - timedelta(days=before), last)
+
+
+def _about(found: "Forecast", routes_file: str) -> str:
+    now, traffic = found.horizon.now, found.traffic
+    said = f"{escape(routes_file)} · {len(found.routes)} routes · made on {now:%Y-%m-%d %H:%M} UTC"
+    if traffic is None:
+        return f"{said}<br>{escape(words.NOT_KNOWN)}"
+    requests = sum(row.requests for row in traffic.served)
+    return f"{said} · ledger: {requests:,} requests in {escape(words.days(traffic.days))}"
+
+
+def _timeline(found: "Forecast", axis: Axis) -> str:
+    months = "".join(
+        f'<span style="left:{axis.at(month) / 10}%">{month:%b}{f" {month:%Y}" if month.month == 1 else ""}</span>'
+        for month in axis.months()
+    )
+    today = axis.at(found.horizon.now.date()) / 10
+    shutdowns = sorted({row.dates.shutdown for row in found.lost if row.dates.shutdown})
+    marks = "".join(
+        f'<b class="mark" style="left:{axis.at(day) / 10}%">{day:%d %b}</b>' for day in shutdowns if axis.at(day) > 60
+    )
+    rows = "".join(_row(row, axis) for row in found.routes)
+    return (
+        '<section aria-label="Timeline"><ul class="key"><li><i class="full"></i>the primary answers</li>'
+        '<li><i class="thin"></i>the fallback answers</li><li><i class="wedge"></i>traffic moves over</li>'
+        '<li><i class="none"></i>nobody answers</li><li><i class="hatched"></i>the date is not certain</li></ul>'
+        f'<div class="line" style="--today:{today}%">'
+        f'<div class="row axis"><span></span><div class="bar">{months}<b style="left:{today}%">today</b>{marks}</div>'
+        f"<span>who answers then</span></div>{rows}</div></section>"
+    )
+
+
+def _row(row: "RouteForecast", axis: Axis) -> str:
+    owner = f" <small>{escape(row.route.owner)}</small>" if row.route.owner else ""
+    then = "nobody" if row.nobody else escape(words.answers(row))
+    if row.lost and row.complete is None and not row.nobody:
+        then = f"{then} {words.moves(row)}"
+    if not row.lost:
+        known = f"stops {row.dates.shutdown}" if row.dates.shutdown else "no date known"
+        then = f'<span class="quiet">{then}; {known}</span>'
+    said = escape(_spoken(row), quote=True)
+    state = ' class="row bad"' if row.nobody else ' class="row"'
+    return (
+        f'<div{state}><span class="name">{escape(row.route.name)}{owner}</span>'
+        f'<div class="bar" role="img" aria-label="{said}" title="{said}">'
+        f'<svg viewBox="0 0 1000 16" preserveAspectRatio="none">{"".join(_shapes(row, axis))}</svg></div>'
+        f'<span class="then">{then}</span></div>\n'
+    )
+
+
+def _shapes(row: "RouteForecast", axis: Axis) -> Iterator[str]:
+    """Draw who serves: the primary's bar, the wedge of a ramp, and what comes after."""
+    stops = row.dates.shutdown
+    certain = row.dates.acts and row.dates.certainty == "planned" and not row.dates.disputed_by
+    fill = "full" if certain or not row.lost else "hatched"
+    if not row.lost or stops is None:
+        yield f'<rect class="{fill} calm" x="0" y="2" width="1000" height="12"/>'
+        return
+    end = axis.at(stops)
+    moved = axis.at(row.complete) if row.complete else end
+    begins = axis.at(row.begins) if row.begins else moved
+    if row.nobody:
+        begins = moved = end
+    yield f'<rect class="{fill}" x="0" y="2" width="{begins}" height="12"/>'
+    if moved > begins:
+        yield f'<polygon class="{fill}" points="{begins},2 {moved},14 {begins},14"/>'
+        yield f'<polygon class="thin" points="{begins},2 {moved},2 {moved},14"/>'
+    if row.nobody:
+        yield f'<line class="none" x1="{end}" y1="8" x2="1000" y2="8"/>'
+    else:
+        yield f'<rect class="thin" x="{moved}" y="5.5" width="{round(1000 - moved, 1)}" height="5"/>'
+    yield f'<line class="end" x1="{end}" y1="0" x2="{end}" y2="16"/>'
+
+
+def _spoken(row: "RouteForecast") -> str:
+    """Say a row of the timeline in words, for who cannot see it, and for who points at it."""
+    name, stops = row.route.name, row.dates.shutdown
+    if stops is None:
+        return f"{name}: no date is known"
+    verb = "stopped" if (row.days_left or 0) <= 0 else "stops"
+    then = "then nobody answers" if row.nobody else f"then {words.answers(row)} answers"
+    tail = f"; {then}; traffic moves: {words.moves(row)}" if row.lost else ""
+    return f"{name}: the primary {verb} {stops}, {words.in_days(row.days_left)} ({words.believed(row.dates)}){tail}"
+
+
+def _loads(found: "Forecast") -> str:
+    if not found.loads:
+        return ""
+    return "<section><h2>The load afterwards</h2>" + "".join(
+        f"<p>{escape(words.load(load))}</p>" for load in found.loads
+    ) + "</section>"  # fmt: skip
+
+
+def _what_to_do(found: "Forecast") -> str:
+    items = []
+    for finding, rows in words.grouped(found.routes):
+        count = f"{len(rows)} route{'s' if len(rows) != 1 else ''}"
+        bad = ' class="bad"' if finding.kind == "nobody" else ""
+        items.append(
+            f"<dt{bad}>{count}: {escape(finding.text)}</dt>"
+            f"<dd>{escape(words.listed(rows))}<br>→ {escape(finding.remedy)}</dd>"
+        )
+    return f"<section><h2>What to do</h2><dl>{''.join(items)}</dl></section>" if items else ""
+
+
+def _table(found: "Forecast") -> str:
+    columns = ["Route", "Owner", "Model", "Stops", "Days left", "Traffic moves", "Then answers"]
+    if found.traffic is not None:
+        columns += ["Per 1,000", "A month", "Refused", "Altered"]
+    head = "".join(f"<th scope=col>{escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(_cells(row, found.traffic is not None))}</tr>\n" for row in found.routes)
+    return (
+        '<section><h2>Every route</h2><div class="wide"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
+    )
+
+
+def _cells(row: "RouteForecast", with_traffic: bool) -> Iterator[str]:
+    yield f"<th scope=row>{escape(row.route.name)}</th>"
+    cells = [row.route.owner or "", row.base or row.main.model]
+    if row.dates.shutdown is None:
+        cells += ["no date known", "", ""]
+    else:
+        cells += [
+            f"{row.dates.shutdown}{'' if row.dates.certainty == 'planned' else ' (' + row.dates.certainty + ')'}",
+            str(row.days_left),
+            words.moves(row),
+        ]
+    cells.append(words.answers(row))
+    if with_traffic:
+        cells += [words.per_1000(row.cost), words.per_month(row.cost), words.share(row.demand, refused=True)]
+        cells.append(words.share(row.demand, refused=False))
+    for cell in cells:
+        yield f"<td{' class=bad' if cell == 'NOBODY' else ''}>{escape(cell)}</td>"
+
+
+def _sources(found: "Forecast") -> str:
+    said = dict.fromkeys(
+        f"{row.base or row.main.model} at {row.main.provider.name}: {words.why(row.dates)}"
+        for row in found.routes
+        if row.dates.shutdown is not None
+    )
+    if not said:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    note = ""
+    if found.traffic is not None:
+        note = f"<p>{escape(words.ESTIMATES)}</p>"
+    return f"<section><h2>Why we believe it</h2><ul>{items}</ul>{note}</section>"

@@ -1,0 +1,247 @@
+"""This replica and the others, of one mind: follows what they agreed on, and brings in what it found itself.
+
+Once a second it reads the shared states, writes what its own verifications found, and who answers each route now.
+Nothing here is on a request's way: with the database away, requests go on by what the board knows.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.execution.prepared import PreparedRoute, Snapshot
+from gateway.execution.target_board import TargetBoard, TargetKey
+from gateway.execution.teller import new_event
+from gateway.metrics import Metrics
+from gateway.policy import planner
+from gateway.policy.announcements import Event
+from gateway.policy.availability import TargetState, may_change
+from gateway.policy.lifecycle import UNKNOWN_DATES
+from gateway.policy.planner import UNUSABLE, Command, Observed
+from gateway.policy.standing import PRIMARY, RouteState, Standing, change, may_decide, must_wait, standing
+from gateway.reasons import Availability, EventKind, Reason
+from gateway.store.database import DatabaseUnavailable
+from gateway.store.states import Announce, RouteMove, Shared, StateStore
+
+log = structlog.get_logger()
+TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a verification of this replica found, not yet agreed on."""
+
+    availability: Availability
+    version: int
+    """The version of the shared state that was known when the look began."""
+
+
+class Agreement:
+    """Keeps the board and the shared states together."""
+
+    def __init__(
+        self,
+        *,
+        board: TargetBoard,
+        snapshot: Callable[[], Snapshot],
+        store: Callable[[], StateStore | None],
+        announce: Announce,
+        lost: Callable[[TargetKey], None],
+        clock: Clock,
+        metrics: Metrics,
+        instance: str,
+    ) -> None:
+        self._board = board
+        self._snapshot = snapshot
+        self._store = store
+        self._announce = announce
+        self._lost = lost
+        self._clock = clock
+        self._metrics = metrics
+        self._instance = instance
+        self._findings: dict[TargetKey, Finding] = {}
+        self._wake = asyncio.Event()
+        self._away = False
+        self.known = asyncio.Event()
+        """Set once the shared states were read for the first time."""
+
+    def found(self, key: TargetKey, availability: Availability, version: int) -> None:
+        """Hear what a verification found: it counts here at once, and everywhere once it is agreed on."""
+        self._board.verified(key, availability)
+        self._findings[key] = Finding(availability, version)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep at it; a database that is away is tried again at every tick."""
+        while True:
+            await self.tick()
+            self._wake.clear()
+            pause = asyncio.ensure_future(self._clock.sleep(TICK_S))
+            woken = asyncio.ensure_future(self._wake.wait())
+            try:
+                await asyncio.wait((pause, woken), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+                woken.cancel()
+
+    async def tick(self) -> None:
+        """Read, follow, write: once."""
+        store = self._store()
+        if store is None:
+            return
+        try:
+            shared = await store.read()
+            if await self._bring_in(store, shared):
+                shared = await store.read()
+            self._follow(shared)
+            await self._move_routes(store, shared)
+        except DatabaseUnavailable as error:
+            if not self._away:
+                log.warning("shared_state_unavailable", error=str(error))
+            self._away = True
+        except Exception:
+            # Nobody waits for this task, and every replica needs it.
+            log.exception("shared_state_failed")
+        else:
+            if self._away:
+                log.info("shared_state_back")
+            self._away = False
+            self.known.set()
+
+    def _follow(self, shared: Shared) -> None:
+        for key in self._board.agree(shared.targets, shared.commands):
+            self._lost(key)
+
+    # What this replica found.
+
+    async def _bring_in(self, store: StateStore, shared: Shared) -> bool:
+        """Write what was found; tell whether anything was tried, so that the states must be read again."""
+        now = self._clock.now()
+        tried = False
+        for key, finding in list(self._findings.items()):
+            state = shared.targets.get(key)
+            if finding.version == version_of(state) and may_change(state, finding.availability, now):
+                event = self._availability_event(key, finding.availability, now)
+                await store.move_target(
+                    key, finding.availability, version=finding.version, now=now, event=event, announce=self._announce
+                )
+                tried = True
+            elif finding.version == version_of(state) and self._waits(state, finding):
+                continue
+            # Agreed on already, or others have moved on since: what they agreed on counts.
+            if self._findings.get(key) is finding:
+                del self._findings[key]
+        return tried
+
+    @staticmethod
+    def _waits(state: TargetState | None, finding: Finding) -> bool:
+        return state is not None and finding.availability in UNUSABLE and state.availability is Availability.AVAILABLE
+
+    def _availability_event(self, key: TargetKey, found: Availability, now: datetime) -> Event | None:
+        """Tell of a fallback's loss or return; a primary's is told by the routes that move."""
+        routes = self._snapshot().prepared.values()
+        names = [target for route in routes for target in route.targets.values() if target.key == key]
+        if not names or any(target.target.name == PRIMARY for target in names):
+            return None
+        reason = {Availability.GONE: Reason.GONE, Availability.NO_ACCESS: Reason.NO_ACCESS}.get(found)
+        return new_event(EventKind.AVAILABILITY, now, by=self._instance, provider=key[0], model=key[1], reason=reason)
+
+    # Who answers each route.
+
+    async def _move_routes(self, store: StateStore, shared: Shared) -> None:
+        snapshot, now = self._snapshot(), self._clock.now()
+        moves = []
+        for name, prepared in snapshot.prepared.items():
+            before = shared.routes.get(name)
+            if not may_decide(before, snapshot.config_hash, snapshot.loaded_at):
+                continue
+            command = shared.commands.get(name)
+            after = self._standing(prepared, snapshot, shared.targets, command, now)
+            if before is not None and before.standing == after and before.config_hash == snapshot.config_hash:
+                continue
+            kind = change(before, after)
+            if not must_wait(before, kind, now):
+                moves.append(RouteMove(name, after, before, self._event(kind, prepared, before, after, command, now)))
+        if not moves:
+            return
+        made = await store.move_routes(
+            moves,
+            now=now,
+            config_hash=snapshot.config_hash,
+            config_at=snapshot.loaded_at,
+            announce=self._announce,
+        )
+        for move in made:
+            self._count(move)
+
+    @staticmethod
+    def _standing(
+        prepared: PreparedRoute,
+        snapshot: Snapshot,
+        states: Mapping[TargetKey, TargetState],
+        command: Command | None,
+        now: datetime,
+    ) -> Standing:
+        """Return who answers by what is agreed on, the dates and the commands alone."""
+        route = prepared.route
+        observed = {
+            target.target.name: Observed(states[target.key].availability)
+            for target in prepared.targets.values()
+            if target.key in states
+        }
+        plan = planner.plan(
+            route,
+            observe=lambda target: observed.get(target.name, planner.FRESH),
+            dates_of=snapshot.calendar.dates_of,
+            now=now,
+            command=command,
+        )
+        dates = prepared.targets[PRIMARY].dates if route.primary is not None else UNKNOWN_DATES
+        return standing(plan, dates, now)
+
+    def _event(
+        self,
+        kind: EventKind | None,
+        prepared: PreparedRoute,
+        before: RouteState | None,
+        after: Standing,
+        command: Command | None,
+        now: datetime,
+    ) -> Event | None:
+        if kind is None:
+            return None
+        model_of = {target.target.name: target.model for target in prepared.targets.values()}
+        old = before.standing.target if before is not None else PRIMARY
+        # What it is about: the model that is left or returned to; by hand, the one that is chosen.
+        about = prepared.targets.get(PRIMARY) or prepared.targets.get(after.target or "")
+        by_hand = command if after.reason is Reason.COMMANDED else None
+        return new_event(
+            kind,
+            now,
+            by=by_hand.by if by_hand is not None else self._instance,
+            told={"why": by_hand.reason, "until": by_hand.expires_at} if by_hand is not None else None,
+            reason=after.refused or after.reason,
+            route=prepared.route.name,
+            owner=prepared.route.owner,
+            provider=about.key[0] if about is not None else None,
+            model=about.model if about is not None else None,
+            from_target=model_of.get(old or ""),
+            to_target=model_of.get(after.target or ""),
+        )
+
+    def _count(self, move: RouteMove) -> None:
+        event = move.event
+        if event is None:
+            return
+        if event.kind is not EventKind.REFUSAL:
+            self._metrics.cutovers.labels(move.route, move.standing.reason.value).inc()
+        say = log.info if event.kind is EventKind.RETURN else log.warning
+        say(event.kind.value, route=move.route, reason=event.reason, to=event.to_target, text=event.text)
+
+
+def version_of(state: TargetState | None) -> int:
+    """Return a state's version; 0 where none was ever written."""
+    return state.version if state is not None else 0

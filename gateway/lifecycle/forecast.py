@@ -1,0 +1,225 @@
+"""What will happen to every route, and when: the published dates, the plans of days to come, and last week's traffic.
+
+Computes over what it is handed: no I/O, no clock. Who answers on a day is read off the very plan that the server would
+execute then, by a server that has not observed anything; where that plan still asks a model whose date has passed, off
+the plan that follows once the model is seen to be gone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from gateway.config.routes import Route, Routes, Target
+from gateway.lifecycle.forecast_findings import SEVERE, Finding, Scene, findings_of
+from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load, cost_change, demand, loads
+from gateway.policy.lifecycle import Dates, midnight, state
+from gateway.policy.planner import FRESH, DatesOf, Observed, Plan, plan
+from gateway.policy.traffic import Traffic
+from gateway.providers.prices import PriceBook
+from gateway.reasons import Availability, Lifecycle
+
+
+class Dated(Protocol):
+    """Whoever knows models' dates and bases: ``calendar.Calendar``."""
+
+    def dates_of(self, target: Target) -> Dates:
+        """Return what is known of a target's dates."""
+
+    def base_of(self, target: Target) -> str | None:
+        """Return the target's base model, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far is looked, and from where."""
+
+    now: datetime
+    until: datetime
+    day: bool = False
+    """Whether the state on ``until`` is asked for, rather than what happens before it."""
+
+    @classmethod
+    def of_days(cls, now: datetime, days: int) -> "Horizon":
+        """Look at everything that stops by the day that many days ahead, that day included."""
+        return cls(now, max(now, midnight(now.date() + timedelta(days=days))))
+
+    @classmethod
+    def on(cls, now: datetime, at: datetime) -> "Horizon":
+        """Look at the state at one instant."""
+        return cls(now, at, day=True)
+
+    @property
+    def today(self) -> date:
+        """The day that days are counted from."""
+        return (self.until if self.day else self.now).date()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteForecast:
+    """What happens to one route within the horizon."""
+
+    route: Route
+    main: Target
+    """The primary; for a route without one, the fallback that plays its part."""
+    base: str | None
+    dates: Dates
+    """Of ``main``."""
+    days_left: int | None
+    """Negative once it has stopped; None where no date is known."""
+    lost: bool
+    """Whether ``main`` stops within the horizon, or has stopped."""
+    begins: date | None
+    """The first day on which some traffic moves by rule; None: no rule moves it."""
+    complete: date | None
+    """The day from which all of it has moved by rule."""
+    at: datetime
+    """What the plan is of: the shutdown, where that is within the horizon, else the horizon's end."""
+    plan: Plan
+    serves: Target | None
+    """Who answers then; None: nobody can."""
+    understudy: Target | None
+    """Who would answer then if ``main`` were gone; None: nobody could."""
+    cost: CostChange
+    demand: Demand | None
+    """What of last week's requests the fallback would not take as they are; None: nothing to compare."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def nobody(self) -> bool:
+        """Whether callers get errors."""
+        return self.serves is None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What happens to a whole configuration. Routes in trouble come first, then by date, then by name."""
+
+    horizon: Horizon
+    routes: tuple[RouteForecast, ...]
+    loads: tuple[Load, ...]
+    """Of every target that gains traffic, the heaviest first; empty without a ledger."""
+    traffic: Traffic | None
+
+    @property
+    def lost(self) -> tuple[RouteForecast, ...]:
+        """The routes whose primary stops within the horizon."""
+        return tuple(found for found in self.routes if found.lost)
+
+    @property
+    def nobody(self) -> tuple[RouteForecast, ...]:
+        """The routes that nobody answers."""
+        return tuple(found for found in self.routes if found.nobody)
+
+
+def forecast(
+    routes: Routes,
+    horizon: Horizon,
+    *,
+    calendar: Dated,
+    book: PriceBook,
+    refused_by: Callable[[Target], Mapping[str, str]],
+    traffic: Traffic | None = None,
+) -> Forecast:
+    """Foresee every route. ``traffic``: a week of the ledger; None where there is no ledger."""
+    dates_of = calendar.dates_of
+    at_the_end = {name: who_answers(route, dates_of, horizon.until) for name, route in routes.routes.items()}
+    lost = {
+        name: target
+        for name, target in at_the_end.items()
+        if target is not None and _is_lost(calendar.dates_of(main_of(routes.routes[name])), horizon)
+    }
+    target_loads = loads(routes.routes.values(), at_the_end, lost, traffic) if traffic else ()
+    found = [
+        _route_forecast(route, horizon, calendar, book, refused_by, traffic, target_loads)
+        for route in routes.routes.values()
+    ]
+    return Forecast(horizon, tuple(sorted(found, key=_order)), target_loads, traffic)
+
+
+def main_of(route: Route) -> Target:
+    """Return the target that a route is about: its primary, else its first fallback."""
+    return route.primary or route.fallbacks[0]
+
+
+def who_answers(route: Route, dates_of: DatesOf, at: datetime, gone: Iterable[Target] = ()) -> Target | None:
+    """Return who answers a route at that instant, with some targets gone; None: nobody."""
+    dead = list(gone)
+    for _ in range(2):
+        made = plan(route, observe=_observing(dead), dates_of=dates_of, now=at)
+        first = made.steps[0].target if made.steps else None
+        if first is None or not is_retired(dates_of(first), at):
+            return first
+        # The server asks it, for want of proof that it is gone, and then has the proof.
+        dead += [target for target in route.targets if is_retired(dates_of(target), at)]
+    return None
+
+
+def is_retired(dates: Dates, at: datetime) -> bool:
+    """Tell whether a model's date has passed, whoever named it."""
+    return state(dates, at) is Lifecycle.RETIRED
+
+
+def _observing(gone: list[Target]) -> Callable[[Target], Observed]:
+    return lambda target: Observed(Availability.GONE) if target in gone else FRESH
+
+
+def _route_forecast(
+    route: Route,
+    horizon: Horizon,
+    calendar: Dated,
+    book: PriceBook,
+    refused_by: Callable[[Target], Mapping[str, str]],
+    traffic: Traffic | None,
+    target_loads: tuple[Load, ...],
+) -> RouteForecast:
+    main = main_of(route)
+    dates = calendar.dates_of(main)
+    lost = _is_lost(dates, horizon)
+    at = horizon.until
+    if lost and not horizon.day and dates.shutdown is not None:
+        at = max(horizon.now, midnight(dates.shutdown))
+    serves = who_answers(route, calendar.dates_of, at)
+    understudy = who_answers(route, calendar.dates_of, at, gone=(main,))
+    moved_to = serves if lost and serves is not None and serves != main else None
+    asked = demand(route, moved_to, refused_by(moved_to), traffic) if moved_to and traffic else None
+    begins, complete = _moves(route, dates)
+    scene = Scene(
+        route, main, dates, horizon.until, serves, understudy, lost, asked, traffic, calendar.dates_of, calendar.base_of
+    )
+    return RouteForecast(
+        route,
+        main,
+        calendar.base_of(main),
+        dates,
+        None if dates.shutdown is None else (dates.shutdown - horizon.today).days,
+        lost,
+        begins,
+        complete,
+        at,
+        plan(route, observe=_observing([]), dates_of=calendar.dates_of, now=at),
+        serves,
+        understudy,
+        cost_change(route, main, moved_to, book, traffic),
+        asked,
+        findings_of(scene, book, target_loads),
+    )
+
+
+def _is_lost(dates: Dates, horizon: Horizon) -> bool:
+    return is_retired(dates, horizon.until)
+
+
+def _moves(route: Route, dates: Dates) -> tuple[date | None, date | None]:
+    """Return the days on which traffic begins to leave the primary by rule, and on which all of it has left."""
+    if dates.shutdown is None or not dates.acts or (route.primary is not None and route.cutover.at == "gone"):
+        return None, None
+    if route.primary is None:
+        return dates.shutdown, dates.shutdown
+    complete = dates.shutdown - timedelta(days=route.cutover.days_before)
+    return complete - timedelta(days=route.cutover.ramp_days), complete
+
+
+def _order(found: RouteForecast) -> tuple[bool, bool, date, str]:
+    severe = any(finding.kind in SEVERE for finding in found.findings)
+    return (not found.nobody, not (found.lost and severe), found.dates.shutdown or date.max, found.route.name)

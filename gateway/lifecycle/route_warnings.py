@@ -1,0 +1,59 @@
+"""What published dates say against a route as it is written: the warnings of ``gateway check``. No I/O."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.config.routes import Route
+from gateway.lifecycle.forecast import Dated, main_of, who_answers
+from gateway.lifecycle.forecast_findings import named, shared_base
+from gateway.policy.lifecycle import Dates, midnight
+
+NEAR: Final = timedelta(days=90)
+
+
+def route_warnings(route: Route, *, calendar: Dated, now: datetime) -> Iterator[str]:
+    """Yield one sentence for each thing that is wrong, without the route's name."""
+    main = main_of(route)
+    dates = calendar.dates_of(main)
+    part = f"its {main.role.value}"
+    if dates.shutdown is not None:
+        stops = midnight(dates.shutdown)
+        serves = who_answers(route, calendar.dates_of, max(now, stops))
+        left = "" if serves is not None else ", and nobody takes over"
+        if serves is None or stops - now <= NEAR:
+            origin = dates.origin.value if dates.origin else dates.source
+            of = calendar.base_of(main) or main.model
+            yield f"{part} {_when(dates, now)}{left} ({of}; {dates.certainty}, source: {origin})"
+    for other in dates.disputed_by:
+        who = other.origin.value if other.origin else other.source
+        yield f"{part} stops {dates.shutdown or 'on no known date'}, but {who} says {other.shutdown}"
+    for fallback in route.fallbacks:
+        if fallback == main:
+            continue
+        theirs = calendar.dates_of(fallback)
+        if theirs.shutdown is not None and _stops_too(dates, theirs, now):
+            yield f"fallback {named(fallback)} {_when(theirs, now)}{_compared(dates, theirs)}"
+        elif route.primary is not None and (base := shared_base(route.primary, fallback, calendar.base_of)):
+            yield f"fallback {named(fallback)} shares the primary's base, {base}: what ends one ends the other"
+
+
+def _stops_too(primary: Dates, fallback: Dates, now: datetime) -> bool:
+    if fallback.shutdown is None:
+        return False
+    near = midnight(fallback.shutdown) - now <= NEAR
+    return near or (primary.shutdown is not None and fallback.shutdown <= primary.shutdown)
+
+
+def _compared(primary: Dates, fallback: Dates) -> str:
+    if primary.shutdown is None or fallback.shutdown is None or fallback.shutdown > primary.shutdown:
+        return ""
+    return ", as the primary does" if fallback.shutdown == primary.shutdown else ", before the primary does"
+
+
+def _when(dates: Dates, now: datetime) -> str:
+    assert dates.shutdown is not None
+    days = (dates.shutdown - now.date()).days
+    if days <= 0:
+        return f"stopped on {dates.shutdown}"
+    return f"stops on {dates.shutdown}, {'tomorrow' if days == 1 else f'in {days} days'}"

@@ -1,0 +1,149 @@
+"""Events in one plain sentence each, as their rows keep them. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+from gateway.policy.announcements import BaseDate, DueNotice, Event
+from gateway.reasons import EventKind, Reason
+
+WHY: Mapping[Reason, str] = {
+    Reason.PRIMARY: "the primary answers",
+    Reason.DEPRECATED_RAMP: "the model's shutdown is near, and conversations leave it step by step",
+    Reason.SHUTDOWN_REACHED: "the date to leave the model has come",
+    Reason.GONE: "the provider no longer serves the model",
+    Reason.NO_ACCESS: "the provider no longer lets our key use the model",
+    Reason.SUSPECT: "the model may be gone, and is being verified",
+    Reason.CIRCUIT_OPEN: "calls to the model kept failing",
+    Reason.RESTING: "the provider asked to be left alone for a while",
+    Reason.LACKS_CAPABILITY: "the model cannot do what is asked",
+    Reason.CONTRACT: "the model's answers break the route's contract",
+    Reason.COMMANDED: "somebody commanded it",
+    Reason.PINNED: "the caller asked for it",
+    Reason.CONNECTION: "there is no connection to the provider",
+    Reason.TIMEOUT: "the model does not answer in time",
+    Reason.OVERLOADED: "the provider is overloaded",
+    Reason.SERVER_ERROR: "the provider has errors of its own",
+    Reason.RATE_LIMITED: "the provider's rate limit is reached",
+    Reason.QUOTA: "the provider's quota is used up",
+    Reason.NO_PRIMARY: "the route has no primary",
+}
+
+
+def sentence(
+    event: Event,
+    *,
+    why: str | None = None,
+    until: datetime | None = None,
+    answered: str | None = None,
+    before: date | None = None,
+    after: date | None = None,
+) -> str:
+    """Return the event in one plain sentence.
+
+    Args:
+        event: Its own ``text`` is not looked at.
+        why: What the person who commanded it gave as the reason.
+        until: When the command ends.
+        answered: Of a substitution, the model that answered.
+        before: Of changed dates, the shutdown that was known; None: none.
+        after: The shutdown that is known now; None: none.
+    """
+    if event.kind is EventKind.COMMANDED:
+        return _commanded(event, why, until)
+    if event.kind is EventKind.DATES_CHANGED:
+        return _dates_changed(event, before, after)
+    if event.kind is EventKind.SUBSTITUTED:
+        return f"{event.provider} answered {event.route} with {answered}, though {event.model} was asked"
+    if event.kind is EventKind.AVAILABILITY:
+        return _availability(event)
+    if event.kind is EventKind.SHUTDOWN_NOTICE:
+        return notice_text(event.stopping, event.at) if event.stopping else f"{event.model} of {event.provider} stops"
+    return _moved(event)
+
+
+def _moved(event: Event) -> str:
+    route, model = event.route, event.model
+    why = WHY[event.reason] if event.reason is not None else "nobody knows why"
+    if event.kind is EventKind.RETURN:
+        return f"{route} is back on its primary {model}"
+    if event.kind is EventKind.REFUSAL:
+        if event.to_target is None:
+            return f"{route} cannot be answered: {why} ({model}), and no fallback can take over"
+        return f"{route} should have left {model} and did not: {why}, but no fallback can take over"
+    if event.reason is Reason.DEPRECATED_RAMP:
+        return f"{route} has begun to move from {model} to {event.to_target}: {why}"
+    if event.from_target is None:
+        return f"{route} is answered again, by {event.to_target}"
+    return f"{route} moved from {model} to {event.to_target}: {why}"
+
+
+def _commanded(event: Event, why: str | None, until: datetime | None) -> str:
+    because = f": {why}" if why else ""
+    if event.reason is Reason.COMMANDED and event.to_target is not None:
+        ends = f" until {minute(until)}" if until else ""
+        return f"{event.by} moved {event.route} to {event.to_target} by hand{ends}{because}"
+    now = f"; {event.to_target} answers" if event.to_target else "; nobody can answer"
+    return f"{event.route} is no longer moved by hand{now}{because}"
+
+
+def _availability(event: Event) -> str:
+    what = f"{event.model} of {event.provider}"
+    if event.reason is None:
+        return f"{what} answers again"
+    if event.reason is Reason.NO_ACCESS:
+        return f"{what} is closed to us: {WHY[Reason.NO_ACCESS]}"
+    return f"{what} is {event.reason.value}: {WHY[event.reason]}"
+
+
+def _dates_changed(event: Event, before: date | None, after: date | None) -> str:
+    if after is None:
+        known = f" of {before.isoformat()}" if before else ""
+        return f"{event.provider} withdrew the shutdown date{known} of {event.model}"
+    if before is None:
+        return f"{event.provider} announced that {event.model} stops on {after.isoformat()}"
+    return f"{event.provider} moved the shutdown of {event.model} from {before.isoformat()} to {after.isoformat()}"
+
+
+def notice_event(due: DueNotice, *, event_id: str, at: datetime, by: str) -> Event:
+    """Return the event that tells of a base's end."""
+    return Event(
+        event_id=event_id,
+        at=at,
+        kind=EventKind.SHUTDOWN_NOTICE,
+        reason=None,
+        route=None,
+        owner=None,
+        provider=due.stopping.provider,
+        model=due.stopping.base,
+        from_target=None,
+        to_target=None,
+        by=by,
+        text=notice_text(due.stopping, at),
+        once_key=due.once_key,
+        stopping=due.stopping,
+    )
+
+
+def notice_text(stopping: BaseDate, at: datetime) -> str:
+    """Return the plain sentence of a shutdown notice; ``at`` is when it is given."""
+    days_left = (stopping.shutdown - at.astimezone(UTC).date()).days
+    routes = len({line.route for line in stopping.routes})
+    alone = len({line.route for line in stopping.routes if line.takes_over is None})
+    tentative = " (tentative)" if stopping.dates.certainty == "tentative" else ""
+    whom = f"for {alone} of them " if alone < routes else ""
+    orphans = f", and {whom}nobody takes over" if alone else ""
+    return (
+        f"{stopping.base} stops at {stopping.provider} in {counted(days_left, 'day')}, on "
+        f"{stopping.shutdown.isoformat()}{tentative}: {counted(routes, 'route')} "
+        f"{'uses' if routes == 1 else 'use'} it{orphans}"
+    )
+
+
+def minute(at: datetime) -> str:
+    """Return an instant as people read it."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,220 @@
+"""What replicas agree on: states of targets and routes, commands, and the events that come of their changes.
+
+Every change names the version it was decided on and is refused where that is no longer the latest, so that of any
+number of replicas one makes it, and one that slept through others' changes makes none. An event, and the messages that
+tell of it, are committed together with the change.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Table, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.policy.announcements import Event, Notice
+from gateway.policy.availability import TargetState
+from gateway.policy.planner import Command
+from gateway.policy.standing import RouteState, Standing
+from gateway.reasons import Availability, EventKind, Reason
+from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.outbox import Outbox
+from gateway.store.tables import commands, events, route_states, target_states
+
+TargetKey = tuple[str, str]
+Announce = Callable[[Sequence[Event]], Sequence[Notice]]
+"""Returns the messages that tell of events which happened together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Everything that is agreed on, as of one moment."""
+
+    targets: Mapping[TargetKey, TargetState]
+    routes: Mapping[str, RouteState]
+    commands: Mapping[str, Command]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMove:
+    """A route's change, and what it was decided on."""
+
+    route: str
+    standing: Standing
+    based_on: RouteState | None
+    event: Event | None
+    """None: nothing that people are told."""
+
+
+class StateStore:
+    """The shared states in one database. Every method may raise ``DatabaseUnavailable``."""
+
+    def __init__(self, database: Database, instance: str) -> None:
+        self._database = database
+        self._instance = instance
+        self._outbox = Outbox(database)
+
+    async def read(self) -> Shared:
+        """Return everything that is agreed on."""
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.connect() as connection:
+                targets = (await connection.execute(select(target_states))).mappings().all()
+                routes = (await connection.execute(select(route_states))).mappings().all()
+                ordered = (await connection.execute(select(commands))).mappings().all()
+        return Shared(
+            {(row["provider"], row["model"]): _target_state(row) for row in targets},
+            {row["route"]: _route_state(row) for row in routes},
+            {row["route"]: _command(row) for row in ordered},
+        )
+
+    async def move_target(
+        self,
+        key: TargetKey,
+        availability: Availability,
+        *,
+        version: int,
+        now: datetime,
+        event: Event | None = None,
+        announce: Announce | None = None,
+    ) -> bool:
+        """Change a target's state if it still has this version (0: none was ever written); tell whether it did."""
+        values = {"availability": availability, "version": version + 1, "since": now, "instance": self._instance}
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                provider, model = key
+                moved = await self._write(
+                    connection, target_states, {"provider": provider, "model": model}, values, version
+                )
+                if moved and event is not None:
+                    await self._tell(connection, [event], announce)
+        return moved
+
+    async def move_routes(
+        self,
+        moves: Sequence[RouteMove],
+        *,
+        now: datetime,
+        config_hash: str,
+        config_at: datetime,
+        announce: Announce | None = None,
+    ) -> list[RouteMove]:
+        """Change routes' states, each if it is still as the move was based on; return the moves that were made."""
+        made = []
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                # In one order everywhere: two replicas that lock the same rows must not wait for each other.
+                for move in sorted(moves, key=lambda move: move.route):
+                    version = move.based_on.version if move.based_on is not None else 0
+                    values = {
+                        "target": move.standing.target,
+                        "reason": move.standing.reason,
+                        "refused": move.standing.refused,
+                        "version": version + 1,
+                        "since": _since(move, now),
+                        "config_hash": config_hash,
+                        "config_at": config_at,
+                        "instance": self._instance,
+                    }
+                    if await self._write(connection, route_states, {"route": move.route}, values, version):
+                        made.append(move)
+                await self._tell(connection, [move.event for move in made if move.event is not None], announce)
+        return made
+
+    async def record(self, found: Sequence[Event], announce: Announce | None = None) -> list[Event]:
+        """Keep events whose ``once_key`` is not there yet; return those that were new."""
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                return await self._tell(connection, found, announce)
+
+    async def command(self, route: str, command: Command) -> None:
+        """Put a route by hand: the last command counts."""
+        row = {
+            "target": command.target,
+            "reason": command.reason,
+            "by": command.by,
+            "at": command.at,
+            "expires_at": command.expires_at,
+            "version": 1,
+        }
+        insert = self._insert(commands).values(route=route, **row)
+        row["version"] = commands.c.version + 1
+        statement = insert.on_conflict_do_update(index_elements=["route"], set_=row)
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                await connection.execute(statement)
+
+    async def release(self, route: str) -> bool:
+        """Take a command back; tell whether there was one."""
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                result = await connection.execute(delete(commands).where(commands.c.route == route))
+        return result.rowcount > 0
+
+    async def events(self, *, limit: int = 100, route: str | None = None) -> list[Event]:
+        """Return the latest events, newest first."""
+        query = select(events).order_by(events.c.event_id.desc()).limit(limit)
+        if route is not None:
+            query = query.where(events.c.route == route)
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.connect() as connection:
+                return [_event(row) for row in (await connection.execute(query)).mappings()]
+
+    async def _write(
+        self, connection: AsyncConnection, table: Table, key: Mapping[str, str], values: Mapping[str, Any], version: int
+    ) -> bool:
+        """Insert a first version or replace the version that is named; False: another one was faster."""
+        if version == 0:
+            statement = self._insert(table).values(**key, **values).on_conflict_do_nothing(index_elements=list(key))
+            return (await connection.execute(statement)).rowcount > 0
+        change = update(table).values(**values).where(table.c.version == version)
+        for name, value in key.items():
+            change = change.where(table.c[name] == value)
+        return (await connection.execute(change)).rowcount > 0
+
+    async def _tell(
+        self, connection: AsyncConnection, found: Sequence[Event], announce: Announce | None
+    ) -> list[Event]:
+        new = []
+        for event in found:
+            row = {name: getattr(event, name) for name in events.c.keys()}  # noqa: SIM118 - a collection of columns
+            statement = self._insert(events).values(row).on_conflict_do_nothing(index_elements=["once_key"])
+            if (await connection.execute(statement)).rowcount > 0:
+                new.append(event)
+        if new and announce is not None:
+            await self._outbox.add(connection, announce(new))
+        return new
+
+    def _insert(self, table: Table) -> Any:
+        postgres = self._database.engine.dialect.name == "postgresql"
+        return postgresql.insert(table) if postgres else sqlite.insert(table)
+
+
+def _since(move: RouteMove, now: datetime) -> datetime:
+    """A route stands as it does since its target or its trouble changed, not since its reason got another name."""
+    before = move.based_on
+    if before is None or move.event is not None or before.standing.target != move.standing.target:
+        return now
+    return before.since
+
+
+def _target_state(row: RowMapping) -> TargetState:
+    return TargetState(Availability(row["availability"]), row["version"], row["since"])
+
+
+def _route_state(row: RowMapping) -> RouteState:
+    refused = Reason(row["refused"]) if row["refused"] is not None else None
+    standing = Standing(row["target"], Reason(row["reason"]), refused)
+    return RouteState(standing, row["version"], row["since"], row["config_hash"], row["config_at"])
+
+
+def _command(row: RowMapping) -> Command:
+    return Command(row["target"], row["reason"], row["by"], row["at"], row["expires_at"])
+
+
+def _event(row: RowMapping) -> Event:
+    values: dict[str, Any] = {str(name): value for name, value in row.items()}
+    values["kind"] = EventKind(values["kind"])
+    values["reason"] = Reason(values["reason"]) if values["reason"] is not None else None
+    return Event(**values)

@@ -1,0 +1,90 @@
+"""A provider's management API that answers as it is told: fixed answers by path, and a record of what was asked."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+Answer = tuple[int, Any]
+"""A status, and a body: bytes as they stand, anything else as JSON."""
+
+
+@dataclass
+class ScriptedApi:
+    """``answers`` are by path, with its query where only that page is meant; everything else is a 404."""
+
+    answers: Mapping[str, Answer]
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+@contextmanager
+def scripted_api(answers: Mapping[str, Answer]) -> Iterator[ScriptedApi]:
+    """Serve in a thread; nothing is left running after."""
+    api = ScriptedApi(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = self.path.removeprefix("/v1")
+            api.asked.append(path)
+            api.keys.add(self.headers.get("authorization", self.headers.get("api-key", "")))
+            missing = (404, {"error": {"message": "Not found"}})
+            status, body = api.answers.get(path) or api.answers.get(path.partition("?")[0]) or missing
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    api.port = server.server_address[1]
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+def listing(*rows: Any, has_more: bool = False) -> dict[str, Any]:
+    return {"object": "list", "data": list(rows), "has_more": has_more}
+
+
+def a_model(model: str, **fields: Any) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": 1769558400} | fields
+
+
+def a_job(number: int, model: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"ftjob-{number}",
+        "object": "fine_tuning.job",
+        "model": model.split(":")[1] if model.startswith("ft:") else "gpt-4o-mini-2024-07-18",
+        "fine_tuned_model": model,
+        "status": "succeeded",
+        "created_at": 1769550000,
+        "finished_at": 1769558400,
+        "trained_tokens": 12345,
+        "training_file": f"file-{number}",
+        "hyperparameters": {"n_epochs": 3},
+        "user_provided_suffix": None,
+    } | fields
+
+
+def failure(code: str, message: str = "no") -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}

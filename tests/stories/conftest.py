@@ -1,0 +1,17 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.store.migrate import migrate
+
+# The gateway that fault stories serve in the test's own loop is what these stories talk to as well.
+sys.path.append(str(Path(__file__).parent.parent / "faults"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database to copy."""
+    path = tmp_path_factory.mktemp("state") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
