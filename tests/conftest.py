@@ -1,6 +1,22 @@
 """What every test may rely on: the test support modules beside this file can be imported by name."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from postgres_server import RunningPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["RunningPostgres"]:
+    """One server for all tests that do not stop it."""
+    from postgres_server import running_postgres
+
+    with running_postgres() as server:
+        yield server

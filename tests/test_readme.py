@@ -12,6 +12,7 @@ import pytest
 from gateway_server import ROOT, running_gateway
 from sandbox_server import running_sandbox
 
+CALENDAR = (ROOT / "docs" / "calendar.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MAKES_THE_GATEWAY = ("make run", "make test")
@@ -46,8 +47,8 @@ class Place:
         return done.stdout
 
 
-def snippets(language: str) -> list[str]:
-    return [body for found, body in SNIPPET.findall(README) if found == language]
+def snippets(language: str, document: str = README) -> list[str]:
+    return [body for found, body in SNIPPET.findall(document) if found == language]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_a_shown_session_happens_as_it_is_shown(place: Place, snippet: str) -> N
                 assert " ".join(part.split()) in " ".join(shown.split()), f"{part!r} is not in\n{shown}"
 
 
-@pytest.mark.parametrize("snippet", snippets("sh"), ids=lambda body: body.splitlines()[0][:60])
+@pytest.mark.parametrize("snippet", snippets("sh", README + CALENDAR), ids=lambda body: body.splitlines()[0][:60])
 def test_a_command_works(place: Place, snippet: str) -> None:
     if snippet.startswith(MAKES_THE_GATEWAY):
         target = snippet.split()[1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.configuration import ROUTES, JsonOption, RoutesOption, instant
+from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from gateway.policy.traffic import Traffic
 
 LONGEST_DAYS = 3650
-DatabaseOption = Annotated[
-    str | None, typer.Option(help="The ledger's database.  (default: sqlite+aiosqlite:///state/gateway.db)")
-]
 
 
 def forecast(

@@ -126,7 +126,12 @@ def _group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", so
         out.line(" · ".join(facts), indent=1)
     fallbacks = {row.serves.name: row.serves for row in group if row.serves and row.serves != row.main}
     if fallbacks:
-        who = (f"{name} is {target.model} at {target.provider.name}" for name, target in sorted(fallbacks.items()))
+        who = (
+            f"{name} is {target.model} at {target.provider.name}"
+            if name != target.model
+            else f"{name} is at {target.provider.name}"
+            for name, target in sorted(fallbacks.items())
+        )
         out.line(" · ".join(who), indent=1)
     rows = sorted(group, key=lambda row: (not row.nobody, row.route.owner or "", row.route.name))
     columns: list[Column] = [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import forecast_words as words
-from gateway.cli.configuration import ROUTES, JsonOption, RoutesOption
-from gateway.cli.forecast import DatabaseOption, read_ledger
+from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
+from gateway.cli.forecast import read_ledger
 from gateway.cli.forecast_json import dates_as_object, target_as_object
 from gateway.cli.forecast_text import Printer
 from gateway.clock import SystemClock

@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from gateway.cli.configuration import DatabaseOption, JsonOption
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
@@ -86,13 +87,14 @@ def init(
         Path | None,
         typer.Option(metavar="DIR", help="Keep the training files there; prompts start from what they teach."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draft routes.yaml from the fine-tunes that a provider holds for you.
 
     Reads its models, fine-tuning jobs and training files; changes nothing there. Each fine-tune becomes one route line,
     with its base, its last day and what it was trained on; each route gets a prompt to start from. No file that exists
-    is overwritten.
+    is overwritten. The dates that the provider's API tells are kept in the gateway's database, for `forecast`.
 
     Example:  gateway init --from openai --download-training training
 
@@ -107,6 +109,9 @@ def init(
         )
     order = Order(_provider(from_, base_url, api_key_env, os.environ), out, fallback, download_training)
     done = draft_files(order, os.environ, SystemClock().now().date())
+    from gateway.config.settings import read_settings
+
+    done = _with_dates_kept(done, read_settings(database_url=database).database_url)
     if as_json:
         from gateway.cli.init_report import as_document
 
@@ -116,6 +121,32 @@ def init(
 
         for line in lines(done, out, os.environ):
             typer.echo(line)
+
+
+def _with_dates_kept(done: Drafted, url: str) -> Drafted:
+    """Keep what the provider's API said of dates; where it cannot be kept, that is a note."""
+    from gateway.cli.known import open_or_make
+    from gateway.store.database import DatabaseUnavailable
+    from gateway.store.published import PublishedStore
+
+    inventory = done.draft.inventory
+
+    async def keep() -> None:
+        opened = await open_or_make(url)
+        try:
+            await PublishedStore(opened).replace(
+                inventory.provider.name, inventory.models.values(), SystemClock().now()
+            )
+        finally:
+            await opened.close()
+
+    if not any(model.dates.shutdown or model.base for model in inventory.models.values()):
+        return done
+    try:
+        asyncio.run(keep())
+    except (DatabaseUnavailable, ValueError, OSError) as error:
+        return replace(done, notes=(*done.notes, f"The provider's dates were not kept: {error}."))
+    return done
 
 
 def draft_files(order: Order, environ: Mapping[str, str], today: date) -> Drafted:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.lifecycle.draft_files import stop_words
 from gateway.lifecycle.fine_tuning_jobs import FileState, Job
-from gateway.policy.lifecycle import Origin
 
 if TYPE_CHECKING:
     from gateway.cli.init import Drafted
@@ -45,8 +44,6 @@ def next_steps(done: "Drafted", out: Path, environ: Mapping[str, str]) -> Iterat
     draft = done.draft
     option = "" if str(out) == "routes.yaml" else f" --routes {out}"
     yield f"gateway check {out}", "what is wrong before it is deployed"
-    if any(group.dates.origin is Origin.PROVIDER for group in draft.groups):
-        yield f"gateway lifecycle refresh{option}", "keep the dates that the provider's API tells"
     yield f"gateway forecast{option}", "what stops, who serves then, and at what cost"
     if done.starters:
         yield f"edit {out.parent / 'prompts'}/*.md", "a fallback is as good as its prompt"

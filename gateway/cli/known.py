@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.policy.availability import TargetState
     from gateway.policy.lifecycle import PublishedModels
     from gateway.policy.planner import Command
+    from gateway.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,22 @@ def read_known(database: str | None) -> Known:
         return Known()
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+async def open_or_make(url: str) -> "Database":
+    """Open the database, made and migrated where it is a SQLite file that is not there yet.
+
+    Raises ``DatabaseUnavailable``.
+    """
+    from gateway.store.database import Database, DatabaseUnavailable, to_async_url, where
+
+    database = await Database.open_existing(url)
+    if database is not None:
+        return database
+    async_url = to_async_url(url)
+    if async_url.get_backend_name() != "sqlite":
+        raise DatabaseUnavailable(f"{where(async_url)}: it has no schema yet; run 'gateway migrate'")
+    from gateway.store.migrate import migrate
+
+    await asyncio.to_thread(migrate, url)
+    return await Database.open(url)

@@ -1,6 +1,5 @@
 """``gateway lifecycle``: what is known of when models stop."""
 
-import asyncio
 import json
 import os
 from datetime import datetime
@@ -8,19 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.configuration import ROUTES, JsonOption, RoutesOption
+from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
 from gateway.cli.events import events
+from gateway.cli.known import read_known
 from gateway.cli.refresh import refresh
 from gateway.clock import SystemClock
-from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.lifecycle.listing import ListedModel
-    from gateway.policy.lifecycle import PublishedModels
 
-DatabaseOption = Annotated[
-    str | None, typer.Option("--database", help="The gateway's database.  (default: state/gateway.db)")
-]
 lifecycle_app = typer.Typer(no_args_is_help=True, help="See when models stop, and ask providers anew.")
 
 
@@ -50,7 +45,7 @@ def list_models(
         from gateway.config.loader import load
 
         chosen = load(routes, environ=os.environ).routes
-        models = models_of_routes(chosen, Calendar(chosen, read_published(database)), now)
+        models = models_of_routes(chosen, Calendar(chosen, read_known(database).published), now)
     show(models, now, within=within, only_to_come=everything, as_json=as_json)
 
 
@@ -68,33 +63,6 @@ def show(models: "list[ListedModel]", now: datetime, *, within: int | None, only
         from gateway.cli.lifecycle_table import print_models
 
         print_models(models)
-
-
-def read_published(database: str | None) -> "PublishedModels":
-    """Return what a gateway kept of its providers' answers; nothing where there is no database, or none to reach.
-
-    A database that cannot be reached costs what providers said, which is told on stderr, and nothing else.
-    """
-    from gateway.config.settings import read_settings
-    from gateway.store.database import Database, DatabaseUnavailable
-    from gateway.store.published import PublishedStore
-
-    async def read(url: str) -> "PublishedModels":
-        opened = await Database.open_existing(url)
-        if opened is None:
-            return {}
-        try:
-            return await PublishedStore(opened).all()
-        finally:
-            await opened.close()
-
-    try:
-        return asyncio.run(read(read_settings(database_url=database).database_url))
-    except DatabaseUnavailable as error:
-        typer.echo(f"without what providers' APIs said: {error}", err=True)
-        return {}
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 # Below, so that help lists it after "list".

@@ -32,9 +32,10 @@ app = typer.Typer(
     help="Understudy: applications name a task, routes.yaml maps it to a fine-tuned model, and when that model is gone "
     "the same request is answered by a base model with a prompt.\n\n"
     "First steps:\n\n"
-    "  gateway serve --with-sandbox      try everything here, without a key or a provider\n\n"
-    "  gateway init --from openai        draft routes.yaml from the fine-tunes that you have\n\n"
-    "  gateway check routes.yaml         find what is wrong before it is deployed\n\n"
+    "  gateway serve --with-sandbox      try everything, without a key\n\n"
+    "  gateway init --from openai        draft routes.yaml from your fine-tunes\n\n"
+    "  gateway check routes.yaml         find what is wrong beforehand\n\n"
+    "  gateway forecast                  what stops, and who answers then\n\n"
     "  gateway explain --route R         who would answer, and why\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
 )

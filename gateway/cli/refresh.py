@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.configuration import ROUTES, JsonOption, RoutesOption
+from gateway.cli.known import open_or_make
 from gateway.clock import Clock, SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.config.routes import Routes
     from gateway.lifecycle.polling import DateChange, Poll
-    from gateway.store.database import Database
 
 SHOWN_ROUTES = 4
 
@@ -74,7 +74,7 @@ async def _ask(routes: "Routes", names: list[str], url: str, environ: Mapping[st
     from gateway.store.published import PublishedStore
 
     answers: Answers = {}
-    database = await _opened(url)
+    database = await open_or_make(url)
     client = HttpClient()
     try:
         store = PublishedStore(database)
@@ -96,22 +96,6 @@ async def _ask(routes: "Routes", names: list[str], url: str, environ: Mapping[st
         # Connections end in the loop's next turn.
         await asyncio.sleep(0)
     return answers
-
-
-async def _opened(url: str) -> "Database":
-    """Open the database, made and migrated where it is a SQLite file that is not there yet."""
-    from gateway.store.database import Database, DatabaseUnavailable, to_async_url, where
-
-    database = await Database.open_existing(url)
-    if database is not None:
-        return database
-    async_url = to_async_url(url)
-    if async_url.get_backend_name() != "sqlite":
-        raise DatabaseUnavailable(f"{where(async_url)}: it has no schema yet; run 'gateway migrate'")
-    from gateway.store.migrate import migrate
-
-    await asyncio.to_thread(migrate, url)
-    return await Database.open(url)
 
 
 @contextmanager

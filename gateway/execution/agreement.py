@@ -112,6 +112,8 @@ class Agreement:
             self.known.set()
 
     def _follow(self, shared: Shared) -> None:
+        # One that is not listed is gone if it ever served this key, at whichever replica; else it was never allowed.
+        self._board.remember_served(shared.served)
         for key in self._board.agree(shared.targets, shared.commands):
             self._lost(key)
 

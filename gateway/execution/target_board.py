@@ -1,6 +1,7 @@
 """This replica's view of every target: is it there, is it healthy, may it be asked now?"""
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -73,8 +74,8 @@ class TargetBoard:
         """Tell whether this model was ever seen to answer this provider's key."""
         return key in self._served
 
-    def remember_served(self, keys: set[TargetKey]) -> None:
-        """Take over what the ledger knows from before this start."""
+    def remember_served(self, keys: AbstractSet[TargetKey]) -> None:
+        """Take over what the ledger knows, from before this start and of other replicas."""
         self._served |= keys
 
     def sent(self, target: Target) -> None:

@@ -21,7 +21,7 @@ from gateway.policy.standing import RouteState, Standing
 from gateway.reasons import Availability, EventKind, Reason
 from gateway.store.database import Database, unavailable_as_such, where
 from gateway.store.outbox import Outbox
-from gateway.store.tables import commands, events, route_states, target_states
+from gateway.store.tables import commands, events, route_states, served_targets, target_states
 
 TargetKey = tuple[str, str]
 Announce = Callable[[Sequence[Event]], Sequence[Notice]]
@@ -35,6 +35,8 @@ class Shared:
     targets: Mapping[TargetKey, TargetState]
     routes: Mapping[str, RouteState]
     commands: Mapping[str, Command]
+    served: frozenset[TargetKey] = frozenset()
+    """The targets that ever answered any of the replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class StateStore:
                 targets = (await connection.execute(select(target_states))).mappings().all()
                 routes = (await connection.execute(select(route_states))).mappings().all()
                 ordered = (await connection.execute(select(commands))).mappings().all()
+                served = (await connection.execute(select(served_targets.c.provider, served_targets.c.model))).all()
         return Shared(
             {(row["provider"], row["model"]): _target_state(row) for row in targets},
             {row["route"]: _route_state(row) for row in routes},
             {row["route"]: _command(row) for row in ordered},
+            frozenset((provider, model) for provider, model in served),
         )
 
     async def move_target(

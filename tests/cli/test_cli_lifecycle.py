@@ -116,7 +116,7 @@ def test_a_database_that_cannot_be_read_costs_only_what_it_would_have_told(
     ran = run("lifecycle", "list", "--database", f"sqlite:///{tmp_path}/broken.db")
     assert ran.code == 0
     assert "2027-01-14" in ran.out
-    assert "without what providers' APIs said: " in ran.err
+    assert "without what a gateway has kept: " in ran.err
     assert "Traceback" not in ran.err
 
 

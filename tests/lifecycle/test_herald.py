@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from postgres_server import running_postgres
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
@@ -155,12 +154,10 @@ async def passed(clock: FakeClock, seconds: int, *replicas: Replica) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def either_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def either_url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
-        yield request.getfixturevalue("url")
-        return
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server.migrated_database()
+        return str(request.getfixturevalue("url"))
+    return str(request.getfixturevalue("postgres").migrated_database())
 
 
 async def test_two_replicas_deliver_each_message_once(either_url: str) -> None:

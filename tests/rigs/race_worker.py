@@ -14,6 +14,7 @@ from typing import Any
 
 from fake_clock import FakeClock
 
+from gateway.cli.logs import configure_logs
 from gateway.config.loader import load
 from gateway.execution.agreement import Agreement
 from gateway.execution.prepared import Snapshot
@@ -92,4 +93,5 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    configure_logs("error")
     asyncio.run(race(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

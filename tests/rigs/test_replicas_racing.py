@@ -60,8 +60,7 @@ def test_of_replicas_that_race_one_makes_each_change(replicas: int, postgres: Ru
     hook = "http://127.0.0.1:9/hook"
     routes = write_routes(tmp_path, "http://127.0.0.1:9/v1", dict.fromkeys(ROUTES, MODEL), webhook=hook)
     workers = [Worker(url, routes, f"replica-{number}") for number in range(replicas)]
-    for worker in workers:
-        assert worker.heard() == "ready"
+    assert [worker.heard() for worker in workers] == ["ready"] * replicas
     began, lost = time.monotonic(), 0
     for number in range(1, ROUNDS + 1):
         found = Availability.GONE if number % 2 else Availability.AVAILABLE
