@@ -28,6 +28,8 @@ from gateway.store.states import Announce, RouteMove, Shared, StateStore
 
 log = structlog.get_logger()
 TICK_S = 1.0
+DATABASE_S = 10.0
+"""For what a tick asks of the database: one that hangs must not keep a replica from ever following again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,15 @@ class Agreement:
         if store is None:
             return
         try:
-            shared = await store.read()
-            if await self._bring_in(store, shared):
+            async with asyncio.timeout(DATABASE_S):
                 shared = await store.read()
-            self._follow(shared)
-            await self._move_routes(store, shared)
-        except DatabaseUnavailable as error:
+                if await self._bring_in(store, shared):
+                    shared = await store.read()
+                self._follow(shared)
+                await self._move_routes(store, shared)
+        except (DatabaseUnavailable, TimeoutError) as error:
             if not self._away:
-                log.warning("shared_state_unavailable", error=str(error))
+                log.warning("shared_state_unavailable", error=str(error) or f"no answer within {DATABASE_S:g} s")
             self._away = True
         except Exception:
             # Nobody waits for this task, and every replica needs it.

@@ -27,6 +27,10 @@ _SQLITE_PRAGMAS: Final = (
 _PASSING: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006")
 
 
+# In seconds, to connect and for one statement: a network that swallows packets would never say that it is gone.
+_POSTGRES_LIMITS: Final = {"timeout": 5.0, "command_timeout": 60.0}
+
+
 class DatabaseUnavailable(Exception):
     """The database cannot be reached, opened or locked just now: worth another try, later."""
 
@@ -109,7 +113,8 @@ def to_async_url(url: str) -> URL:
 
 def create_engine(url: URL) -> AsyncEngine:
     """Return the engine, its SQLite connections prepared; connects to nothing yet."""
-    engine = create_async_engine(url)
+    postgres = url.get_backend_name() == "postgresql"
+    engine = create_async_engine(url, connect_args=_POSTGRES_LIMITS if postgres else {})
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

@@ -198,6 +198,7 @@ async def test_a_fallbacks_loss_is_an_event_of_its_own(bench: Bench) -> None:
     replica.found(Availability.NO_ACCESS, key=LUNA_KEY)
     await replica.agreement.tick()
     assert await bench.told() == [("availability", "no_access")]
+    bench.clock.advance(1)
     replica.found(GONE)
     await replica.agreement.tick()
     assert (await bench.told())[1:] == [("refusal", "gone")]
