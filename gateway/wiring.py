@@ -27,7 +27,7 @@ from gateway.policy.lifecycle import Published
 from gateway.policy.planner import UNUSABLE
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
-from gateway.reasons import Availability, Lifecycle
+from gateway.reasons import Availability, FailureKind, Lifecycle
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.limits import LimitStore
 from gateway.store.outbox import Outbox
@@ -37,6 +37,7 @@ from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
 DOUBTED = (*UNUSABLE, Availability.SUSPECT)
+SAYS_GONE = (FailureKind.MODEL_GONE, FailureKind.MODEL_AMBIGUOUS, FailureKind.MODEL_NO_ACCESS)
 SAVE_LIMITS_S = 60.0
 
 
@@ -73,7 +74,7 @@ class Running:
             doubted=self._doubted,
             agreed_version=lambda key: self.board.agreed_version(key),
             report=self._found,
-            suspect=lambda target: self.board.suspect(target),
+            exercised=self._exercised,
             record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
             new_attempt_id=lambda: new_attempt_id(clock.now()),
         )
@@ -194,6 +195,12 @@ class Running:
                 same = other.base == target.base and other.provider.name == target.provider.name
                 if same and self.board.availability(other) not in DOUBTED:
                     self.prober.exercise(other)
+
+    def _exercised(self, target: Target, failure: FailureKind | None) -> None:
+        """Hear how a call went that was made because nobody else called."""
+        self._metrics.probes.labels(target.provider.name, failure.value if failure else "available").inc()
+        if failure in SAYS_GONE:
+            self.board.suspect(target)
 
     def _lost(self, key: TargetKey) -> None:
         """Hear that other replicas found a target to be gone: wait for its return as they do."""

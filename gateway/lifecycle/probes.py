@@ -28,7 +28,6 @@ log = structlog.get_logger()
 PROBE_TIMEOUT_S = 30.0
 BETWEEN_CALLS_S = 1.0
 INVENTORY_KEPT_S = 1.0
-SAYS_GONE = (FailureKind.MODEL_GONE, FailureKind.MODEL_AMBIGUOUS, FailureKind.MODEL_NO_ACCESS)
 
 TargetKey = tuple[str, str]
 """A provider's name and a model: the unit of availability."""
@@ -71,7 +70,7 @@ class Prober:
         doubted: Callable[[TargetKey], bool],
         agreed_version: Callable[[TargetKey], int],
         report: Callable[[TargetKey, Availability, int], None],
-        suspect: Callable[[Target], None],
+        exercised: Callable[[Target, FailureKind | None], None],
         record: Callable[[ProbeCall], None],
         new_attempt_id: Callable[[], str],
     ) -> None:
@@ -82,7 +81,7 @@ class Prober:
         self._doubted = doubted
         self._agreed_version = agreed_version
         self._report = report
-        self._suspect = suspect
+        self._exercised = exercised
         self._record = record
         self._new_attempt_id = new_attempt_id
         self._running: dict[TargetKey, asyncio.Task[None]] = {}
@@ -98,7 +97,7 @@ class Prober:
         self._start(target, believed, carefully=True)
 
     def exercise(self, target: Target) -> None:
-        """Ask a target that nobody doubts for one token; only if that says it is gone, it is a suspect.
+        """Ask a target that nobody doubts for one token, and tell how that went.
 
         A list alone would not do: many a provider serves models that it does not list.
         """
@@ -110,8 +109,7 @@ class Prober:
             task.add_done_callback(lambda _: self._exercises.pop(key, None))
 
     async def _exercise(self, upstream: Upstream, target: Target) -> None:
-        if await self._call(upstream, target) in SAYS_GONE:
-            self._suspect(target)
+        self._exercised(target, await self._call(upstream, target))
 
     def _start(self, target: Target, believed: Availability, carefully: bool) -> None:
         key = (target.provider.name, target.model)

@@ -104,7 +104,7 @@ class Bench:
     doubted: bool = True
     version: int = 0
     versions: list[int] = field(default_factory=list)
-    suspected: list[Target] = field(default_factory=list)
+    exercised: list[FailureKind | None] = field(default_factory=list)
     prober: Prober = field(init=False)
     upstreams: dict[str, Upstream] = field(default_factory=dict)
 
@@ -153,7 +153,7 @@ async def benched(provider: Provider, **fields: Any) -> AsyncIterator[Bench]:
             doubted=lambda key: bench.doubted,
             agreed_version=lambda key: bench.version,
             report=lambda key, found, version: bench.reported(found, version),
-            suspect=bench.suspected.append,
+            exercised=lambda target, failure: bench.exercised.append(failure),
             record=bench.records.append,
             new_attempt_id=lambda: f"attempt-{next(ids)}",
         )
@@ -564,16 +564,18 @@ async def test_a_process_that_slept_between_good_probes_starts_counting_anew(sta
 
 
 @pytest.mark.parametrize(
-    ("says", "suspected"),
+    ("says", "told"),
     [
-        pytest.param(ANSWER, False, id="it answers"),
-        pytest.param(BUSY, False, id="it is busy"),
-        pytest.param(GONE, True, id="it is gone"),
-        pytest.param(EITHER, True, id="it may be gone"),
-        pytest.param(NOT_OURS, True, id="it is closed to us"),
+        pytest.param(ANSWER, None, id="it answers"),
+        pytest.param(BUSY, FailureKind.OVERLOADED, id="it is busy"),
+        pytest.param(GONE, FailureKind.MODEL_GONE, id="it is gone"),
+        pytest.param(EITHER, FailureKind.MODEL_AMBIGUOUS, id="it may be gone"),
+        pytest.param(NOT_OURS, FailureKind.MODEL_NO_ACCESS, id="it is closed to us"),
     ],
 )
-async def test_exercise_asks_for_one_token_whatever_the_list_says(says: Said, suspected: bool, start: Started) -> None:
+async def test_exercise_asks_for_one_token_whatever_the_list_says(
+    says: Said, told: FailureKind | None, start: Started
+) -> None:
     bench: Bench = await start(Provider(listed=[], calls=[says]))
     bench.prober.exercise(a_primary())
     bench.prober.exercise(a_primary())
@@ -581,5 +583,5 @@ async def test_exercise_asks_for_one_token_whatever_the_list_says(says: Said, su
         while bench.prober._exercises:  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.001)
     assert bench.provider.asked == ["POST /chat/completions"]
-    assert bool(bench.suspected) is suspected
+    assert bench.exercised == [told]
     assert len(bench.records) == 1
