@@ -34,7 +34,7 @@ def run(connection: Connection) -> None:
 
 
 async def run_online(url: URL) -> None:
-    engine = create_engine(url)
+    engine = create_engine(url, patient=True)
     if url.get_backend_name() == "sqlite":
         # Python's driver begins no transaction for DDL: a migration that is killed half-way would stay half-way, and
         # two processes that start at once would both create the tables.

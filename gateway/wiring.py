@@ -83,7 +83,11 @@ class Running:
             self._snapshot(routes, clock.now()), board=self.board, accounting=accounting, metrics=metrics, clock=clock
         )
         self._poller = Poller(
-            upstreams=lambda: self.pipeline.snapshot.upstreams, clock=clock, metrics=metrics, report=self._polled
+            upstreams=lambda: self.pipeline.snapshot.upstreams,
+            clock=clock,
+            metrics=metrics,
+            report=self._polled,
+            left=self._left_the_list,
         )
         self.agreement = Agreement(
             board=self.board,
@@ -174,6 +178,12 @@ class Running:
             else:
                 self._last_kept[provider] = tuple(models)
 
+    def _left_the_list(self, provider: str, models: frozenset[str]) -> None:
+        """Look at those of our targets that a provider lists no more, before their callers do."""
+        for target in self._targets():
+            if target.provider.name == provider and target.model in models:
+                self._look_at(target)
+
     # Verifications.
 
     def _date_passed(self, target: Target) -> bool:
@@ -193,8 +203,12 @@ class Running:
             # Fine-tunes of one base die together: look at the others before their callers find out.
             for other in self._targets():
                 same = other.base == target.base and other.provider.name == target.provider.name
-                if same and self.board.availability(other) not in DOUBTED:
-                    self.prober.exercise(other)
+                if same:
+                    self._look_at(other)
+
+    def _look_at(self, target: Target) -> None:
+        if self.board.availability(target) not in DOUBTED:
+            self.prober.exercise(target)
 
     def _exercised(self, target: Target, failure: FailureKind | None) -> None:
         """Hear how a call went that was made because nobody else called."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_S = 30
+READY_S = 60
 
 
 @dataclass(frozen=True)

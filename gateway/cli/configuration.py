@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 ROUTES = Path("routes.yaml")
 RoutesOption = Annotated[Path, typer.Option("--routes", envvar="GATEWAY_ROUTES_FILE", help="The configuration.")]
-DatabaseOption = Annotated[
-    str | None, typer.Option(help="The gateway's database.  (default: sqlite+aiosqlite:///state/gateway.db)")
-]
+DatabaseOption = Annotated[str | None, typer.Option(help="The gateway's database.  (default: state/gateway.db)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
 

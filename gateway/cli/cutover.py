@@ -47,6 +47,7 @@ def cutover(
 
     Example:  gateway cutover forum-reply --to luna --reason "trying the understudy" --for 24h
     """
+    from gateway.config.findings import did_you_mean
     from gateway.config.loader import load
     from gateway.config.settings import read_settings
     from gateway.policy.planner import Command
@@ -55,9 +56,10 @@ def cutover(
         raise typer.BadParameter("say why, in a few words", param_hint="--reason")
     if lasts is not None and to == AUTO:
         raise typer.BadParameter("auto has no end; leave --for out", param_hint="--for")
-    chosen = load(routes, environ=os.environ).routes.routes.get(route)
+    known = load(routes, environ=os.environ).routes.routes
+    chosen = known.get(route)
     if chosen is None:
-        raise ConfigError(f"{routes}: there is no route {route!r}")
+        raise typer.BadParameter(f"{routes} has no route {route!r}{did_you_mean(route, known)}", param_hint="ROUTE")
     check_target(chosen, to)
     now = SystemClock().now()
     command = Command(to, reason.strip(), by or whoami(), now, ends_at(lasts, now))
@@ -71,10 +73,11 @@ def cutover(
 
 
 def check_target(route: "Route", to: str) -> None:
-    """Raise ``ConfigError`` where a route has no such target."""
+    """Raise ``BadParameter`` where a route has no such target."""
     names = [target.name for target in route.targets]
     if to != AUTO and to not in names:
-        raise ConfigError(f"route {route.name!r} has no target {to!r}; it has {', '.join(names)}; or write auto")
+        message = f"route {route.name!r} has no target {to!r}; it has {', '.join(names)}; or write auto"
+        raise typer.BadParameter(message, param_hint="--to")
 
 
 def ends_at(lasts: str | None, now: datetime) -> datetime | None:

@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant, load_routes
 from gateway.errors import ConfigError
+from gateway.policy.lifecycle import share_moved
 
 if TYPE_CHECKING:
     from gateway.config.routes import Target
@@ -97,8 +98,14 @@ def _print(plan: "Plan", at: datetime, calendar: Any, command: "Command | None")
     for number, step in enumerate(plan.steps, 1):
         why = f"because: {step.reason.value}" if step.reason else "if the one before fails"
         typer.echo(f"  {number}. ask {_words(step.target, calendar)} ({why})")
+    asked = [step.target for step in plan.steps]
     for entry in plan.skipped:
-        typer.echo(f"  -  not {_words(entry.target, calendar)} ({entry.reason.value})")
+        # On its ramp, or while another one is commanded, the primary is asked after the others.
+        if entry.target not in asked:
+            typer.echo(f"  -  not {_words(entry.target, calendar)} ({entry.reason.value})")
+    share = share_moved(calendar.dates_of(plan.route.primary), plan.route.cutover, at) if plan.route.primary else 0.0
+    if 0.0 < share < 1.0:
+        typer.echo(f"  {share:.0%} of conversations have moved by then: this is the plan of one that has")
     if not plan.steps:
         typer.echo("  nobody is left to ask: callers get an error that names the model")
 

@@ -27,6 +27,7 @@ app = typer.Typer(
     name="gateway",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Understudy: applications name a task, routes.yaml maps it to a fine-tuned model, and when that model is gone "

@@ -114,7 +114,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def _unread(answer: "Poll") -> bool:
-    return answer.models is None or (answer.listed == 0 and bool(answer.problems))
+    return answer.models is None or (not answer.names and bool(answer.problems))
 
 
 def _print(name: str, answer: "Poll | None", routes: "Routes", width: int) -> None:
@@ -139,7 +139,7 @@ def _facts(answer: "Poll") -> str:
         news = "asked for the first time"
     else:
         news = f"{len(answer.changes)} changed" if answer.changes else "nothing changed"
-    return f"{answer.listed} models, {dated} dates known, {news}"
+    return f"{len(answer.names)} models, {dated} dates known, {news}"
 
 
 def _sentence(change: "DateChange") -> str:
@@ -178,7 +178,7 @@ def _as_json(name: str, answer: "Poll | None", routes: "Routes") -> dict[str, An
         return row | {"outcome": "not_asked"}
     return row | {
         "outcome": answer.outcome.value,
-        "models": answer.listed,
+        "models": len(answer.names),
         "dated": sum(1 for known in answer.models or () if known.dates.shutdown),
         "first": answer.is_first,
         "changes": [

@@ -121,7 +121,9 @@ def _greet(listener: socket.socket, routes: list[str]) -> None:
     """Tell a person what to do next."""
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    typer.echo(f"understudy serves {len(routes)} routes at {url}: {', '.join(routes[:8])}", err=True)
+    typer.echo(
+        f"understudy serves {len(routes)} route{'s' * (len(routes) != 1)} at {url}: {', '.join(routes[:8])}", err=True
+    )
     if routes and sys.stderr.isatty():
         typer.echo(
             f'try it in another terminal:  .venv/bin/gateway try {routes[0]} "My order has not arrived."', err=True

@@ -106,7 +106,7 @@ class Teller:
             for name in (target.model, target.target.base)
         }
         for change in changes:
-            if change.model in used and change.what == SHUTDOWN:
+            if change.model in used and change.what == SHUTDOWN and not change.is_new:
                 self._add(
                     new_event(
                         EventKind.DATES_CHANGED,

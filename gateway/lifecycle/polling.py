@@ -65,6 +65,8 @@ class DateChange:
     after: date | None
     certainty: str
     """What ``after`` is: ``planned`` or ``tentative``."""
+    is_new: bool = False
+    """Whether the model itself was not known before: then nobody has announced anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Poll:
 
     provider: str
     outcome: PollOutcome
-    listed: int = 0
-    """How many models the list named that could be read."""
+    names: frozenset[str] = frozenset()
+    """The models that the list named and that could be read."""
     models: tuple[Published, ...] | None = None
     """All that is known of the provider's models now; None where there was no list, and nothing has changed."""
     changes: tuple[DateChange, ...] = ()
@@ -90,6 +92,8 @@ Report = Callable[[str, tuple[Published, ...], tuple[DateChange, ...]], Awaitabl
 class Poller:
     """Polls every provider that lists its models, one after the other.
 
+    ``left`` hears which models a list no longer names that named them the last time: no proof, but a reason to look.
+
     ``report`` hears of every list that could be read. Where it raises, nothing counts as known: it hears the same
     changes again from the next poll. It hears every change at least once in each replica.
     """
@@ -101,12 +105,15 @@ class Poller:
         clock: Clock,
         metrics: Metrics,
         report: Report,
+        left: Callable[[str, frozenset[str]], None] = lambda provider, models: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._upstreams = upstreams
         self._clock = clock
         self._metrics = metrics
         self._report = report
+        self._left = left
+        self._listed: dict[str, frozenset[str]] = {}
         self._chance = chance
         self._known: dict[str, tuple[Published, ...]] = {}
         self._due: dict[tuple[str, str], float] = {}
@@ -148,6 +155,9 @@ class Poller:
             if found.models is not None:
                 await self._report(name, found.models, found.changes)
                 self._known[name] = found.models
+                if gone := self._listed.get(name, frozenset()) - found.names:
+                    self._left(name, gone)
+                self._listed[name] = found.names
         except Exception:
             # Nobody waits for this task: what it does not say is never heard of.
             log.exception("calendar_poll_not_taken", provider=name)
@@ -203,7 +213,7 @@ def _understood(upstream: Upstream, body: bytes, known: tuple[Published, ...], t
     return Poll(
         name,
         PollOutcome.MALFORMED if listing.problems else PollOutcome.OK,
-        len(listing.models),
+        frozenset(row.model for row in listing.models),
         tuple(after.values()),
         changes(before, after) if before else (),
         listing.problems,
@@ -238,7 +248,7 @@ def _changes_of(before: Published | None, after: Published) -> list[DateChange]:
         elif was is not None and before and before.dates.certainty != after.dates.certainty:
             kind = ChangeKind.ANNOUNCED if after.dates.certainty == "planned" else ChangeKind.WITHDRAWN
         if kind is not None:
-            found.append(DateChange(after.model, kind, what, was, now, after.dates.certainty))
+            found.append(DateChange(after.model, kind, what, was, now, after.dates.certainty, is_new=before is None))
     return found
 
 

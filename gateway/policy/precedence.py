@@ -44,8 +44,9 @@ def merge(claims: Iterable[Dates]) -> Dates:
     known = ordered(claims)
     if not known:
         return UNKNOWN_DATES
-    if says_it_stays(known[0]):
-        return replace(known[0], disputed_by=tuple(claim for claim in known if claim.shutdown is not None))
+    stays = next((claim for claim in known if says_it_stays(claim)), None)
+    if stays is not None and not any(claim.origin is Origin.OPERATOR and claim.shutdown for claim in known):
+        return replace(stays, disputed_by=tuple(claim for claim in known if claim.shutdown is not None))
     winner = next((claim for claim in known if claim.shutdown is not None), known[0])
     end = winner.shutdown
 

@@ -133,10 +133,21 @@ def notice_text(stopping: BaseDate, at: datetime) -> str:
     whom = f"for {alone} of them " if alone < routes else ""
     orphans = f", and {whom}nobody takes over" if alone else ""
     return (
-        f"{stopping.base} stops at {stopping.provider} in {counted(days_left, 'day')}, on "
+        f"{_what_stops(stopping)} at {stopping.provider} in {counted(days_left, 'day')}, on "
         f"{stopping.shutdown.isoformat()}{tentative}: {counted(routes, 'route')} "
         f"{'uses' if routes == 1 else 'use'} it{orphans}"
     )
+
+
+def _what_stops(stopping: BaseDate) -> str:
+    """Say whether it is the base or what was trained from it: their days may differ."""
+    models = {line.model for line in stopping.routes}
+    tunes = len(models - {stopping.base})
+    if not tunes:
+        return f"{stopping.base} stops"
+    if stopping.base in models:
+        return f"{stopping.base} and {counted(tunes, 'fine-tune')} of it stop"
+    return f"{counted(tunes, 'fine-tune')} of {stopping.base} {'stops' if tunes == 1 else 'stop'}"
 
 
 def minute(at: datetime) -> str:

@@ -111,10 +111,13 @@ def to_async_url(url: str) -> URL:
     return parsed.set(drivername=_DRIVERS[backend])
 
 
-def create_engine(url: URL) -> AsyncEngine:
-    """Return the engine, its SQLite connections prepared; connects to nothing yet."""
+def create_engine(url: URL, *, patient: bool = False) -> AsyncEngine:
+    """Return the engine, its SQLite connections prepared; connects to nothing yet.
+
+    ``patient``: a statement may take as long as it likes, as a migration's may.
+    """
     postgres = url.get_backend_name() == "postgresql"
-    engine = create_async_engine(url, connect_args=_POSTGRES_LIMITS if postgres else {})
+    engine = create_async_engine(url, connect_args=_POSTGRES_LIMITS if postgres and not patient else {})
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

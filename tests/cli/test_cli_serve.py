@@ -85,7 +85,7 @@ def test_it_greets_warns_of_variables_that_mean_nothing_and_stops_when_it_is_ask
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(20) == 0
         log = gateway.log.read_text()
-    assert f"understudy serves 1 routes at {gateway.v1}: a" in log
+    assert f"understudy serves 1 route at {gateway.v1}: a" in log
     assert "warning: GATEWAY_DRAIN is not a setting; did you mean 'GATEWAY_DRAIN_S'?" in log
     assert "Traceback" not in log
 

@@ -49,6 +49,7 @@ class Bench:
     client: HttpClient = field(default_factory=HttpClient)
     upstreams: dict[str, Upstream] = field(default_factory=dict)
     heard: list[tuple[str, dict[str, date | None], tuple[DateChange, ...]]] = field(default_factory=list)
+    left: list[tuple[str, ...]] = field(default_factory=list)
     broken: Exception | None = None
     chance: float = 0.5
 
@@ -58,6 +59,7 @@ class Bench:
             clock=self.clock,
             metrics=self.metrics,
             report=self._report,
+            left=lambda provider, models: self.left.append((provider, *sorted(models))),
             chance=lambda: self.chance,
         )
         self.task = asyncio.get_running_loop().create_task(self.poller.run())
@@ -148,6 +150,19 @@ async def test_a_date_that_the_sandbox_changes_is_known_within_five_seconds(
 
     await bench.passes(5)
     assert bench.changed == []
+    assert bench.left == []
+
+
+async def test_a_model_that_a_list_no_longer_names_keeps_its_dates_and_is_told_of_once(
+    bench: Bench, sandbox: RunningSandbox
+) -> None:
+    bench.add(sandbox.base_url, kind="sandbox")
+    await bench.passes(polling.FIRST_AFTER_S)
+    await command(sandbox, FINE_TUNE, "/retire")
+    for _ in range(3):
+        await bench.passes(5)
+    assert bench.left == [("here", FINE_TUNE)]
+    assert bench.known[FINE_TUNE] == JAN
     assert bench.counted() == {("here", "ok"): 4}
 
 

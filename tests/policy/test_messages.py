@@ -245,7 +245,8 @@ def test_a_base_that_stops_is_one_message_with_its_routes_by_owner() -> None:
     notices = notices_for([event], {"ops": Webhook(name="ops")}, at=event.at, new_id=lambda _: "id")
     body = json.loads(notices[0].body)
     assert body["text"].split("\n") == [
-        f"{MINI} stops at openai in 52 days, on 2027-01-14: 4 routes use it, and for 1 of them nobody takes over",
+        f"{MINI} and 3 fine-tunes of it stop at openai in 52 days, on 2027-01-14: 4 routes use it, and for 1 of them "
+        "nobody takes over",
         "Named as its replacement: gpt-6-luna",
         "Last day to train: 2027-01-06",
         "*billing*",

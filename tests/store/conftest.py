@@ -1,9 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from postgres_server import RunningPostgres, running_postgres
+from postgres_server import RunningPostgres
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -11,12 +11,6 @@ from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.tables import metadata
 from gateway.store.usage import UsageStore
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[RunningPostgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture
