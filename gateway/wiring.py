@@ -1,6 +1,7 @@
 """The parts of a running gateway, wired to each other: what lives as long as the process."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -19,12 +20,12 @@ from gateway.execution.teller import Teller
 from gateway.ledger.entry import new_attempt_id
 from gateway.ledger.store_opener import StoreOpener
 from gateway.lifecycle.herald import Herald
-from gateway.lifecycle.polling import DateChange, Poller
+from gateway.lifecycle.polling import DateChange, Poller, dates_source
 from gateway.lifecycle.probes import Prober
 from gateway.metrics import Metrics
 from gateway.policy import lifecycle
 from gateway.policy.lifecycle import Published
-from gateway.policy.planner import UNUSABLE
+from gateway.policy.planner import UNUSABLE, Observed
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability, FailureKind, Lifecycle
@@ -39,6 +40,7 @@ log = structlog.get_logger()
 DOUBTED = (*UNUSABLE, Availability.SUSPECT)
 SAYS_GONE = (FailureKind.MODEL_GONE, FailureKind.MODEL_AMBIGUOUS, FailureKind.MODEL_NO_ACCESS)
 SAVE_LIMITS_S = 60.0
+LAST_WORDS_S = 2.0
 
 
 class Running:
@@ -64,7 +66,13 @@ class Running:
         self._limits: LimitStore | None = None
         self._usage: UsageStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.teller = Teller(lambda: self.pipeline.snapshot, lambda: self._states, clock, instance)
+        self.teller = Teller(
+            lambda: self.pipeline.snapshot,
+            lambda: self._states,
+            lambda target: Observed(self.board.availability(target)),
+            clock,
+            instance,
+        )
         accounting = Accounting(store.writer.append, instance, clock, self.teller.substituted)
         self.prober = Prober(
             upstreams=lambda: self.pipeline.snapshot.upstreams,
@@ -94,7 +102,9 @@ class Running:
             snapshot=lambda: self.pipeline.snapshot,
             store=lambda: self._states,
             announce=self.teller.announce,
-            lost=self._lost,
+            changed=self._changed,
+            doubt=self._doubt,
+            dates_polled=self._take_kept_dates,
             clock=clock,
             metrics=metrics,
             instance=instance,
@@ -122,18 +132,15 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.prober.close()
+        with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.teller.tell()
 
     async def opened(self, database: Database, usage: UsageStore) -> None:
         """Take over what the database knows from before this start."""
         self.board.remember_served(set(await usage.served_targets()))
         self._usage, self._limits = usage, LimitStore(database)
         self._kept, self._outbox = PublishedStore(database), Outbox(database)
-        # What was polled since this start is newer.
-        kept = await self._kept.all()
-        self._poller.remember(kept)
-        if kept:
-            self._published = {**kept, **self._published}
-            self._renew()
         self._states = StateStore(database, self._instance)
         await self.agreement.tick()
 
@@ -142,6 +149,11 @@ class Running:
     def replace(self, routes: Routes) -> None:
         """Put another configuration in force; requests in flight keep theirs."""
         self.pipeline.snapshot = self._snapshot(routes, self._clock.now())
+        targets = self._targets()
+        self.board.forget_others({(target.provider.name, target.model) for target in targets})
+        for target in targets:
+            # One that was removed and comes back may be doubted still, and nobody looked in the meantime.
+            self._look_after(target)
 
     def _renew(self) -> None:
         """Build the same configuration anew, by the dates that are known now."""
@@ -153,14 +165,25 @@ class Running:
             name: Upstream(provider, self._client, self._environ, self._clock)
             for name, provider in routes.providers.items()
         }
+        # What was said at another address, under the same name, says nothing of this one.
+        published = {
+            (provider, model): said
+            for (provider, model), said in self._published.items()
+            if provider in upstreams and said.dates.source == dates_source(upstreams[provider])
+        }
         return Snapshot(
-            routes,
-            upstreams,
-            metrics=self._metrics,
-            clock=self._clock,
-            published=self._published,
-            loaded_at=loaded_at,
+            routes, upstreams, metrics=self._metrics, clock=self._clock, published=published, loaded_at=loaded_at
         )
+
+    async def _take_kept_dates(self) -> None:
+        """Take over the dates that any replica was told last."""
+        if self._kept is None:
+            return
+        kept = await self._kept.all()
+        self._poller.remember(kept)
+        if kept != self._published:
+            self._published = kept
+            self._renew()
 
     async def _polled(self, provider: str, models: Sequence[Published], changes: Sequence[DateChange]) -> None:
         """Take over what a provider says of its models; keep it, and tell of what is new."""
@@ -170,6 +193,9 @@ class Running:
             self._published = published
             self._renew()
         self.teller.dates_changed(provider, changes)
+        with contextlib.suppress(DatabaseUnavailable):
+            # Before the dates are kept: after a stop in between, nobody would know that they were new.
+            await self.teller.tell()
         if self._kept is not None and self._last_kept.get(provider) != models:
             try:
                 await self._kept.replace(provider, models, self._clock.now())
@@ -216,11 +242,28 @@ class Running:
         if failure in SAYS_GONE:
             self.board.suspect(target)
 
-    def _lost(self, key: TargetKey) -> None:
-        """Hear that other replicas found a target to be gone: wait for its return as they do."""
+    def _changed(self, key: TargetKey) -> None:
+        """Hear that other replicas found something: wait for a return as they do, or look no more."""
+        target = self._target(key)
+        if target is not None and self.board.availability(target) in UNUSABLE:
+            self.prober.await_return(target, self.board.availability(target))
+        elif target is not None and self.board.availability(target) not in DOUBTED:
+            self.prober.forget(key)
+
+    def _doubt(self, key: TargetKey) -> None:
+        """Look anew at what was found some time ago."""
+        self.prober.forget(key)
         target = self._target(key)
         if target is not None:
-            self.prober.await_return(target, self.board.availability(target))
+            self.prober.verify(target, carefully=True)
+
+    def _look_after(self, target: Target) -> None:
+        """Have somebody look at a target that is doubted."""
+        availability = self.board.availability(target)
+        if availability is Availability.SUSPECT:
+            self.prober.verify(target)
+        elif availability in UNUSABLE:
+            self.prober.await_return(target, availability)
 
     def _target(self, key: TargetKey) -> Target | None:
         return next((target for target in self._targets() if (target.provider.name, target.model) == key), None)
@@ -239,3 +282,5 @@ class Running:
             except DatabaseUnavailable as error:
                 self.pipeline.seen_limits.put_back(seen)
                 log.warning("rate_limits_not_kept", error=str(error))
+            except Exception:
+                log.exception("rate_limits_not_kept")

@@ -47,8 +47,15 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("since", sa.BigInteger, nullable=False),
         sa.Column("config_hash", sa.Text, nullable=False),
-        sa.Column("config_at", sa.BigInteger, nullable=False),
         sa.Column("instance", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "replicas",
+        sa.Column("instance", sa.Text, primary_key=True),
+        sa.Column("config_hash", sa.Text, nullable=False),
+        sa.Column("config_at", sa.BigInteger, nullable=False),
+        sa.Column("seen_at", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -86,7 +93,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("due_at", sa.BigInteger),
+        sa.Column("due_at", sa.BigInteger, index=True),
         sa.Column("delivered_at", sa.BigInteger),
         sa.Column("last_error", sa.Text),
         sqlite_with_rowid=False,
@@ -108,6 +115,7 @@ def downgrade() -> None:
         "notices",
         "events",
         "commands",
+        "replicas",
         "route_states",
         "target_states",
         "published_dates",

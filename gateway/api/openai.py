@@ -35,6 +35,8 @@ def describe(services: Services, name: str, pin: Pin | None) -> dict[str, Any]:
     primary = prepared.targets.get("primary")
     dates = primary.dates if primary is not None else UNKNOWN_DATES
     command = pipeline.board.command(name)
+    if command is not None and command.target not in prepared.targets:
+        command = None
     return {
         "id": name,
         "object": "model",

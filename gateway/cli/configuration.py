@@ -12,6 +12,7 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError, RouteNotFound
 
 if TYPE_CHECKING:
+    from gateway.cli.known import Known
     from gateway.config.findings import Finding
     from gateway.config.loader import Loaded
 
@@ -30,16 +31,19 @@ def check(
 
     Exit codes: 0 it can be served, 1 there are errors (or, with --strict, warnings). A credential that is not set is a
     warning here, since other machines need not have it, and an error to `serve`. It also warns of what published dates
-    mean for a route: a primary that stops within 90 days, a fallback that stops as well or shares its base, a date that
-    sources disagree on. `gateway forecast` says more.
+    mean for a route: a primary that stops within 90 days, a fallback that stops as well or shares its base, an alias
+    whose snapshot stops, a date that sources disagree on. What a gateway kept of its providers' answers counts, in the
+    default database or GATEWAY_DATABASE_URL's, where it can be read. `gateway forecast` says more.
     """
+    from gateway.cli.forecast_words import counted
+    from gateway.cli.known import read_known
     from gateway.config.findings import InvalidRoutes
     from gateway.config.loader import load
 
     loaded = None
     try:
         loaded = load(file, environ=os.environ)
-        findings = with_dates(loaded, SystemClock().now())
+        findings = with_dates(loaded, SystemClock().now(), read_known(None, quietly=True))
     except InvalidRoutes as error:
         findings = error.findings
     failed = loaded is None or (strict and bool(findings))
@@ -50,22 +54,23 @@ def check(
         for finding in findings:
             typer.echo(_line(finding))
         if loaded is not None:
-            typer.echo(f"{file}: {len(loaded.routes.routes)} routes, {len(findings)} warnings; it can be served")
+            said = f"{counted(len(loaded.routes.routes))}, {counted(len(findings), 'warning')}"
+            typer.echo(f"{file}: {said}; it can be served")
     raise typer.Exit(1 if failed else 0)
 
 
-def with_dates(loaded: "Loaded", now: datetime) -> "tuple[Finding, ...]":
+def with_dates(loaded: "Loaded", now: datetime, known: "Known") -> "tuple[Finding, ...]":
     """Return a configuration's warnings, and with them what published dates say of each route, at its line."""
     from gateway.config.findings import Findings
     from gateway.lifecycle.calendar import Calendar
     from gateway.lifecycle.route_warnings import route_warnings
 
-    calendar = Calendar(loaded.routes)
+    calendar = Calendar(loaded.routes, known.published)
     findings = Findings(loaded.routes.files[0])
     for finding in loaded.warnings:
         findings.add(finding)
     for name, route in loaded.routes.routes.items():
-        for warning in route_warnings(route, calendar=calendar, now=now):
+        for warning in route_warnings(route, calendar=calendar, now=now, states=known.targets):
             findings.warning(loaded.origins[name].route, f"routes.{name}: {warning}")
     return findings.warnings()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
+from gateway.cli.known import no_state_in
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.policy.planner import Command
 
 AUTO = "auto"
+LONGEST_WORDS = 500
 _DURATION = re.compile(r"(\d{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -47,22 +49,23 @@ def cutover(
 
     Example:  gateway cutover forum-reply --to luna --reason "trying the understudy" --for 24h
     """
-    from gateway.config.findings import did_you_mean
+    from gateway.config.findings import did_you_mean, printable
     from gateway.config.loader import load
     from gateway.config.settings import read_settings
     from gateway.policy.planner import Command
 
-    if not reason.strip():
+    if not reason.strip() or len(reason) > LONGEST_WORDS:
         raise typer.BadParameter("say why, in a few words", param_hint="--reason")
     if lasts is not None and to == AUTO:
         raise typer.BadParameter("auto has no end; leave --for out", param_hint="--for")
-    known = load(routes, environ=os.environ).routes.routes
-    chosen = known.get(route)
-    if chosen is None:
-        raise typer.BadParameter(f"{routes} has no route {route!r}{did_you_mean(route, known)}", param_hint="ROUTE")
-    check_target(chosen, to)
+    if to != AUTO:
+        # A command for a route that is no longer there can still be taken back.
+        known = load(routes, environ=os.environ).routes.routes
+        if route not in known:
+            raise typer.BadParameter(f"{routes} has no route {route!r}{did_you_mean(route, known)}", param_hint="ROUTE")
+        check_target(known[route], to)
     now = SystemClock().now()
-    command = Command(to, reason.strip(), by or whoami(), now, ends_at(lasts, now))
+    command = Command(to, printable(reason.strip()), printable(by or whoami()), now, ends_at(lasts, now))
     done = asyncio.run(_write(read_settings(database_url=database).database_url, route, command))
     if as_json:
         expires = command.expires_at.isoformat() if command.expires_at else None
@@ -106,7 +109,7 @@ async def _write(url: str, route: str, command: "Command") -> bool:
     try:
         database = await Database.open_existing(url)
         if database is None:
-            raise ConfigError("no gateway has kept its state in this database yet; name it with --database")
+            raise no_state_in(url)
         try:
             store = StateStore(database, command.by)
             if command.target == AUTO:

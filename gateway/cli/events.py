@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.configuration import DatabaseOption, JsonOption
+from gateway.cli.known import no_state_in
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _read(database: str | None, route: str | None, last: int) -> "list[Event]":
     async def read(url: str) -> "list[Event]":
         opened = await Database.open_existing(url)
         if opened is None:
-            raise ConfigError("no gateway has kept its state in this database yet; name it with --database")
+            raise no_state_in(url)
         try:
             return await StateStore(opened, "").events(limit=last, route=route)
         finally:

@@ -14,6 +14,8 @@ from gateway.cli.refresh import refresh
 from gateway.clock import SystemClock
 
 if TYPE_CHECKING:
+    from gateway.cli.known import Known
+    from gateway.config.routes import Routes
     from gateway.lifecycle.listing import ListedModel
 
 lifecycle_app = typer.Typer(no_args_is_help=True, help="See when models stop, and ask providers anew.")
@@ -45,8 +47,23 @@ def list_models(
         from gateway.config.loader import load
 
         chosen = load(routes, environ=os.environ).routes
-        models = models_of_routes(chosen, Calendar(chosen, read_known(database).published), now)
+        known = read_known(database)
+        models = models_of_routes(chosen, Calendar(chosen, known.published), now, known.targets)
+        if (missing := not_asked(models, chosen, known)) is not None and not as_json:
+            typer.echo(missing, err=True)
     show(models, now, within=within, only_to_come=everything, as_json=as_json)
+
+
+def not_asked(models: "list[ListedModel]", routes: "Routes", known: "Known") -> str | None:
+    """Say that nothing was kept in a database, where a provider could be asked for a day that is not known."""
+    from gateway.cli.forecast_words import nothing_kept
+    from gateway.lifecycle.forecast import main_of
+
+    undated = {(model.provider, model.model) for model in models if model.dates.shutdown is None}
+    mains = map(main_of, routes.routes.values())
+    providers = [target.provider for target in mains if (target.provider.name, target.model) in undated]
+    names = sorted({provider.name for provider in providers if provider.vendor.tells_dates})
+    return nothing_kept(known.empty, names) if known.empty is not None and names else None
 
 
 def show(models: "list[ListedModel]", now: datetime, *, within: int | None, only_to_come: bool, as_json: bool) -> None:
@@ -62,7 +79,7 @@ def show(models: "list[ListedModel]", now: datetime, *, within: int | None, only
     else:
         from gateway.cli.lifecycle_table import print_models
 
-        print_models(models)
+        print_models(models, by_base=not only_to_come)
 
 
 # Below, so that help lists it after "list".

@@ -1,17 +1,17 @@
-"""The calendar for people: a table on a terminal, aligned lines for a pipe, and below it what is worth knowing."""
+"""The calendar for people: models by day and base, or a line each, and below them what is worth knowing."""
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
 
+from gateway.lifecycle.forecast import is_gone
+from gateway.lifecycle.forecast_findings import who_says
 from gateway.lifecycle.listing import ListedModel
 from gateway.policy.lifecycle import Dates
 from gateway.reasons import Lifecycle
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _HEADERS: Final = (
     "stops",
@@ -24,9 +24,10 @@ _HEADERS: Final = (
     "trainable until",
     "replacement",
     "according to",
+    "availability",
     "routes",
 )
-_STYLES: Final = {Lifecycle.RETIRED: "red", Lifecycle.DEPRECATED: "yellow", Lifecycle.ACTIVE: ""}
+_COLOURS: Final = {Lifecycle.RETIRED: typer.colors.RED, Lifecycle.DEPRECATED: typer.colors.YELLOW}
 _ROUTES_SHOWN: Final = 2
 
 
@@ -50,19 +51,14 @@ class Sources:
         return [f"[{number}] {text}" for text, number in self._numbers.items()]
 
 
-def print_models(models: Sequence[ListedModel]) -> None:
-    """Print a list of models to stdout."""
+def print_models(models: Sequence[ListedModel], *, by_base: bool = True) -> None:
+    """Print a list of models to stdout: by day and base, or one line a model."""
     if not models:
         typer.echo("no such model")
         return
     sources = Sources()
-    if sys.stdout.isatty():
-        from rich.console import Console
-
-        print_rich(models, sources, Console(file=sys.stdout, highlight=False))
-    else:
-        for line in aligned(models, sources):
-            typer.echo(line)
+    for line in (grouped if by_base else aligned)(models, sources):
+        typer.echo(line)
     for title, lines in (
         ("Sources that differ", disagreements(models, sources)),
         ("Notes", notes(models)),
@@ -74,7 +70,7 @@ def print_models(models: Sequence[ListedModel]) -> None:
 
 
 def aligned(models: Sequence[ListedModel], sources: Sources) -> list[str]:
-    """Return one line a model, for pipes; columns that nothing stands in are left out."""
+    """Return one line a model; columns that nothing stands in are left out."""
     rows = [_cells(model, sources) for model in models]
     columns = [
         (header, *values) for header, values in zip(_HEADERS, zip(*rows, strict=True), strict=True) if any(values)
@@ -86,31 +82,47 @@ def aligned(models: Sequence[ListedModel], sources: Sources) -> list[str]:
     ]
 
 
-def print_rich(models: Sequence[ListedModel], sources: Sources, console: "Console") -> None:
-    """Print a table that folds to the terminal's width: a model's id above where it is and who needs it."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.HORIZONTALS, pad_edge=False, show_edge=False, padding=(0, 0))
-    table.add_column("stops", no_wrap=True)
-    table.add_column("model", overflow="fold", ratio=1)
-    table.add_column("announced\ntrainable until", no_wrap=True)
-    table.add_column("replacement", overflow="fold", max_width=18)
-    table.add_column("according to", max_width=13)
+def grouped(models: Sequence[ListedModel], sources: Sources) -> list[str]:
+    """Return the models that stop for the same reason below one line that says so; their ids are never broken."""
+    groups: dict[tuple[object, ...], list[ListedModel]] = {}
     for model in models:
-        stops, when, state, provider, name, base, announced, trainable, replacement, according, routes = _cells(
-            model, sources
-        )
-        at = f"at {provider}" + (f", base {base}" if base else "") + (f" · {routes}" if routes else "")
-        table.add_row(
-            Text(f"{stops or '-'}\n{when or state}", style=_STYLES[model.state]),
-            Text.assemble(name, "\n", (at, "dim")),
-            f"{announced or '-'}\n{trainable or '-'}" if announced or trainable else "",
-            Text(replacement),
-            Text(according),
-        )
-    console.print(table)
+        dates = model.dates
+        base = (model.base or model.model) if dates.shutdown else None
+        key = (dates.shutdown, model.provider if dates.shutdown else "", base, sources.named(dates))
+        groups.setdefault(key, []).append(model)
+    lines = []
+    for group in groups.values():
+        lines += ["", _title(group[0], len(group)), *_facts(group[0], sources)]
+        width = max(len(model.model) for model in group)
+        at_home = group[0].dates.shutdown is None
+        for model in group:
+            where = f"at {model.provider}" if at_home else ""
+            said = (where, _availability(model), _routes(model))
+            lines.append(f"  {model.model:<{width}}  {' · '.join(part for part in said if part)}".rstrip())
+    return lines[1:]
+
+
+def _title(first: ListedModel, count: int) -> str:
+    dates = first.dates
+    if dates.shutdown is None:
+        return f"No known day: {_counted(count)}"
+    verb = "stopped" if first.state is Lifecycle.RETIRED else "stops"
+    base = first.base or first.model
+    text = f"{verb} {dates.shutdown}, {_when(first)}: {base} at {first.provider}, {_counted(count)}"
+    colour = _COLOURS.get(first.state)
+    plain = colour is None or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    return text if plain else typer.style(text, fg=colour, bold=True)
+
+
+def _facts(first: ListedModel, sources: Sources) -> list[str]:
+    dates = first.dates
+    if dates.shutdown is None:
+        return []
+    facts = [f"according to {sources.named(dates)}"]
+    facts += [f"announced {dates.announced}"] if dates.announced else []
+    facts += [f"trainable until {dates.last_training_day}"] if dates.last_training_day else []
+    facts += [f"replacement {dates.replacement}"] if dates.replacement else []
+    return [f"  {' · '.join(facts)}"]
 
 
 def disagreements(models: Sequence[ListedModel], sources: Sources) -> list[str]:
@@ -120,10 +132,10 @@ def disagreements(models: Sequence[ListedModel], sources: Sources) -> list[str]:
         dates = model.dates
         for claim in dates.disputed_by:
             day, otherwise = dates.shutdown or "no end", claim.shutdown
-            found[
-                f"{_what(model)} at {model.provider}: {day} according to {sources.named(dates)}, "
-                f"but {otherwise} according to {sources.named(claim)}"
-            ] = None
+            whose = who_says(claim, dates)
+            same_list = whose.endswith("the same list")
+            but = f"{whose} says {otherwise}" if same_list else f"{otherwise} according to {sources.named(claim)}"
+            found[f"{_what(model)} at {model.provider}: {day} according to {sources.named(dates)}, but {but}"] = None
     return list(found)
 
 
@@ -139,6 +151,8 @@ def summary(models: Sequence[ListedModel]) -> str:
     parts = [f"{_counted(len(models))}, {past + len(to_come)} with a day"]
     if past:
         parts.append(f"{past} past it")
+    if gone := sum(is_gone(model.seen) for model in models):
+        parts.append(f"{gone} gone already")
     if to_come:
         day = to_come[0].dates.shutdown
         count = sum(1 for model in to_come if model.dates.shutdown == day)
@@ -148,8 +162,6 @@ def summary(models: Sequence[ListedModel]) -> str:
 
 def _cells(model: ListedModel, sources: Sources) -> tuple[str, ...]:
     dates = model.dates
-    shown = model.routes[:_ROUTES_SHOWN]
-    more = len(model.routes) - len(shown)
     return (
         str(dates.shutdown or ""),
         _when(model),
@@ -162,8 +174,23 @@ def _cells(model: ListedModel, sources: Sources) -> tuple[str, ...]:
         str(dates.last_training_day or ""),
         dates.replacement or "",
         sources.named(dates),
-        ", ".join([*shown, *([f"+{more}"] if more else [])]),
+        _availability(model),
+        _routes(model),
     )
+
+
+def _routes(model: ListedModel) -> str:
+    shown = model.routes[:_ROUTES_SHOWN]
+    more = len(model.routes) - len(shown)
+    return ", ".join([*shown, *([f"+{more}"] if more else [])])
+
+
+def _availability(model: ListedModel) -> str:
+    """Say what was seen of a model, and since when it is as it is where that is bad."""
+    if model.seen is None:
+        return ""
+    word = model.seen.availability.value
+    return word if word == "available" else f"{word.replace('_', ' ')} since {model.seen.since:%Y-%m-%d}"
 
 
 def _what(model: ListedModel) -> str:

@@ -4,6 +4,7 @@ Who serves is told by words and by shape: a full bar is the primary, a thin one 
 ramp is a wedge, a date that is not certain is hatched.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.cli import forecast_words as words
+from gateway.cli.forecast_headline import bill, headline, left_alone, not_asked
 
 if TYPE_CHECKING:
     from gateway.lifecycle.forecast import Forecast, RouteForecast
 
 _STYLE: Final = Path(__file__).parent.parent / "data" / "forecast.css"
+_DAY: Final = re.compile(r"\b20\d\d-\d\d-\d\d\b(?! \d\d:)|\b20\d\d-\d\d-\d\d \d\d:\d\d UTC")
 _MARGIN: Final = 0.04
 """How much of the axis lies before today."""
 
@@ -46,8 +49,8 @@ class Axis:
 def page(found: "Forecast", routes_file: str) -> str:
     """Return the whole page; every word that comes from a configuration or a provider is escaped."""
     axis = _axis(found)
-    title = words.headline(found)
-    alone, bill = words.left_alone(found), words.bill(found)
+    title, alone = headline(found), left_alone(found)
+    more = [said for said in (bill(found), not_asked(found)) if said]
     parts = (
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
@@ -55,9 +58,9 @@ def page(found: "Forecast", routes_file: str) -> str:
         '<meta name="color-scheme" content="light dark">',
         f"<style>{_STYLE.read_text(encoding='utf-8')}</style></head><body>",
         _HATCH,
-        f"<header><h1>{escape(title)}</h1>",
+        f"<header><h1>{_text(title)}</h1>",
         f'<p class="bad">{escape(alone)}</p>' if alone else "",
-        f"<p>{escape(bill)}</p>" if bill else "",
+        *(f"<p>{_text(said)}</p>" for said in more),
         f'<p class="quiet">{_about(found, routes_file)}</p></header>',
         _timeline(found, axis),
         _loads(found),
@@ -86,11 +89,11 @@ def _axis(found: "Forecast") -> Axis:
 
 def _about(found: "Forecast", routes_file: str) -> str:
     now, traffic = found.horizon.now, found.traffic
-    said = f"{escape(routes_file)} · {len(found.routes)} routes · made on {now:%Y-%m-%d %H:%M} UTC"
+    said = f"{escape(routes_file)} · {words.counted(len(found.routes))} · {_text(f'made on {now:%Y-%m-%d %H:%M} UTC')}"
     if traffic is None:
         return f"{said}<br>{escape(words.NOT_KNOWN)}"
     requests = sum(row.requests for row in traffic.served)
-    return f"{said} · ledger: {requests:,} requests in {escape(words.days(traffic.days))}"
+    return f"{said} · ledger: {words.counted(requests, 'request')} in {escape(words.the_last(traffic.days))}"
 
 
 def _timeline(found: "Forecast", axis: Axis) -> str:
@@ -116,12 +119,13 @@ def _timeline(found: "Forecast", axis: Axis) -> str:
 
 def _row(row: "RouteForecast", axis: Axis) -> str:
     owner = f" <small>{escape(row.route.owner)}</small>" if row.route.owner else ""
-    then = "nobody" if row.nobody else escape(words.answers(row))
-    if row.lost and row.complete is None and not row.nobody:
+    then = escape(words.answers(row)).replace("NOBODY", "nobody")
+    if row.gone is not None:
+        then = f"{_text(words.gone_already(row))}: {then}"
+    elif row.lost and row.complete is None and not row.nobody:
         then = f"{then} {words.moves(row)}"
     if not row.lost:
-        known = f"stops {row.dates.shutdown}" if row.dates.shutdown else "no date known"
-        then = f'<span class="quiet">{then}; {known}</span>'
+        then = f'<span class="quiet">{then}; {_text(_when_it_stops(row))}</span>'
     said = escape(_spoken(row), quote=True)
     state = ' class="row bad"' if row.nobody else ' class="row"'
     return (
@@ -132,18 +136,31 @@ def _row(row: "RouteForecast", axis: Axis) -> str:
     )
 
 
+def _when_it_stops(row: "RouteForecast") -> str:
+    if row.dates.shutdown is not None:
+        return f"stops {row.dates.shutdown}"
+    return "no primary" if row.route.primary is None else "no date known"
+
+
+def _text(said: str) -> str:
+    """Escape a sentence; its days are not broken over lines."""
+    return _DAY.sub(r"<span class=day>\g<0></span>", escape(said))
+
+
 def _shapes(row: "RouteForecast", axis: Axis) -> Iterator[str]:
     """Draw who serves: the primary's bar, the wedge of a ramp, and what comes after."""
     stops = row.dates.shutdown
     certain = row.dates.acts and row.dates.certainty == "planned" and not row.dates.disputed_by
     fill = "full" if certain or not row.lost else "hatched"
+    if row.gone is not None:
+        stops = row.gone.since.date()
     if not row.lost or stops is None:
         yield f'<rect class="{fill} calm" x="0" y="2" width="1000" height="12"/>'
         return
     end = axis.at(stops)
     moved = axis.at(row.complete) if row.complete else end
     begins = axis.at(row.begins) if row.begins else moved
-    if row.nobody:
+    if row.nobody or row.gone is not None:
         begins = moved = end
     yield f'<rect class="{fill}" x="0" y="2" width="{begins}" height="12"/>'
     if moved > begins:
@@ -159,10 +176,15 @@ def _shapes(row: "RouteForecast", axis: Axis) -> Iterator[str]:
 def _spoken(row: "RouteForecast") -> str:
     """Say a row of the timeline in words, for who cannot see it, and for who points at it."""
     name, stops = row.route.name, row.dates.shutdown
+    if row.gone is not None:
+        then = "nobody answers" if row.nobody else f"{words.answers(row)} answers"
+        return f"{name}: {words.gone_already(row)}; {then}"
     if stops is None:
-        return f"{name}: no date is known"
+        return f"{name}: {_when_it_stops(row)}"
     verb = "stopped" if (row.days_left or 0) <= 0 else "stops"
     then = "then nobody answers" if row.nobody else f"then {words.answers(row)} answers"
+    if row.nobody and row.still_answers:
+        then = "no fallback is left; the primary is called until it is gone"
     tail = f"; {then}; traffic moves: {words.moves(row)}" if row.lost else ""
     return f"{name}: the primary {verb} {stops}, {words.in_days(row.days_left)} ({words.believed(row.dates)}){tail}"
 
@@ -171,26 +193,24 @@ def _loads(found: "Forecast") -> str:
     if not found.loads:
         return ""
     return "<section><h2>The load afterwards</h2>" + "".join(
-        f"<p>{escape(words.load(load))}</p>" for load in found.loads
+        f"<p>{_text(words.load(load))}</p>" for load in found.loads
     ) + "</section>"  # fmt: skip
 
 
 def _what_to_do(found: "Forecast") -> str:
     items = []
     for finding, rows in words.grouped(found.routes):
-        count = f"{len(rows)} route{'s' if len(rows) != 1 else ''}"
+        count = words.counted_of(len(rows), len(found.routes))
+        names = "" if count.startswith("all ") else f"{escape(words.listed(rows))}<br>"
         bad = ' class="bad"' if finding.kind == "nobody" else ""
-        items.append(
-            f"<dt{bad}>{count}: {escape(finding.text)}</dt>"
-            f"<dd>{escape(words.listed(rows))}<br>→ {escape(finding.remedy)}</dd>"
-        )
+        items.append(f"<dt{bad}>{count}: {_text(finding.text)}</dt><dd>{names}→ {escape(finding.remedy)}</dd>")
     return f"<section><h2>What to do</h2><dl>{''.join(items)}</dl></section>" if items else ""
 
 
 def _table(found: "Forecast") -> str:
     columns = ["Route", "Owner", "Model", "Stops", "Days left", "Traffic moves", "Then answers"]
     if found.traffic is not None:
-        columns += ["Per 1,000", "A month", "Refused", "Altered"]
+        columns += ["Cost per 1,000", "A month", "Refused", "Altered"]
     head = "".join(f"<th scope=col>{escape(column)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(_cells(row, found.traffic is not None))}</tr>\n" for row in found.routes)
     return (
@@ -203,10 +223,11 @@ def _cells(row: "RouteForecast", with_traffic: bool) -> Iterator[str]:
     yield f"<th scope=row>{escape(row.route.name)}</th>"
     cells = [row.route.owner or "", row.base or row.main.model]
     if row.dates.shutdown is None:
-        cells += ["no date known", "", ""]
+        cells += [words.gone_already(row) or _when_it_stops(row), "", ""]
     else:
+        gone = f"; {words.gone_already(row)}" if row.gone is not None else ""
         cells += [
-            f"{row.dates.shutdown}{'' if row.dates.certainty == 'planned' else ' (' + row.dates.certainty + ')'}",
+            f"{row.dates.shutdown}{'' if row.dates.certainty == 'planned' else ' (' + row.dates.certainty + ')'}{gone}",
             str(row.days_left),
             words.moves(row),
         ]
@@ -226,7 +247,7 @@ def _sources(found: "Forecast") -> str:
     )
     if not said:
         return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    items = "".join(f"<li>{_text(text)}</li>" for text in said)
     note = ""
     if found.traffic is not None:
         note = f"<p>{escape(words.ESTIMATES)}</p>"

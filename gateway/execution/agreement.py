@@ -5,9 +5,9 @@ Nothing here is on a request's way: with the database away, requests go on by wh
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -28,6 +28,8 @@ from gateway.store.states import Announce, RouteMove, Shared, StateStore
 
 log = structlog.get_logger()
 TICK_S = 1.0
+REPORT_EVERY = timedelta(seconds=10)
+STALE = timedelta(seconds=10)
 DATABASE_S = 10.0
 """For what a tick asks of the database: one that hangs must not keep a replica from ever following again."""
 
@@ -39,6 +41,7 @@ class Finding:
     availability: Availability
     version: int
     """The version of the shared state that was known when the look began."""
+    at: datetime
 
 
 class Agreement:
@@ -51,7 +54,9 @@ class Agreement:
         snapshot: Callable[[], Snapshot],
         store: Callable[[], StateStore | None],
         announce: Announce,
-        lost: Callable[[TargetKey], None],
+        changed: Callable[[TargetKey], None],
+        doubt: Callable[[TargetKey], None],
+        dates_polled: Callable[[], Awaitable[None]],
         clock: Clock,
         metrics: Metrics,
         instance: str,
@@ -60,20 +65,24 @@ class Agreement:
         self._snapshot = snapshot
         self._store = store
         self._announce = announce
-        self._lost = lost
+        self._changed = changed
+        self._doubt = doubt
+        self._dates_polled = dates_polled
         self._clock = clock
         self._metrics = metrics
         self._instance = instance
         self._findings: dict[TargetKey, Finding] = {}
         self._wake = asyncio.Event()
         self._away = False
+        self._reported_at: datetime | None = None
+        self._published_at: Mapping[str, datetime] = {}
         self.known = asyncio.Event()
         """Set once the shared states were read for the first time."""
 
     def found(self, key: TargetKey, availability: Availability, version: int) -> None:
         """Hear what a verification found: it counts here at once, and everywhere once it is agreed on."""
         self._board.verified(key, availability)
-        self._findings[key] = Finding(availability, version)
+        self._findings[key] = Finding(availability, version, self._clock.now())
         self._wake.set()
 
     async def run(self) -> None:
@@ -96,11 +105,7 @@ class Agreement:
             return
         try:
             async with asyncio.timeout(DATABASE_S):
-                shared = await store.read()
-                if await self._bring_in(store, shared):
-                    shared = await store.read()
-                self._follow(shared)
-                await self._move_routes(store, shared)
+                await self._agree(store)
         except (DatabaseUnavailable, TimeoutError) as error:
             if not self._away:
                 log.warning("shared_state_unavailable", error=str(error) or f"no answer within {DATABASE_S:g} s")
@@ -114,11 +119,25 @@ class Agreement:
             self._away = False
             self.known.set()
 
-    def _follow(self, shared: Shared) -> None:
-        # One that is not listed is gone if it ever served this key, at whichever replica; else it was never allowed.
+    async def _agree(self, store: StateStore) -> None:
+        now, snapshot = self._clock.now(), self._snapshot()
+        if self._reported_at is None or not timedelta(0) <= now - self._reported_at < REPORT_EVERY:
+            await store.report(snapshot.config_hash, snapshot.loaded_at, now)
+            self._reported_at = now
+        shared = await store.read(now)
+        await self._follow(shared)
+        if await self._bring_in(store, shared):
+            shared = await store.read(now)
+            await self._follow(shared)
+        await self._move_routes(store, shared)
+
+    async def _follow(self, shared: Shared) -> None:
         self._board.remember_served(shared.served)
         for key in self._board.agree(shared.targets, shared.commands):
-            self._lost(key)
+            self._changed(key)
+        if shared.published_at != self._published_at:
+            self._published_at = shared.published_at
+            await self._dates_polled()
 
     # What this replica found.
 
@@ -129,6 +148,11 @@ class Agreement:
         for key, finding in list(self._findings.items()):
             state = shared.targets.get(key)
             if finding.version == version_of(state) and may_change(state, finding.availability, now):
+                if self._is_stale(state, finding, now):
+                    # It had to wait out the minute after a return: by now it may not be true any more.
+                    del self._findings[key]
+                    self._doubt(key)
+                    continue
                 event = self._availability_event(key, finding.availability, now)
                 await store.move_target(
                     key, finding.availability, version=finding.version, now=now, event=event, announce=self._announce
@@ -140,6 +164,9 @@ class Agreement:
             if self._findings.get(key) is finding:
                 del self._findings[key]
         return tried
+
+    def _is_stale(self, state: TargetState | None, finding: Finding, now: datetime) -> bool:
+        return self._waits(state, finding) and now - finding.at >= STALE
 
     @staticmethod
     def _waits(state: TargetState | None, finding: Finding) -> bool:
@@ -158,17 +185,20 @@ class Agreement:
 
     async def _move_routes(self, store: StateStore, shared: Shared) -> None:
         snapshot, now = self._snapshot(), self._clock.now()
+        if not may_decide(shared.living, snapshot.config_hash, snapshot.loaded_at):
+            return
         moves = []
         for name, prepared in snapshot.prepared.items():
             before = shared.routes.get(name)
-            if not may_decide(before, snapshot.config_hash, snapshot.loaded_at):
-                continue
             command = shared.commands.get(name)
             after = self._standing(prepared, snapshot, shared.targets, command, now)
             if before is not None and before.standing == after and before.config_hash == snapshot.config_hash:
                 continue
             kind = change(before, after)
-            if not must_wait(before, kind, now):
+            if before is not None and before.standing.target not in (None, *prepared.targets):
+                # Its target was renamed or removed in routes.yaml: whoever did that knows.
+                kind = None
+            if not must_wait(before, after, now):
                 moves.append(RouteMove(name, after, before, self._event(kind, prepared, before, after, command, now)))
         if not moves:
             return
@@ -176,7 +206,6 @@ class Agreement:
             moves,
             now=now,
             config_hash=snapshot.config_hash,
-            config_at=snapshot.loaded_at,
             announce=self._announce,
         )
         for move in made:

@@ -41,6 +41,9 @@ class IdleTargets:
                 await self.look()
             except DatabaseUnavailable as error:
                 log.warning("idle_targets_unknown", error=str(error))
+            except Exception:
+                # Nobody waits for this task: what it does not say is never heard of.
+                log.exception("idle_targets_unknown")
             await self._clock.sleep(EVERY_S)
 
     async def look(self) -> None:

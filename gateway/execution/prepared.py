@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
@@ -163,8 +164,11 @@ class Snapshot:
         key = (prepared.route.name, pin)
         now = self._clock.now()
         kept = self._plans.get(key)
-        if kept is not None and kept[0] == board.version and now < kept[1] and bucket is None and not board.timed:
+        # Before the plan is made: what passes with time may pass while it is made.
+        timed = board.timed
+        if kept is not None and kept[0] == board.version and now < kept[1] and bucket is None and not timed:
             return kept[2]
+        command = board.command(prepared.route.name)
         made = planner.plan(
             prepared.route,
             observe=board.observe,
@@ -172,13 +176,16 @@ class Snapshot:
             now=now,
             bucket=bucket or 0.0,
             pin=pin,
-            command=board.command(prepared.route.name),
+            command=command,
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps)
         # Plans of other days are for tests, and callers could name any number of them.
-        if bucket is None and not board.timed and (pin is None or pin.at is None):
-            self._plans[key] = (board.version, midnight(now.date() + timedelta(days=1)), ready)
+        if bucket is None and not timed and (pin is None or pin.at is None):
+            until = midnight(now.date() + timedelta(days=1))
+            if command is not None and command.expires_at is not None:
+                until = min(until, command.expires_at)
+            self._plans[key] = (board.version, until, ready)
         return ready
 
     def ramps(self, prepared: PreparedRoute) -> bool:
@@ -273,7 +280,7 @@ def date_headers(route: Route, dates: Dates, known_since: date, succeeded: bool)
         announced = min(dates.announced or dates.read or known_since, dates.shutdown)
         headers["deprecation"] = f"@{int(midnight(announced).timestamp())}"
     if succeeded and route.fallback_on:
-        headers["link"] = f'</v1/models/{route.name}@fallback>; rel="successor-version"'
+        headers["link"] = f'</v1/models/{quote(route.name)}@fallback>; rel="successor-version"'
     else:
         headers["sunset"] = midnight(dates.shutdown).strftime("%a, %d %b %Y %H:%M:%S GMT")
     return [(name.encode(), header_value(value)) for name, value in headers.items()]

@@ -81,7 +81,8 @@ class RouteCollector(Collector):
             labels=["route"],
         )
         for name, prepared in snapshot.prepared.items():
-            commanded.add_metric([name], float(board.command(name) is not None))
+            command = board.command(name)
+            commanded.add_metric([name], float(command is not None and command.target in prepared.targets))
             plan = snapshot.plan(prepared, None, board, None)
             first = plan.steps[0] if plan.steps else None
             reason = first.reason if first is not None and first.prepared.role is Role.FALLBACK else None

@@ -31,6 +31,8 @@ class TargetBoard:
         self._verify = verify
         self._availability: dict[TargetKey, Availability] = {}
         self._circuits: dict[TargetKey, breaker.Circuit] = {}
+        self._open: set[TargetKey] = set()
+        """Those whose circuit is not closed."""
         self._rests: dict[TargetKey, float] = {}
         self._provider_rests: dict[str, float] = {}
         self._returned_at: dict[TargetKey, datetime] = {}
@@ -42,7 +44,7 @@ class TargetBoard:
     @property
     def timed(self) -> bool:
         """Whether something on the board changes by the mere passing of time."""
-        return bool(self._circuits or self._rests or self._provider_rests)
+        return bool(self._open or self._rests or self._provider_rests)
 
     def availability(self, target: Target) -> Availability:
         """Return what was observed of a target."""
@@ -50,7 +52,8 @@ class TargetBoard:
 
     def command(self, route: str) -> Command | None:
         """Return where a person has put a route, while that holds."""
-        return self._commands.get(route)
+        command = self._commands.get(route)
+        return command if command is not None and command.in_force(self._clock.now()) else None
 
     def agreed_version(self, key: TargetKey) -> int:
         """Return which version of a target's shared state this replica knows; 0: none was ever written."""
@@ -91,8 +94,7 @@ class TargetBoard:
         """A target gave a good answer."""
         key = key_of(target)
         if key in self._circuits:
-            del self._circuits[key]
-            self.version += 1
+            self._close(key)
         if key not in self._served:
             self._served.add(key)
         if key not in self._availability:
@@ -102,7 +104,10 @@ class TargetBoard:
     def failed(self, target: Target) -> None:
         """A target failed in a way that speaks against its health."""
         key = key_of(target)
-        self._circuits[key] = breaker.after_failure(self._circuits.get(key, breaker.CLOSED), self._clock.monotonic())
+        circuit = breaker.after_failure(self._circuits.get(key, breaker.CLOSED), self._clock.monotonic())
+        self._circuits[key] = circuit
+        if not circuit.closed:
+            self._open.add(key)
         self.version += 1
 
     def rests(self, target: Target, seconds: float) -> None:
@@ -133,24 +138,38 @@ class TargetBoard:
         return True
 
     def agree(self, states: Mapping[TargetKey, TargetState], commands: Mapping[str, Command]) -> list[TargetKey]:
-        """Follow what the replicas agree on; return the targets that are newly known to be gone or closed to us."""
-        lost = []
+        """Follow what the replicas agree on; return the targets whose availability that changed here."""
+        changed = []
+        for key in self._versions.keys() - states.keys():
+            del self._versions[key]
         for key, state in states.items():
             if self._versions.get(key) == state.version:
                 continue
             self._versions[key] = state.version
             before = self._availability.get(key, Availability.UNKNOWN)
-            self._set(key, follow(before, state.availability))
+            if self._set(key, follow(before, state.availability)):
+                changed.append(key)
             if state.availability is Availability.AVAILABLE:
                 self._returned_at[key] = state.since
-            elif before is not state.availability:
-                lost.append(key)
         now = self._clock.now()
         in_force = {route: command for route, command in commands.items() if command.in_force(now)}
         if in_force != self._commands:
             self._commands = in_force
             self.version += 1
-        return lost
+        return changed
+
+    def forget_others(self, configured: AbstractSet[TargetKey]) -> None:
+        """Drop what passes of targets that are no longer configured, and rests that are over."""
+        for key in self._circuits.keys() - configured:
+            self._close(key)
+        now = self._clock.monotonic()
+        self._rests = {key: until for key, until in self._rests.items() if until > now and key in configured}
+        self._provider_rests = {name: until for name, until in self._provider_rests.items() if until > now}
+
+    def _close(self, key: TargetKey) -> None:
+        del self._circuits[key]
+        self._open.discard(key)
+        self.version += 1
 
     def _believe(self, key: TargetKey, sign: Sign) -> bool:
         return self._set(key, after(self._availability.get(key, Availability.UNKNOWN), sign))
@@ -160,6 +179,9 @@ class TargetBoard:
         if self._availability.get(key, Availability.UNKNOWN) is availability:
             return False
         self._availability[key] = availability
+        if availability in UNUSABLE and key in self._circuits:
+            # Nobody will call it, so nobody would ever close it.
+            self._close(key)
         self.version += 1
         return True
 

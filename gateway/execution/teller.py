@@ -8,11 +8,13 @@ from typing import Any
 import structlog
 
 from gateway.clock import Clock
+from gateway.config.findings import printable
 from gateway.execution.prepared import Snapshot
 from gateway.ledger.entry import new_attempt_id
 from gateway.lifecycle.polling import DateChange
 from gateway.policy.announcements import Event, Notice, base_dates, due_notices
 from gateway.policy.messages import notices_for
+from gateway.policy.planner import Observe
 from gateway.policy.sentences import notice_event, sentence
 from gateway.reasons import EventKind
 from gateway.store.database import DatabaseUnavailable
@@ -27,9 +29,11 @@ SHUTDOWN = "shutdown"
 def new_event(kind: EventKind, at: datetime, *, by: str, told: dict[str, Any] | None = None, **fields: Any) -> Event:
     """Return an event with its sentence; ``told`` is what only the sentence needs."""
     names = ("reason", "route", "owner", "provider", "model", "from_target", "to_target")
-    blank = dict.fromkeys(names)
-    event = Event(event_id=new_attempt_id(at), at=at, kind=kind, by=by, text="", **{**blank, **fields})
-    return replace(event, text=sentence(event, **(told or {})))
+    blank: dict[str, Any] = dict.fromkeys(names)
+    # Names come from configurations and providers, and no database or terminal takes every character.
+    clean = {name: printable(value) if type(value) is str else value for name, value in fields.items()}
+    event = Event(event_id=new_attempt_id(at), at=at, kind=kind, by=printable(by), text="", **{**blank, **clean})
+    return replace(event, text=printable(sentence(event, **(told or {}))))
 
 
 class Teller:
@@ -39,10 +43,12 @@ class Teller:
         self,
         snapshot: Callable[[], Snapshot],
         store: Callable[[], StateStore | None],
+        observe: Observe,
         clock: Clock,
         instance: str,
     ) -> None:
         self._snapshot = snapshot
+        self._observe = observe
         self._store = store
         self._clock = clock
         self._instance = instance
@@ -66,13 +72,15 @@ class Teller:
         store = self._store()
         if store is None:
             return
-        waiting = [*self._waiting, *self._notices()]
-        if not waiting:
+        waiting = list(self._waiting)
+        telling = [*waiting, *self._notices()]
+        if not telling:
             return
-        for event in await store.record(waiting, self.announce):
+        for event in await store.record(telling, self.announce):
             log.warning(event.kind.value, model=event.model, provider=event.provider, text=event.text)
+        # Others may have come in the meantime.
         del self._waiting[: len(waiting)]
-        self._told.update(event.once_key for event in waiting if event.once_key is not None)
+        self._told.update(event.once_key for event in telling if event.once_key is not None)
 
     def announce(self, events: Sequence[Event]) -> Sequence[Notice]:
         """Return the messages for every webhook that wants to hear of events which happened together."""
@@ -123,7 +131,8 @@ class Teller:
 
     def _notices(self) -> list[Event]:
         snapshot, now = self._snapshot(), self._clock.now()
-        due = due_notices(base_dates(snapshot.routes, snapshot.calendar.dates_of), now.date())
+        bases = base_dates(snapshot.routes, snapshot.calendar.dates_of, self._observe)
+        due = due_notices(bases, now.date())
         return [
             notice_event(notice, event_id=new_attempt_id(now), at=now, by=self._instance)
             for notice in due

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.config.model_ids import base_of
-from gateway.config.routes import ModelDates, Routes, Target
-from gateway.lifecycle.sources import claims_of_fine_tunes, claims_of_model
+from gateway.config.routes import ModelDates, Provider, Routes, Target
+from gateway.lifecycle.sources import claims_of_fine_tunes, claims_of_model, shipped_models
 from gateway.policy.inheritance import of_fine_tunes, rule_of
 from gateway.policy.lifecycle import Dates, Origin, PublishedModels
 from gateway.policy.precedence import merge, ordered
@@ -26,6 +26,7 @@ class Calendar:
         self._published = published or {}
         self._claims: dict[_Key, tuple[Dates, ...]] = {}
         self._dates: dict[_Key, Dates] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
     def dates_of(self, target: Target) -> Dates:
         """Return what all sources amount to; ``UNKNOWN_DATES`` where none knows it. A look-up after the first call."""
@@ -49,6 +50,15 @@ class Calendar:
             listed = self._published.get((target.provider.name, target.model))
             return target.base or (listed.base if listed else None)
         return parsed
+
+    def names_at(self, provider: Provider) -> frozenset[str]:
+        """Return every model of a provider that some source names. A look-up after the first call."""
+        if (known := self._names.get(provider.name)) is None:
+            polled = (model for name, model in self._published if name == provider.name)
+            shipped = (model for kind, model in shipped_models() if kind == provider.kind)
+            known = frozenset((*polled, *shipped, *self._operator.get(provider.name, ())))
+            self._names[provider.name] = known
+        return known
 
     def _gather(self, target: Target) -> Iterator[Dates]:
         kind = target.provider.kind

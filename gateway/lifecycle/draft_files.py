@@ -27,10 +27,15 @@ _FILE_WORDS = {
 }
 _STARTER = (
     "You do one task, {task}, in the place of a model that was trained for it. Do that task on what the user sends, in "
-    "the form that the conversation asks for. Answer with the result alone: no introduction, no comment.\n"
+    "the form that the conversation asks for. Answer with the result alone: no introduction, no comment."
 )
 _TRAINED_SYSTEM_BUDGET = 200_000
 _COMMENT_COLUMN = 90
+
+
+def starter(route: str) -> str:
+    """Return what a prompt says before anybody has written it."""
+    return _STARTER.format(task=route.replace("-", " "))
 
 
 def prompt_files(draft: Draft, studied: Mapping[str, Studied]) -> dict[str, str]:
@@ -38,8 +43,7 @@ def prompt_files(draft: Draft, studied: Mapping[str, Studied]) -> dict[str, str]
     files: dict[str, str] = {}
     for name in draft.names:
         taught = studied.get(name)
-        starter = _STARTER.format(task=name.replace("-", " "))
-        files[f"prompts/{name}.md"] = f"{taught.system}\n" if taught and taught.system else starter
+        files[f"prompts/{name}.md"] = f"{taught.system if taught and taught.system else starter(name)}\n"
         if studied:
             pairs = taught.examples if taught else ()
             files[f"prompts/{name}.examples.jsonl"] = "".join(map(_example, pairs))

@@ -8,26 +8,21 @@ the plan that follows once the model is seen to be gone.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from types import MappingProxyType
 
 from gateway.config.routes import Route, Routes, Target
-from gateway.lifecycle.forecast_findings import SEVERE, Finding, Scene, findings_of
+from gateway.lifecycle.forecast_aliases import Dated, alias_of
+from gateway.lifecycle.forecast_findings import SEVERE, Finding, FindingKind, Scene, findings_of, stops_too
 from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load, cost_change, demand, loads
+from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, midnight, state
 from gateway.policy.planner import FRESH, DatesOf, Observed, Plan, plan
 from gateway.policy.traffic import Traffic
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Availability, Lifecycle
 
-
-class Dated(Protocol):
-    """Whoever knows models' dates and bases: ``calendar.Calendar``."""
-
-    def dates_of(self, target: Target) -> Dates:
-        """Return what is known of a target's dates."""
-
-    def base_of(self, target: Target) -> str | None:
-        """Return the target's base model, or None."""
+States = Mapping[tuple[str, str], TargetState]
+"""Provider's name and model → what the replicas agree on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,9 @@ class RouteForecast:
     days_left: int | None
     """Negative once it has stopped; None where no date is known."""
     lost: bool
-    """Whether ``main`` stops within the horizon, or has stopped."""
+    """Whether ``main`` stops within the horizon, has stopped, or is gone."""
+    gone: TargetState | None
+    """What ``main`` is seen to be, where it cannot be asked any more, whatever its date says."""
     begins: date | None
     """The first day on which some traffic moves by rule; None: no rule moves it."""
     complete: date | None
@@ -80,6 +77,10 @@ class RouteForecast:
     """Who answers then; None: nobody can."""
     understudy: Target | None
     """Who would answer then if ``main`` were gone; None: nobody could."""
+    on_alias: bool
+    """Whether who answers then is an alias all of whose dated snapshots stop by the horizon's end, or with ``main``."""
+    still_answers: bool
+    """Whether the date has come, and ``main`` is not known to be gone."""
     cost: CostChange
     demand: Demand | None
     """What of last week's requests the fallback would not take as they are; None: nothing to compare."""
@@ -87,8 +88,19 @@ class RouteForecast:
 
     @property
     def nobody(self) -> bool:
-        """Whether callers get errors."""
+        """Whether callers get errors, once ``main`` is gone."""
         return self.serves is None
+
+    @property
+    def is_gone_early(self) -> bool:
+        """Whether ``main`` is gone although no date of it has come."""
+        return self.gone is not None and (self.days_left is None or self.days_left > 0)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether a fallback will answer, or does, from a prompt that nobody has written."""
+        moves = self.lost or self.route.primary is None
+        return moves and any(f.kind in (FindingKind.NO_PROMPT, FindingKind.UNWRITTEN) for f in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,8 @@ class Forecast:
     loads: tuple[Load, ...]
     """Of every target that gains traffic, the heaviest first; empty without a ledger."""
     traffic: Traffic | None
+    nothing_kept_in: str | None = None
+    """The database that was looked at, where nothing was kept in it yet."""
 
     @property
     def lost(self) -> tuple[RouteForecast, ...]:
@@ -120,18 +134,26 @@ def forecast(
     book: PriceBook,
     refused_by: Callable[[Target], Mapping[str, str]],
     traffic: Traffic | None = None,
+    states: States = MappingProxyType({}),
 ) -> Forecast:
-    """Foresee every route. ``traffic``: a week of the ledger; None where there is no ledger."""
+    """Foresee every route.
+
+    ``traffic``: a week of the ledger; None where there is none. ``states``: what replicas agree on; of models that they
+    have not seen, nothing.
+    """
     dates_of = calendar.dates_of
-    at_the_end = {name: who_answers(route, dates_of, horizon.until) for name, route in routes.routes.items()}
+    at_the_end = {
+        name: who_answers(route, dates_of, horizon.until, gone=_gone(route, states))
+        for name, route in routes.routes.items()
+    }
     lost = {
         name: target
         for name, target in at_the_end.items()
-        if target is not None and _is_lost(calendar.dates_of(main_of(routes.routes[name])), horizon)
+        if target is not None and _is_lost(main_of(routes.routes[name]), calendar, horizon, states)
     }
     target_loads = loads(routes.routes.values(), at_the_end, lost, traffic) if traffic else ()
     found = [
-        _route_forecast(route, horizon, calendar, book, refused_by, traffic, target_loads)
+        _route_forecast(route, horizon, calendar, book, refused_by, traffic, target_loads, states)
         for route in routes.routes.values()
     ]
     return Forecast(horizon, tuple(sorted(found, key=_order)), target_loads, traffic)
@@ -172,21 +194,25 @@ def _route_forecast(
     refused_by: Callable[[Target], Mapping[str, str]],
     traffic: Traffic | None,
     target_loads: tuple[Load, ...],
+    states: States,
 ) -> RouteForecast:
-    main = main_of(route)
-    dates = calendar.dates_of(main)
-    lost = _is_lost(dates, horizon)
+    main, dead, seen = main_of(route), _gone(route, states), _seen_gone(route, states)
+    dates, gone = calendar.dates_of(main), seen.get(main.name)
+    lost = _is_lost(main, calendar, horizon, states)
     at = horizon.until
-    if lost and not horizon.day and dates.shutdown is not None:
-        at = max(horizon.now, midnight(dates.shutdown))
-    serves = who_answers(route, calendar.dates_of, at)
-    understudy = who_answers(route, calendar.dates_of, at, gone=(main,))
+    if lost and not horizon.day:
+        at = horizon.now if gone or dates.shutdown is None else max(horizon.now, midnight(dates.shutdown))
+    serves = who_answers(route, calendar.dates_of, at, gone=dead)
+    understudy = who_answers(route, calendar.dates_of, at, gone=(main, *dead))
     moved_to = serves if lost and serves is not None and serves != main else None
     asked = demand(route, moved_to, refused_by(moved_to), traffic) if moved_to and traffic else None
-    begins, complete = _moves(route, dates)
+    cost = cost_change(route, main, moved_to, book, traffic)
+    begins, complete = (None, None) if gone else _moves(route, dates)
     scene = Scene(
-        route, main, dates, horizon.until, serves, understudy, lost, asked, traffic, calendar.dates_of, calendar.base_of
-    )
+        route, main, dates, horizon.now, horizon.until, serves, understudy, lost, cost, asked, traffic,
+        seen, calendar.dates_of, calendar.base_of, lambda target: alias_of(target, calendar),
+    )  # fmt: skip
+    alias = alias_of(serves, calendar) if serves else None
     return RouteForecast(
         route,
         main,
@@ -194,20 +220,41 @@ def _route_forecast(
         dates,
         None if dates.shutdown is None else (dates.shutdown - horizon.today).days,
         lost,
+        gone,
         begins,
         complete,
         at,
-        plan(route, observe=_observing([]), dates_of=calendar.dates_of, now=at),
+        plan(route, observe=_observing(dead), dates_of=calendar.dates_of, now=at),
         serves,
         understudy,
-        cost_change(route, main, moved_to, book, traffic),
+        alias is not None and stops_too(dates if lost else None, alias.dates, horizon.until),
+        scene.still_answers,
+        cost,
         asked,
         findings_of(scene, book, target_loads),
     )
 
 
-def _is_lost(dates: Dates, horizon: Horizon) -> bool:
-    return is_retired(dates, horizon.until)
+def _is_lost(main: Target, calendar: Dated, horizon: Horizon, states: States) -> bool:
+    return is_retired(calendar.dates_of(main), horizon.until) or is_gone(states.get(_key(main)))
+
+
+def is_gone(seen: TargetState | None) -> bool:
+    """Tell whether a target is verified to be gone, or closed to us."""
+    return seen is not None and seen.availability in (Availability.GONE, Availability.NO_ACCESS)
+
+
+def _gone(route: Route, states: States) -> list[Target]:
+    return [target for target in route.targets if is_gone(states.get(_key(target)))]
+
+
+def _seen_gone(route: Route, states: States) -> dict[str, TargetState]:
+    """Return what the targets that cannot be asked any more are seen to be, by their names."""
+    return {target.name: states[_key(target)] for target in _gone(route, states)}
+
+
+def _key(target: Target) -> tuple[str, str]:
+    return target.provider.name, target.model
 
 
 def _moves(route: Route, dates: Dates) -> tuple[date | None, date | None]:

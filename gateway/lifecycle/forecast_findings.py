@@ -1,20 +1,23 @@
 """What is wrong with how a route is prepared, each with what to do about it. No I/O."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from gateway.config.routes import Route, Target
-from gateway.lifecycle.forecast_traffic import Demand, Load, prompt_tokens
+from gateway.config.routes import Prompt, Route, Target
+from gateway.lifecycle.draft_files import starter
+from gateway.lifecycle.forecast_aliases import Alias, alias_words
+from gateway.lifecycle.forecast_traffic import CostBasis, CostChange, Demand, Load, prompt_tokens
+from gateway.policy.availability import TargetState
 from gateway.policy.inheritance import rule_of
 from gateway.policy.lifecycle import Dates, midnight
 from gateway.policy.planner import DatesOf
 from gateway.policy.substitution import same_model
 from gateway.policy.traffic import Traffic
 from gateway.providers.prices import PriceBook
-from gateway.reasons import Role
+from gateway.reasons import Availability, Role
 
 CLOSE_TO_QUOTA: Final = 0.8
 
@@ -24,32 +27,43 @@ class FindingKind(StrEnum):
 
     NOBODY = "nobody"
     NO_FALLBACK = "no_fallback"
+    FALLBACK_GONE = "fallback_gone"
     FALLBACK_STOPS = "fallback_stops"
+    ALIAS = "alias"
     SHARES_BASE = "shares_base"
     QUOTA = "quota"
     REFUSED = "refused"
     TOO_LONG = "too_long"
     STAND_IN = "stand_in"
     NO_PROMPT = "no_prompt"
+    UNWRITTEN = "unwritten"
+    """The prompt is still what ``gateway init`` drafted."""
     NEVER_EXERCISED = "never_exercised"
     WARNS_ONLY = "warns_only"
     DISPUTED = "disputed"
+    UNPRICED = "unpriced"
 
 
 SEVERE: Final = frozenset(
     (
         FindingKind.NOBODY,
+        FindingKind.FALLBACK_GONE,
         FindingKind.FALLBACK_STOPS,
+        FindingKind.ALIAS,
         FindingKind.QUOTA,
         FindingKind.REFUSED,
         FindingKind.TOO_LONG,
         FindingKind.STAND_IN,
+        FindingKind.NO_PROMPT,
+        FindingKind.UNWRITTEN,
     )
 )
 
 REMEDIES: Final = {
     FindingKind.NOBODY: "give the route a fallback that outlives it",
     FindingKind.NO_FALLBACK: "give the route a fallback, or it fails with its primary",
+    FindingKind.FALLBACK_GONE: "name another fallback, or take it out; the gateway goes on looking whether it is back",
+    FindingKind.ALIAS: "name the snapshot, so that its day counts, or another model: an alias is moved on, or ends",
     FindingKind.FALLBACK_STOPS: "name a fallback that outlives the primary, before or instead of this one",
     FindingKind.SHARES_BASE: "name a fallback of another base: what ends one ends the other",
     FindingKind.QUOTA: "ask the provider for a higher quota, ramp the cutover, or spread routes over several fallbacks",
@@ -57,9 +71,12 @@ REMEDIES: Final = {
     FindingKind.TOO_LONG: "name a fallback with a larger window, or shorten the prompt",
     FindingKind.STAND_IN: "name a real model: the sandbox only acts as one",
     FindingKind.NO_PROMPT: "write `prompt: {instructions_file: …}`: without one the base model answers as it pleases",
+    FindingKind.UNWRITTEN: "write it, in the file that the fallback's `instructions_file` names, and try it",
     FindingKind.NEVER_EXERCISED: 'try it with your own requests: `gateway try ROUTE@fallback "…"`',
     FindingKind.WARNS_ONLY: "if the date is right, write it under `lifecycle:` in routes.yaml, and traffic moves on it",
     FindingKind.DISPUTED: "find out which day is right, and write it under `lifecycle:` in routes.yaml",
+    FindingKind.UNPRICED: "give what you pay, in US dollars a million tokens, in routes.yaml: "
+    "`prices: {PROVIDER: {MODEL: {input_usd_per_1m: 0.30, output_usd_per_1m: 1.20, source: our contract}}}`",
 }
 
 
@@ -84,14 +101,25 @@ class Scene:
     route: Route
     main: Target
     dates: Dates
+    now: datetime
     until: datetime
     serves: Target | None
     understudy: Target | None
     lost: bool
+    cost: CostChange
     demand: Demand | None
     traffic: Traffic | None
+    gone: Mapping[str, TargetState]
+    """Target's name → what it is seen to be, for targets that cannot be asked."""
     dates_of: DatesOf
     base_of: Callable[[Target], str | None]
+    alias_of: Callable[[Target], Alias | None]
+
+    @property
+    def still_answers(self) -> bool:
+        """Whether the date has come, and the main target is not known to be gone: then it is called on."""
+        shutdown = self.dates.shutdown
+        return self.main.name not in self.gone and shutdown is not None and midnight(shutdown) <= self.now
 
 
 def findings_of(scene: Scene, book: PriceBook, loads: Sequence[Load] = ()) -> tuple[Finding, ...]:
@@ -112,6 +140,9 @@ def _answering(scene: Scene) -> _Found:
     if scene.serves is None:
         if not route.fallbacks:
             why = "there is no fallback"
+        elif all(fallback.name in scene.gone for fallback in route.fallbacks):
+            are = "is" if len(route.fallbacks) == 1 else "are"
+            why = f"{' and '.join(map(named, route.fallbacks))} {are} gone as well"
         elif not route.fallback_on:
             why = "`fallback_on: []` lets no fallback answer"
         elif scene.understudy is None and all(scene.dates_of(fallback).shutdown for fallback in route.fallbacks):
@@ -119,7 +150,13 @@ def _answering(scene: Scene) -> _Found:
             why = f"{stops} as well"
         else:
             why = "`fallback_on` lets no fallback answer for a model that is gone"
-        yield FindingKind.NOBODY, f"{scene.main.role} stops {scene.dates.shutdown}, and nobody takes over: {why}"
+        if scene.still_answers:
+            said = "no fallback left; the primary is called until it is gone"
+        elif (seen := scene.gone.get(scene.main.name)) is not None:
+            said = f"{scene.main.role} is {seen_to_be(seen)}, and nobody takes over"
+        else:
+            said = f"{scene.main.role} stops {scene.dates.shutdown}, and nobody takes over"
+        yield FindingKind.NOBODY, f"{said}: {why}"
     elif route.primary is not None and not route.fallbacks:
         yield FindingKind.NO_FALLBACK, "no fallback"
 
@@ -131,9 +168,13 @@ def _fallbacks(scene: Scene) -> _Found:
     for fallback in scene.route.fallbacks:
         if fallback == scene.main:
             continue
-        dates = scene.dates_of(fallback)
-        if stops_too(scene.dates if scene.lost else None, dates, scene.until):
+        dates, primarys = scene.dates_of(fallback), scene.dates if scene.lost else None
+        if (seen := scene.gone.get(fallback.name)) is not None:
+            yield FindingKind.FALLBACK_GONE, f"fallback {named(fallback)} is {seen_to_be(seen)}"
+        elif stops_too(primarys, dates, scene.until):
             yield FindingKind.FALLBACK_STOPS, f"fallback {named(fallback)} stops {dates.shutdown}"
+        elif (alias := scene.alias_of(fallback)) is not None and stops_too(primarys, alias.dates, scene.until):
+            yield FindingKind.ALIAS, alias_words(fallback, alias)
         elif primary is not None and (base := shared_base(primary, fallback, scene.base_of)) is not None:
             yield FindingKind.SHARES_BASE, f"fallback {named(fallback)} shares the primary's base, {base}"
 
@@ -156,11 +197,14 @@ def shared_base(primary: Target, fallback: Target, base_of: Callable[[Target], s
 
 def _preparation(scene: Scene) -> _Found:
     target = scene.serves if scene.lost else scene.understudy
-    if target is None or target.role is not Role.FALLBACK or scene.route.primary is None:
+    if target is None or target.role is not Role.FALLBACK:
         return
-    prompt = target.prompt
-    if prompt is None or not (prompt.instructions or prompt.examples):
+    if has_no_prompt(target.prompt):
         yield FindingKind.NO_PROMPT, f"fallback {named(target)} has no prompt"
+    elif target.prompt is not None and target.prompt.instructions == starter(scene.route.name):
+        yield FindingKind.UNWRITTEN, f"the prompt of fallback {named(target)} is still the draft of `gateway init`"
+    if scene.route.primary is None:
+        return
     key = (scene.route.name, target.provider.name, target.model)
     if scene.traffic is not None and key not in scene.traffic.exercised:
         yield FindingKind.NEVER_EXERCISED, f"fallback {named(target)} never answered for this route in 90 days"
@@ -168,8 +212,15 @@ def _preparation(scene: Scene) -> _Found:
         yield FindingKind.STAND_IN, f"fallback {named(target)} is the sandbox, which only stands in for a model"
 
 
+def has_no_prompt(prompt: Prompt | None) -> bool:
+    """Tell whether a fallback has nothing to say to its model."""
+    return prompt is None or not (prompt.instructions or prompt.examples)
+
+
 def _dates(scene: Scene) -> _Found:
     dates = scene.dates
+    if (alias := scene.alias_of(scene.main)) is not None and stops_too(None, alias.dates, scene.until):
+        yield FindingKind.ALIAS, alias_words(scene.main, alias)
     if dates.shutdown is not None and not dates.acts:
         who = dates.origin.value if dates.origin else "its source"
         yield (
@@ -177,7 +228,7 @@ def _dates(scene: Scene) -> _Found:
             f"{dates.shutdown} is {who}'s word alone ({dates.certainty}): traffic moves only once the model is gone",
         )
     for other in dates.disputed_by:
-        said = other.origin.value if other.origin else other.source
+        said = who_says(other, dates)
         yield FindingKind.DISPUTED, f"{dates.shutdown or 'no date'} is believed, but {said} says {other.shutdown}"
 
 
@@ -185,6 +236,8 @@ def _asked_for(scene: Scene, book: PriceBook, loads: Sequence[Load]) -> _Found:
     target = scene.serves
     if not scene.lost or target is None or target == scene.main:
         return
+    if scene.cost.basis is CostBasis.UNPRICED:
+        yield FindingKind.UNPRICED, "what the move costs is not known: one of its models has no price"
     asked = scene.demand
     if asked is not None and asked.refused:
         yield FindingKind.REFUSED, f"fallback {named(target)} refuses {', '.join(asked.refused_by_trait)}"
@@ -201,6 +254,21 @@ def _asked_for(scene: Scene, book: PriceBook, loads: Sequence[Load]) -> _Found:
     for load in loads:
         if load.target == key and (share := load.share_of_quota) is not None and share > CLOSE_TO_QUOTA:
             yield FindingKind.QUOTA, f"{load.target[1]} at {load.target[0]} would be asked {share:.0%} of its quota"
+
+
+def who_says(claim: Dates, than: Dates) -> str:
+    """Name who says otherwise; of one and the same list, whose row it is that differs."""
+    if claim.origin is not None and (claim.origin, claim.source) == (than.origin, than.source):
+        if claim.inherited_from is not None:
+            return "its base's row in the same list"
+        return "its own row in the same list" if than.inherited_from else "another row of the same list"
+    return claim.origin.value if claim.origin else claim.source
+
+
+def seen_to_be(seen: TargetState) -> str:
+    """Say what a target that cannot be asked is, and since when."""
+    what = "gone" if seen.availability is Availability.GONE else "closed to us"
+    return f"{what} (since {seen.since:%Y-%m-%d})"
 
 
 def named(target: Target) -> str:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from gateway.config.routes import Route, Routes, Target
-from gateway.lifecycle.forecast import Dated, who_answers
-from gateway.lifecycle.forecast_findings import FindingKind, shared_base, stops_too
+from gateway.lifecycle.forecast import who_answers
+from gateway.lifecycle.forecast_aliases import Dated, alias_of
+from gateway.lifecycle.forecast_findings import FindingKind, has_no_prompt, shared_base, stops_too
 from gateway.policy.lifecycle import Dates, midnight
 from gateway.policy.substitution import same_model
 from gateway.reasons import Role
@@ -20,8 +21,10 @@ class Hit:
     route: Route
     loses: tuple[Target, ...]
     """Its targets that are this base, or made of it."""
+    day: date | None
+    """When the last of these stops; None where no day is known of any."""
     serves: Target | None
-    """Who answers once they are gone, on the base's date or today if there is none; None: nobody."""
+    """Who answers once they are gone, on that day or today if there is none; None: nobody."""
     serves_today: Target | None
     """Who would answer if they were gone today."""
     findings: tuple[FindingKind, ...]
@@ -33,13 +36,22 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Routes of which something stops on one day, by one source."""
+
+    dates: Dates
+    snapshot: str | None
+    """The snapshot whose dates these are, where the routes name an alias that has none of its own."""
+    routes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Impact:
     """What the end of one base does to a configuration."""
 
     base: str
-    at: datetime
-    dates: Dates | None
-    """The earliest that is known of the targets that go; None: no date is known."""
+    stops: tuple[Stop, ...]
+    """The days that are known of the targets that go, the earliest first."""
     hits: tuple[Hit, ...]
     """Those who have nobody left first, then those who lose their primary, then by name."""
     bases: tuple[str, ...]
@@ -62,17 +74,36 @@ def impact(routes: Routes, base: str, *, calendar: Dated, now: datetime) -> Impa
     """Foresee the end of ``base``: an id, or an alias that stands for all its snapshots."""
     targets = [target for route in routes.routes.values() for target in route.targets]
     is_hit = _made_of(base, calendar)
-    known = [calendar.dates_of(target) for target in targets if is_hit(target)]
-    dated = [found for found in known if found.shutdown is not None]
-    dates = min(dated, key=lambda found: found.shutdown or now.date(), default=None)
-    at = max(now, midnight(dates.shutdown)) if dates and dates.shutdown else now
-    hits = [_hit(route, is_hit, calendar, now, at) for route in routes.routes.values()]
+    hits = [_hit(route, is_hit, calendar, now) for route in routes.routes.values()]
     found = sorted(
         (hit for hit in hits if hit is not None),
         key=lambda hit: (hit.serves is not None, not hit.loses_primary, hit.route.name),
     )
     bases = {calendar.base_of(target) or target.model for target in targets}
-    return Impact(base, at, dates, tuple(found), tuple(sorted(bases)))
+    return Impact(base, _stops(found, calendar), tuple(found), tuple(sorted(bases)))
+
+
+def _stops(hits: list[Hit], calendar: Dated) -> tuple[Stop, ...]:
+    found: dict[tuple[date, str], tuple[Dates, str | None, dict[str, None]]] = {}
+    for hit in hits:
+        for target in hit.loses:
+            dates, snapshot = _dated(target, calendar)
+            if dates.shutdown is not None:
+                names = found.setdefault((dates.shutdown, dates.source), (dates, snapshot, {}))[2]
+                names[hit.route.name] = None
+    return tuple(
+        Stop(dates, snapshot, tuple(names)) for _, (dates, snapshot, names) in sorted(found.items(), key=_first)
+    )
+
+
+def _first(item: tuple[tuple[date, str], object]) -> tuple[date, str]:
+    return item[0]
+
+
+def _dated(target: Target, calendar: Dated) -> tuple[Dates, str | None]:
+    """Return a target's dates, or those of the snapshot behind it where it is an alias, and that snapshot."""
+    alias = alias_of(target, calendar)
+    return (alias.dates, alias.snapshot) if alias else (calendar.dates_of(target), None)
 
 
 def _made_of(base: str, calendar: Dated) -> Callable[[Target], bool]:
@@ -83,13 +114,16 @@ def _made_of(base: str, calendar: Dated) -> Callable[[Target], bool]:
     return is_hit
 
 
-def _hit(route: Route, is_hit: Callable[[Target], bool], calendar: Dated, now: datetime, at: datetime) -> Hit | None:
+def _hit(route: Route, is_hit: Callable[[Target], bool], calendar: Dated, now: datetime) -> Hit | None:
     loses = tuple(target for target in route.targets if is_hit(target))
     if not loses:
         return None
+    days = (_dated(target, calendar)[0].shutdown for target in loses)
+    day = max((day for day in days if day is not None), default=None)
+    at = now if day is None else max(now, midnight(day))
     serves = who_answers(route, calendar.dates_of, at, gone=loses)
     return Hit(
-        route, loses, serves, who_answers(route, calendar.dates_of, now, gone=loses),
+        route, loses, day, serves, who_answers(route, calendar.dates_of, now, gone=loses),
         tuple(_findings(route, loses, serves, calendar, at)),
     )  # fmt: skip
 
@@ -106,6 +140,6 @@ def _findings(
         found.append(FindingKind.FALLBACK_STOPS)
     if primary is not None and any(shared_base(primary, f, calendar.base_of) for f in route.fallbacks):
         found.append(FindingKind.SHARES_BASE)
-    if serves.role is Role.FALLBACK and primary is not None and serves.prompt is None:
+    if serves.role is Role.FALLBACK and primary is not None and has_no_prompt(serves.prompt):
         found.append(FindingKind.NO_PROMPT)
     return found

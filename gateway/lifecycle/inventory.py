@@ -22,6 +22,7 @@ from gateway.lifecycle.fine_tuning_jobs import (
     with_files,
     without_step,
 )
+from gateway.lifecycle.polling import dates_source
 from gateway.lifecycle.provider_pages import Progress, Reading, Refused, get_models
 from gateway.policy.lifecycle import Published
 from gateway.providers.openai_wire import Upstream
@@ -83,7 +84,7 @@ async def _models(reading: Reading, today: date) -> tuple[dict[str, Published], 
     reading.progress("models", 0, None)
     try:
         document = await get_models(reading.upstream)
-        listing = read_models(provider.kind, document, today, reading.upstream.dated_models_url)
+        listing = read_models(provider.kind, document, today, dates_source(reading.upstream))
     except Refused as refused:
         raise ConfigError(_advice(provider, refused)) from None
     except BadListing as bad:

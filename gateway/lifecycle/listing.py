@@ -1,13 +1,15 @@
 """The calendar as a list: every model that routes name, or that ships, with what is known of its end."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 from gateway.config.routes import Routes, Target
 from gateway.lifecycle.calendar import Calendar, shipped_dates
 from gateway.lifecycle.sources import shipped_models
+from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, state
 from gateway.reasons import Lifecycle, Role
 
@@ -27,9 +29,16 @@ class ListedModel:
     """Until its shutdown, in whole days from today's UTC date; negative: past. None: no day is known."""
     routes: tuple[str, ...] = ()
     """The routes that name it, as primary or as fallback."""
+    seen: TargetState | None = None
+    """What replicas agree on; None: nothing is known."""
 
 
-def models_of_routes(routes: Routes, calendar: Calendar, now: datetime) -> list[ListedModel]:
+def models_of_routes(
+    routes: Routes,
+    calendar: Calendar,
+    now: datetime,
+    states: Mapping[tuple[str, str], TargetState] = MappingProxyType({}),
+) -> list[ListedModel]:
     """Return each model that routes name, once a provider, the earliest to stop first."""
     named: dict[tuple[str, str], list[Target]] = {}
     by_route: dict[tuple[str, str], dict[str, None]] = {}
@@ -44,7 +53,8 @@ def models_of_routes(routes: Routes, calendar: Calendar, now: datetime) -> list[
         target = max(targets, key=lambda target: (target.role is Role.PRIMARY, target.base is not None))
         dates = calendar.dates_of(target)
         kind, base = target.provider.kind, calendar.base_of(target)
-        listed.append(_listed(key[0], kind, key[1], base, dates, now, tuple(by_route[key])))
+        one = _listed(key[0], kind, key[1], base, dates, now, tuple(by_route[key]))
+        listed.append(replace(one, seen=states.get(key)))
     return _sorted(listed)
 
 
@@ -65,6 +75,8 @@ def as_row(listed: ListedModel) -> dict[str, Any]:
         "routes": list(listed.routes),
         "state": listed.state.value,
         "days_left": listed.days_left,
+        "availability": listed.seen.availability.value if listed.seen else None,
+        "availability_since": listed.seen.since.isoformat() if listed.seen else None,
         **_said(listed.dates),
         "disputed_by": [_said(claim) for claim in listed.dates.disputed_by],
     }

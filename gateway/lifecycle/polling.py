@@ -176,6 +176,11 @@ class Poller:
             say("calendar_poll", provider=found.provider, outcome=found.outcome.value, problems=list(found.problems))
 
 
+def dates_source(upstream: Upstream) -> str:
+    """Return what dates name as their source that this provider's list told."""
+    return f"GET {upstream.dated_models_url}"
+
+
 def is_polled(upstream: Upstream) -> bool:
     """Tell whether there is a list to ask for."""
     vendor = upstream.provider.vendor
@@ -200,7 +205,7 @@ async def poll(upstream: Upstream, known: tuple[Published, ...], clock: Clock) -
 
 
 def _understood(upstream: Upstream, body: bytes, known: tuple[Published, ...], today: date) -> Poll:
-    name, source = upstream.provider.name, f"GET {upstream.dated_models_url}"
+    name, source = upstream.provider.name, dates_source(upstream)
     try:
         listing = read_models(upstream.provider.kind, orjson.loads(body), today, source)
     except orjson.JSONDecodeError:

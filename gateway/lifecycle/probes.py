@@ -111,14 +111,31 @@ class Prober:
     async def _exercise(self, upstream: Upstream, target: Target) -> None:
         self._exercised(target, await self._call(upstream, target))
 
+    def forget(self, key: TargetKey) -> None:
+        """Stop looking: others have found what there was to find, or what was found is to be looked at anew."""
+        task = self._running.pop(key, None)
+        if task is not None:
+            task.cancel()
+
     def _start(self, target: Target, believed: Availability, carefully: bool) -> None:
         key = (target.provider.name, target.model)
         if key not in self._running:
-            task = asyncio.get_running_loop().create_task(
-                self._watch(key, target, believed, carefully, self._agreed_version(key))
-            )
-            self._running[key] = task
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            version = self._agreed_version(key)
+            work = self._until_clear(key, target, believed, carefully, version)
+            self._running[key] = asyncio.get_running_loop().create_task(work)
+
+    async def _until_clear(
+        self, key: TargetKey, target: Target, believed: Availability, carefully: bool, version: int
+    ) -> None:
+        back_since = None
+        try:
+            back_since = await self._watch(key, target, believed, carefully, version)
+        finally:
+            # Before the report: a call that fails right after it must find that nobody is looking.
+            if self._running.get(key) is asyncio.current_task():
+                del self._running[key]
+        if back_since is not None:
+            self._report(key, Availability.AVAILABLE, back_since)
 
     async def close(self) -> None:
         """Stop every verification."""
@@ -130,8 +147,10 @@ class Prober:
 
     async def _watch(
         self, key: TargetKey, target: Target, believed: Availability, carefully: bool, version: int
-    ) -> None:
+    ) -> int | None:
         """Verify, then recheck at growing pauses, until the target is available or nobody doubts it any more.
+
+        Returns the version to report the return by; None: it need not be reported.
 
         Every report names the version of the shared state that was known before the look it rests on, so that a
         replica which slept in between cannot undo what others have agreed on since.
@@ -149,11 +168,11 @@ class Prober:
                 self._report(key, found, version)
             await self._clock.sleep(recheck_pause_s(found, checks))
             if not self._doubted(key):
-                return
+                return None
             checks += 1
             version = self._agreed_version(key)
             found = await self._look(key, target)
-        self._report(key, Availability.AVAILABLE, version)
+        return version
 
     async def _stays_good(self, key: TargetKey, target: Target) -> bool:
         """After one good look, look again until there were enough of them over a minute."""
@@ -168,6 +187,15 @@ class Prober:
         return True
 
     async def _look(self, key: TargetKey, target: Target) -> Availability:
+        """Look once; whatever goes wrong in it says nothing of the target."""
+        try:
+            return await self._evidence(key, target)
+        except Exception:
+            # A watch that ended here would leave a suspect a suspect for ever.
+            log.exception("verification_failed", provider=key[0], model=key[1])
+            return Availability.UNKNOWN
+
+    async def _evidence(self, key: TargetKey, target: Target) -> Availability:
         """Gather evidence until it says something."""
         upstream = self._upstreams().get(target.provider.name)
         if upstream is None:

@@ -77,5 +77,6 @@ def may_change(state: TargetState | None, found: Availability, now: datetime) ->
     if found is before or found not in FINDINGS:
         return False
     if state is not None and before is _AVAILABLE:
-        return now - state.since >= RETURN_HOLDS
+        # A clock that was set back must not make it wait for an hour.
+        return not timedelta(0) <= now - state.since < RETURN_HOLDS
     return True

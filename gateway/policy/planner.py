@@ -140,7 +140,7 @@ def _by_rule(route: Route, observe: Observe, dates_of: DatesOf, at: datetime, bu
 def _commanded(made: Plan, command: Command, observe: Observe) -> Plan:
     """Put the commanded target first, whatever the rules say of it, unless it was seen not to be there."""
     chosen = next((target for target in made.route.targets if target.name == command.target), None)
-    if chosen is None or observe(chosen).availability in UNUSABLE:
+    if chosen is None or observe(chosen).availability in (*UNUSABLE, Availability.SUSPECT):
         return made
     behind = [Step(step.target, None, step.timeout_s) for step in made.steps if step.target is not chosen]
     skipped = [entry for entry in made.skipped if entry.target is not chosen]

@@ -4,6 +4,7 @@ A circuit that is open or a model that is suspect moves requests for moments. A 
 date or a person moved the route: that is what replicas agree on, and what people are told.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,8 +37,7 @@ class RouteState:
     version: int
     since: datetime
     config_hash: str
-    config_at: datetime
-    """When the configuration that decided it was loaded."""
+    """Of the configuration that decided it."""
 
 
 def standing(plan: Plan, dates: Dates, now: datetime) -> Standing:
@@ -75,11 +75,27 @@ def change(before: RouteState | None, after: Standing) -> EventKind | None:
     return EventKind.RETURN if after.target == PRIMARY else EventKind.CUTOVER
 
 
-def must_wait(before: RouteState | None, kind: EventKind | None, now: datetime) -> bool:
-    """Tell whether a change comes too soon after the last one: no route goes back and forth within a minute."""
-    return kind is EventKind.RETURN and before is not None and now - before.since < RETURN_AFTER
+def must_wait(before: RouteState | None, after: Standing, now: datetime) -> bool:
+    """Tell whether a step back comes too soon: no route goes back and forth within a minute.
+
+    Away from what cannot answer it goes at once. People wait for nothing.
+    """
+    if before is None or Reason.COMMANDED in (before.standing.reason, after.reason):
+        return False
+    return _goes_back(before.standing, after) and timedelta(0) <= now - before.since < RETURN_AFTER
 
 
-def may_decide(before: RouteState | None, config_hash: str, config_at: datetime) -> bool:
-    """Tell whether a replica with this configuration may change a route's state: not where a newer one has decided."""
-    return before is None or before.config_hash == config_hash or before.config_at < config_at
+def _goes_back(old: Standing, new: Standing) -> bool:
+    if new.target == PRIMARY and old.target != PRIMARY:
+        return True
+    ended = old.reason is Reason.SHUTDOWN_REACHED and new.reason is Reason.DEPRECATED_RAMP
+    return ended or (old.refused is not None and new.refused is None and new.target == old.target)
+
+
+def may_decide(living: Iterable[tuple[str, datetime]], config_hash: str, config_at: datetime) -> bool:
+    """Tell whether a replica may say where routes stand: only one whose configuration is the newest that is in force.
+
+    ``living`` are the configurations of replicas that were heard of in the last minute: hash, and when it was loaded.
+    """
+    newest = max(living, key=lambda config: config[1], default=None)
+    return newest is None or newest[0] == config_hash or newest[1] <= config_at

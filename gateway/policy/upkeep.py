@@ -14,12 +14,12 @@ FALLBACK_IDLE = timedelta(hours=6)
 DEPLOYMENT_IDLE = timedelta(days=7)
 """Azure deletes a fine-tuned deployment that was idle for 15 days: half of that leaves room for failures."""
 DOUBTFUL_IDLE = timedelta(hours=1)
-DOUBTFUL_BEFORE = timedelta(days=7)
+DOUBTFUL_AROUND = timedelta(days=7)
 
 
 def longest_idle(target: Target, dates: Dates, now: datetime) -> timedelta | None:
     """Return for how long a target may be left alone; None: as long as callers like."""
-    if dates.shutdown is not None and not dates.acts and midnight(dates.shutdown) - now <= DOUBTFUL_BEFORE:
+    if dates.shutdown is not None and not dates.acts and abs(midnight(dates.shutdown) - now) <= DOUBTFUL_AROUND:
         # A date that may not move traffic: so look whether it was right.
         return DOUBTFUL_IDLE
     if target.role is Role.FALLBACK:

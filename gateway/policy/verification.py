@@ -35,8 +35,6 @@ class Evidence:
 
 def conclude(evidence: Evidence) -> Availability | None:
     """Return what to believe, or None: one more one-token call is needed."""
-    if evidence.listing is Listing.KEY_REFUSED:
-        return Availability.NO_ACCESS
     if evidence.listing is Listing.ABSENT:
         return _gone_or_no_access(evidence)
     for call in evidence.calls:

@@ -16,7 +16,7 @@ class Secret:
     def __init__(self, env: str | None, file: str | None, environ: Mapping[str, str], clock: Clock) -> None:
         self._clock = clock
         self._file = Path(file) if file else None
-        self._value = environ.get(env, "").strip() if env else ""
+        self._value = fit_for_a_header(environ.get(env, "")) if env else ""
         self._stamp: tuple[int, int] | None = None
         self._look_at = 0.0
 
@@ -36,13 +36,18 @@ class Secret:
             stamp = (status.st_mtime_ns, status.st_ino)
             if stamp != self._stamp:
                 # A secret that is being replaced is absent or empty for a moment: the last one stands.
-                self._value = file.read_text(encoding="utf-8").strip() or self._value
+                self._value = fit_for_a_header(file.read_text(encoding="utf-8")) or self._value
                 self._stamp = stamp
         except (OSError, UnicodeDecodeError):
             return
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
+
+
+def fit_for_a_header(text: str) -> str:
+    """Return a secret without the white space around it, and without anything that could end a header's line."""
+    return "".join(char for char in text.strip() if char.isprintable())
 
 
 class Credential(Secret):

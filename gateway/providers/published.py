@@ -63,13 +63,19 @@ def read_models(kind: str, body: object, read: date, source: str) -> Listing:
     id_field = "modelId" if kind == "bedrock" else "id"
     found: dict[str, Published] = {}
     problems: list[str] = []
+    unreadable: set[str] = set()
     for number, fields in enumerate(rows[:MAX_MODELS], 1):
         row = _Row(fields, number, id_field, problems)
         if row.model is None:
             continue
         dates, base = reader(row, blank)
-        if row.dates_readable:
+        if row.readable:
             _keep(found, Published(row.model, dates, base), problems)
+        else:
+            unreadable.add(row.model)
+    for model in unreadable:
+        # Another row of the same model does not mend one that cannot be read: what was known stands.
+        found.pop(model, None)
     if len(rows) > MAX_MODELS:
         problems.insert(0, f"the list has {len(rows)} rows; only the first {MAX_MODELS} were read")
     if len(problems) > MAX_PROBLEMS:
@@ -92,7 +98,7 @@ class _Row:
         self._problems = problems
         self._label = f"row {number}"
         self._fields: Mapping[str, Any] = fields if isinstance(fields, dict) else {}
-        self.dates_readable = True
+        self.readable = True
         self.model: str | None = None
         if not isinstance(fields, dict):
             self._wrong(f"is {_shown(fields)}, no object")
@@ -101,14 +107,14 @@ class _Row:
         elif (model := self.name(id_field)) is not None:
             self.model, self._label = model, _shown(model)
 
-    def name(self, field: str) -> str | None:
-        """Return a model's name, or None."""
+    def name(self, field: str, *, essential: bool = True) -> str | None:
+        """Return a model's name, or None; an unreadable one that is not ``essential`` costs nothing but itself."""
         value = self._fields.get(field)
         if value is None:
             return None
         if isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and value.isprintable():
             return value
-        self._wrong(f"has {_article(field)} that is no name: {_shown(value)}")
+        self._wrong(f"has {_article(field)} that is no name: {_shown(value)}", essential=essential)
         return None
 
     def word(self, field: str, within: Mapping[str, Any] | None = None) -> str:
@@ -126,7 +132,6 @@ class _Row:
             return value
         if value is not None:
             self._wrong(f"has {_article(field)} that is no object: {_shown(value)}")
-            self.dates_readable = False
         return {}
 
     def day(self, field: str, within: Mapping[str, Any] | None = None) -> date | None:
@@ -150,10 +155,10 @@ class _Row:
             return day
         wrong = f"that is no date: {_shown(value)}" if day is None else "outside 2020 to 2100"
         self._wrong(f"has {_article(field)} {wrong}")
-        self.dates_readable = False
         return None
 
-    def _wrong(self, what: str) -> None:
+    def _wrong(self, what: str, *, essential: bool = True) -> None:
+        self.readable = self.readable and not essential
         self._problems.append(f"{self._label} {what}")
 
 
@@ -167,7 +172,8 @@ def _read_anthropic(row: _Row, blank: Dates) -> tuple[Dates, str | None]:
 
 
 def _read_mistral(row: _Row, blank: Dates) -> tuple[Dates, str | None]:
-    dates = replace(blank, shutdown=row.day("deprecation"), replacement=row.name("deprecation_replacement_model"))
+    named = row.name("deprecation_replacement_model", essential=False)
+    dates = replace(blank, shutdown=row.day("deprecation"), replacement=named)
     return dates, row.name("root") if row.word("type") == "fine-tuned" else None
 
 

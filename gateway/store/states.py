@@ -6,11 +6,11 @@ tell of it, are committed together with the change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Table, delete, select, update
+from sqlalchemy import RowMapping, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,9 +21,20 @@ from gateway.policy.standing import RouteState, Standing
 from gateway.reasons import Availability, EventKind, Reason
 from gateway.store.database import Database, unavailable_as_such, where
 from gateway.store.outbox import Outbox
-from gateway.store.tables import commands, events, route_states, served_targets, target_states
+from gateway.store.tables import (
+    commands,
+    events,
+    published_dates,
+    replicas,
+    route_states,
+    served_targets,
+    target_states,
+)
 
 TargetKey = tuple[str, str]
+LIVES = timedelta(seconds=60)
+"""A replica that was not heard of for so long has no say."""
+
 Announce = Callable[[Sequence[Event]], Sequence[Notice]]
 """Returns the messages that tell of events which happened together."""
 
@@ -37,6 +48,10 @@ class Shared:
     commands: Mapping[str, Command]
     served: frozenset[TargetKey] = frozenset()
     """The targets that ever answered any of the replicas."""
+    living: tuple[tuple[str, datetime], ...] = ()
+    """Configurations of the replicas that were heard of lately: hash, and when it was loaded."""
+    published_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each provider was last asked for its dates, by any replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +73,38 @@ class StateStore:
         self._instance = instance
         self._outbox = Outbox(database)
 
-    async def read(self) -> Shared:
+    async def read(self, now: datetime) -> Shared:
         """Return everything that is agreed on."""
+        heard_since = replicas.c.seen_at >= now - LIVES
+        dates_at = select(published_dates.c.provider, func.max(published_dates.c.read_at)).group_by(
+            published_dates.c.provider
+        )
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.connect() as connection:
-                targets = (await connection.execute(select(target_states))).mappings().all()
+                # Routes first: what a move is decided on may be newer than the version that it names, never older.
                 routes = (await connection.execute(select(route_states))).mappings().all()
+                targets = (await connection.execute(select(target_states))).mappings().all()
                 ordered = (await connection.execute(select(commands))).mappings().all()
+                living = (await connection.execute(select(replicas).where(heard_since))).mappings().all()
+                polled = (await connection.execute(dates_at)).all()
                 served = (await connection.execute(select(served_targets.c.provider, served_targets.c.model))).all()
         return Shared(
             {(row["provider"], row["model"]): _target_state(row) for row in targets},
             {row["route"]: _route_state(row) for row in routes},
             {row["route"]: _command(row) for row in ordered},
             frozenset((provider, model) for provider, model in served),
+            tuple((row["config_hash"], row["config_at"]) for row in living),
+            {row.provider: row[1] for row in polled},
         )
+
+    async def report(self, config_hash: str, config_at: datetime, now: datetime) -> None:
+        """Say that this replica lives, and by which configuration; forget those that were not heard of for a day."""
+        row = {"config_hash": config_hash, "config_at": config_at, "seen_at": now}
+        mine = self._insert(replicas).values(instance=self._instance, **row)
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.begin() as connection:
+                await connection.execute(mine.on_conflict_do_update(index_elements=["instance"], set_=row))
+                await connection.execute(delete(replicas).where(replicas.c.seen_at < now - timedelta(days=1)))
 
     async def move_target(
         self,
@@ -101,7 +134,6 @@ class StateStore:
         *,
         now: datetime,
         config_hash: str,
-        config_at: datetime,
         announce: Announce | None = None,
     ) -> list[RouteMove]:
         """Change routes' states, each if it is still as the move was based on; return the moves that were made."""
@@ -118,7 +150,6 @@ class StateStore:
                         "version": version + 1,
                         "since": _since(move, now),
                         "config_hash": config_hash,
-                        "config_at": config_at,
                         "instance": self._instance,
                     }
                     if await self._write(connection, route_states, {"route": move.route}, values, version):
@@ -210,7 +241,7 @@ def _target_state(row: RowMapping) -> TargetState:
 def _route_state(row: RowMapping) -> RouteState:
     refused = Reason(row["refused"]) if row["refused"] is not None else None
     standing = Standing(row["target"], Reason(row["reason"]), refused)
-    return RouteState(standing, row["version"], row["since"], row["config_hash"], row["config_at"])
+    return RouteState(standing, row["version"], row["since"], row["config_hash"])
 
 
 def _command(row: RowMapping) -> Command:

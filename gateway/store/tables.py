@@ -164,12 +164,22 @@ route_states = Table(
     Column("version", BigInteger, nullable=False),
     Column("since", Instant, nullable=False),
     Column("config_hash", Text, nullable=False),
-    # When the configuration that decided was loaded: replicas with an older one leave the row alone.
-    Column("config_at", Instant, nullable=False),
     Column("instance", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 """Who answers each route, apart from what a replica sees for moments: what events are told by."""
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("config_hash", Text, nullable=False),
+    # When it loaded its configuration: of several, the newest decides.
+    Column("config_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who is there, by which configuration."""
 
 commands = Table(
     "commands",
@@ -219,7 +229,7 @@ notices = Table(
     Column("created_at", Instant, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
     # When it may be tried (again); the replica that tries sets it ahead, so that no other one does.
-    Column("due_at", Instant),
+    Column("due_at", Instant, index=True),
     Column("delivered_at", Instant),
     Column("last_error", Text),
     sqlite_with_rowid=False,

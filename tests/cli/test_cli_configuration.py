@@ -1,8 +1,16 @@
+import asyncio
+import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Run
+
+from gateway.policy.lifecycle import Dates, Origin, Published
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
+from gateway.store.published import PublishedStore
 
 PRIMARY = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 ROUTES = f"""\
@@ -128,6 +136,46 @@ def test_the_file_may_be_named_by_a_variable(routes: Path, run: Run, monkeypatch
     assert "3 routes" in run("check").out
     assert run("explain", "--route", "alone").code == 0
     assert run("config", "show", "alone").code == 0
+
+
+def test_one_of_each_is_counted_as_one(routes: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    routes.write_text(
+        UNDATED.replace("  tone-rewrite: {primary: null}\n", "").replace(
+            f'  alone: {{primary: "{PRIMARY}", fallbacks: []}}\n', ""
+        )
+    )
+    assert run("check", routes).out.endswith("routes.yaml: 1 route, 1 warning; it can be served\n")
+
+
+def test_what_a_gateway_kept_of_its_providers_answers_is_warned_of(
+    routes: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/kept.db"
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    assert "provider says" not in run("check", routes).out
+
+    async def keep() -> None:
+        database = await Database.open(url)
+        dates = Dates(shutdown=date(2027, 1, 10), source="its API", origin=Origin.PROVIDER)
+        await PublishedStore(database).replace("acme", (Published(PRIMARY, dates),), datetime.now(UTC))
+        await database.close()
+
+    migrate(url)
+    asyncio.run(keep())
+    out = run("check", routes).out
+    assert re.search(r"routes.forum-reply: its primary stop(s|ped) on 2027-01-10", out)
+    assert "routes.forum-reply: its primary stops 2027-01-10, but curated says 2027-01-14" in out
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///broken.db", "mysql://h/d", "postgresql://127.0.0.1:1/none"])
+def test_a_database_that_cannot_be_read_is_no_warning(
+    url: str, routes: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.db").write_bytes(b"no database at all" * 100)
+    before = run("check", routes)
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    assert run("check", routes) == before
 
 
 # config show

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from gateway.cli import forecast_text
 from gateway.cli import forecast_words as words
 from gateway.cli.forecast import foresee
+from gateway.cli.forecast_headline import headline
 from gateway.cli.timeline import page
 from gateway.lifecycle.forecast import Forecast, Horizon
 from gateway.reasons import Role
@@ -26,6 +27,7 @@ NOV_23 = datetime(2026, 11, 23, 12, tzinfo=UTC)
 JAN_6 = datetime(2027, 1, 6, tzinfo=UTC)
 LAST_MINUTE = datetime(2027, 1, 13, 23, 59, tzinfo=UTC)
 SHUTDOWN = datetime(2027, 1, 14, tzinfo=UTC)
+Shown = Callable[[Forecast], str]
 FORUM_REPLY = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A00b2C3d4"
 AT_HOME = """\
 version: 1
@@ -101,28 +103,29 @@ def ledger(tmp_path: Path) -> str:
         pytest.param(
             NOV_23,
             {},
-            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14 in 52 days; "
-            "2 have nobody to take over.",
+            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14, in 52 days; "
+            "2 have nobody to take over; 1 answers from a prompt that nobody has written.",
             id="on 2026-11-23",
         ),
         pytest.param(
             JAN_6,
             {},
-            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14 in 8 days; "
-            "2 have nobody to take over.",
+            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14, in 8 days; "
+            "2 have nobody to take over; 1 answers from a prompt that nobody has written.",
             id="on the last day to train",
         ),
         pytest.param(
             LAST_MINUTE,
             {},
-            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14 tomorrow; "
-            "2 have nobody to take over.",
+            "34 of 40 routes lose their primary within 90 days, all on 2027-01-14, tomorrow; "
+            "2 have nobody to take over; 1 answers from a prompt that nobody has written.",
             id="in the last minute",
         ),
         pytest.param(
             SHUTDOWN,
             {},
-            "34 of 40 routes have lost their primary, since 2027-01-14; 2 have nobody to take over.",
+            "34 of 40 routes have lost their primary, since 2027-01-14; 2 have nobody to take over; "
+            "1 answers from a prompt that nobody has written.",
             id="at the shutdown",
         ),
         pytest.param(
@@ -134,7 +137,8 @@ def ledger(tmp_path: Path) -> str:
         pytest.param(
             NOV_23,
             {"at": SHUTDOWN},
-            "On 2027-01-14, 34 of 40 routes have lost their primary; 2 have nobody to take over.",
+            "On 2027-01-14, 34 of 40 routes have lost their primary; 2 have nobody to take over; "
+            "1 answers from a prompt that nobody has written.",
             id="the state on the day",
         ),
         pytest.param(
@@ -147,25 +151,23 @@ def ledger(tmp_path: Path) -> str:
     ],
 )  # fmt: skip
 def test_the_sentence_at_the_top(now: datetime, options: dict[str, object], sentence: str, routes: Path) -> None:
-    assert words.headline(seen(routes, now, **options)) == sentence  # type: ignore[arg-type]
+    assert headline(seen(routes, now, **options)) == sentence  # type: ignore[arg-type]
 
 
 def test_days_of_several_dates_are_told_apart(routes: Path) -> None:
     routes.write_text(
         routes.read_text() + 'lifecycle: {campus: {alt-text-lora: {shutdown: 2026-12-01, source: "a mail"}}}\n'
     )
-    assert "35 of 40 routes lose their primary within 90 days, the first on 2026-12-01 in 8 days" in words.headline(
+    assert "35 of 40 routes lose their primary within 90 days, the first on 2026-12-01, in 8 days" in headline(
         seen(routes, NOV_23)
     )
-    assert words.headline(seen(routes, JAN_6)).startswith(
-        "1 of 40 routes has lost its primary, since 2026-12-01; 34 more follow within 90 days, all on 2027-01-14 in 8"
+    assert headline(seen(routes, JAN_6)).startswith(
+        "1 of 40 routes has lost its primary, since 2026-12-01; 34 more follow within 90 days, all on 2027-01-14, in 8 "
     )
 
 
 def test_one_route_is_one_route(at_home: Path) -> None:
-    assert words.headline(seen(at_home, NOV_23)) == (
-        "None of 1 route loses its primary within 90 days; no date is known for any of them."
-    )
+    assert headline(seen(at_home, NOV_23)) == ("1 route has no known date: nobody can say what stops within 90 days.")
 
 
 @pytest.mark.parametrize(
@@ -181,10 +183,29 @@ def test_amounts_have_as_many_digits_as_are_read(nanousd: int, text: str) -> Non
     assert words.money(nanousd) == text
 
 
+def test_of_a_route_that_loses_its_primary_somebody_takes_it_over(at_home: Path) -> None:
+    at_home.write_text(
+        f'{AT_HOME}lifecycle: {{campus: {{forum-reply-lora: {{shutdown: 2027-01-14, source: "a mail"}}}}}}\n'
+    )
+    assert headline(seen(at_home, NOV_23)) == (
+        "1 of 1 route loses its primary within 90 days, on 2027-01-14, in 52 days; somebody takes it over."
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        pytest.param(1_700_000, 40_000_000, "from $0.0017 to $0.0400 a month (+$0.0383)", id="of two sizes"),
+        pytest.param(149_600_000_000, 99_994_000_000, "from $149.60 to $99.99 a month (−$49.61)", id="of dollars"),
+        pytest.param(300_400_000_000, 500_700_000_000, "from $300 to $501 a month (+$201)", id="of hundreds"),
+        pytest.param(0, 40_000_000, "from $0.00 to $0.04 a month (+$0.04)", id="from nothing"),
+    ],
+)
+def test_a_bill_adds_up_to_the_eye(before: int, after: int, text: str) -> None:
+    assert words.from_to(before, after) == text
+
+
 # For people
-
-
-Shown = Callable[[Forecast], str]
 
 
 @pytest.fixture
@@ -227,15 +248,22 @@ def test_with_a_ledger_it_says_what_that_costs_and_asks_for(routes: Path, ledger
     out = " ".join(shown(seen(routes, NOV_23, database=ledger)).split())
     assert "luna is gpt-6-luna at openai" in out
     # 140 of its 160 requests asked for what luna takes under another name; as measured, 20 on luna.
-    assert "forum-reply support luna that day $0.40 → $0.10 −$0.22 88%" in out
+    assert "forum-reply support luna that day $0.40 → $0.10 −$0.22 88% of 160" in out
     assert "ticket-triage support luna unpriced" in out
     # 1,200 + no prompt's tokens in at $0.10, 150 out at $0.50 a million are $0.000195 a request.
-    assert "brand-voice marketing plain that day $0.40 → ~$0.20 −$0.15 100%" in out
+    assert "brand-voice marketing plain that day $0.40 → ~$0.20 −$0.15 100% of 140" in out
     assert "gpt-6-luna at openai will answer 32 routes: at most" in out
     assert "of its quota of 3,000 tokens" in out
     assert "fallback plain (gpt-6-luna) refuses max_tokens, temperature" in out
     assert "fallback luna (gpt-6-luna) never answered for this route in 90 days" in out
-    assert "Without a ledger" not in out
+    assert "Without traffic in the ledger" not in out
+
+
+def test_without_a_price_there_is_one_thing_to_do(routes: Path, ledger: str) -> None:
+    found = seen(routes, NOV_23, database=ledger)
+    kinds = [finding for row in found.routes for finding in row.findings if finding.kind == "unpriced"]
+    assert {finding.text for finding in kinds} == {"what the move costs is not known: one of its models has no price"}
+    assert "`prices: {PROVIDER: {MODEL: {input_usd_per_1m:" in kinds[0].remedy
 
 
 def test_on_a_terminal_it_is_a_table_of_rich(routes: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +292,7 @@ def test_who_has_nobody_is_a_finding(routes: Path, at_home: Path, run: Run) -> N
 
 
 def test_it_works_without_a_ledger_and_makes_none(routes: Path, tmp_path: Path, run: Run) -> None:
-    assert "Without a ledger" in " ".join(run("forecast", "--routes", routes).out.split())
+    assert "Without traffic in the ledger" in " ".join(run("forecast", "--routes", routes).out.split())
     assert not (tmp_path / "state").exists()
 
 
@@ -357,29 +385,3 @@ def test_all_text_stays_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in html
     assert "&#x27;&quot;&gt;&lt;u&gt;" in html
     assert "&amp;amp;" in html
-
-
-# impact
-
-
-def test_impact_lists_by_owner_whom_a_base_takes_along(routes: Path, run: Run) -> None:
-    ran = run("impact", "--base", "gpt-4o-mini", "--routes", routes)
-    assert ran.code == 1
-    assert "14 routes depend on gpt-4o-mini, which stops on 2027-01-14" in " ".join(ran.out.split())
-    assert "billing: 5" in ran.out
-    assert re.search(r"credit-memo +fallback base +NOBODY", ran.out)
-    assert re.search(r"size-advice +primary, fallback base +luna \(gpt-6-luna\)", ran.out)
-
-
-def test_impact_of_a_base_that_nobody_uses(routes: Path, run: Run) -> None:
-    ran = run("impact", "--base", "davinci", "--routes", routes)
-    assert ran.code == 0
-    assert "No route depends on davinci" in ran.out
-    assert "llama-3.1-8b" in ran.out
-
-
-def test_impact_as_json(routes: Path, run: Run) -> None:
-    found = run("impact", "--base", "gpt-4o-mini-2024-07-18", "--routes", routes, "--json").json
-    assert found["nobody"] == ["credit-memo"]
-    assert found["dates"]["shutdown"] == "2027-01-14"
-    assert len(found["routes"]) == 14

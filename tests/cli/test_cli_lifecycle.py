@@ -1,24 +1,28 @@
 import asyncio
-import io
+import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from command_line import Run
-from rich.console import Console
-from rich.text import Text
 
+from gateway.cli.forecast_words import believed
 from gateway.cli.lifecycle import show
-from gateway.cli.lifecycle_table import Sources, aligned, print_rich
+from gateway.cli.lifecycle_table import Sources, aligned
 from gateway.config.loader import load
 from gateway.lifecycle.calendar import Calendar
 from gateway.lifecycle.listing import ListedModel, models_of_routes
+from gateway.lifecycle.route_warnings import route_warnings
+from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, Origin, Published, state
+from gateway.reasons import Availability
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.published import PublishedStore
 
 TODAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BASE = "gpt-4o-mini-2024-07-18"
 TUNED = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 ROUTES = f"""\
 version: 1
@@ -85,12 +89,12 @@ def test_the_models_that_routes_name_are_listed_with_everything_known(routes: Pa
     assert ran.json["at"].endswith("+00:00")
 
 
-def test_for_a_pipe_lines_are_aligned_and_plain(routes: Path, run: Run) -> None:
-    ran = run("lifecycle", "list")
+def test_for_a_pipe_everything_that_ships_is_a_line_a_model(routes: Path, run: Run) -> None:
+    ran = run("lifecycle", "list", "--all")
     assert ran.code == 0
     assert "\x1b" not in ran.out
     header, *lines = ran.out.split("\n\n")[0].splitlines()
-    assert len(lines) == 5
+    assert len(lines) > 400
     column = header.index("model")
     assert all(line[column - 1] == " " and line[column] != " " for line in lines)
 
@@ -164,14 +168,18 @@ def test_what_stops_within_some_days(
 
 def test_a_list_for_people(models: list[ListedModel], capsys: pytest.CaptureFixture[str]) -> None:
     show(models, TODAY, within=None, only_to_come=False, as_json=False)
-    table, differ, notes, sources, summary = capsys.readouterr().out.rstrip().split("\n\n")
-    rows = [line.split() for line in table.splitlines()]
-    assert rows[2] == [
-        *("2027-01-14", "in", "52", "days", "deprecated", "acme", TUNED, "-", "2026-10-14", "2027-01-06"),
-        *("gpt-6-luna", "curated", "[2]", "forum-reply"),
+    stopped, first, second, third, undated, differ, notes, sources, summary = (
+        capsys.readouterr().out.rstrip().split("\n\n")
+    )
+    assert stopped.startswith("stopped 2025-11-13, ")
+    assert first.splitlines() == [
+        "stops 2027-01-14, in 52 days: gpt-4o-mini-2024-07-18 at acme, 1 model",
+        "  according to curated [2] · announced 2026-10-14 · trainable until 2027-01-06 · replacement gpt-6-luna",
+        f"  {TUNED}  forum-reply",
     ]
-    assert [row[0] for row in rows] == ["stops", "2025-11-13", "2027-01-14", "2027-03-01", "2028-04-13", "-"]
-    assert rows[-1][-4:] == ["nobody", "forum-reply,", "tone,", "+1"]
+    assert second.startswith("stops 2027-03-01, in 98 days: gpt-4.1-2025-04-14 at acme, 1 model")
+    assert third.splitlines()[-1] == "  claims-ft  claims"
+    assert undated.splitlines() == ["No known day: 1 model", "  gpt-6-luna  at acme · forum-reply, tone, +1"]
     assert differ.splitlines() == [
         "Sources that differ:",
         "  ft:gpt-4.1-2025-04-14:acme::x at acme: 2027-03-01 according to routes.yaml [3], "
@@ -216,13 +224,51 @@ def test_nothing_to_list_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "no such model\n"
 
 
-@pytest.mark.parametrize("width", [80, 120, 200])
-@pytest.mark.parametrize("colour", [True, False], ids=["coloured", "NO_COLOR"])
-def test_on_a_terminal_a_table_fits_its_width(width: int, colour: bool, models: list[ListedModel]) -> None:
-    screen = io.StringIO()
-    print_rich(models, Sources(), Console(file=screen, width=width, force_terminal=True, no_color=not colour))
-    assert ("\x1b[31m" in screen.getvalue()) == colour, "what has stopped is red"
-    lines = Text.from_ansi(screen.getvalue()).plain.splitlines()
-    assert max(map(len, lines)) <= width
-    for word in ("2027-01-14", "in 52 days", "claims-ft", "azure-eu"):
-        assert word in "\n".join(lines)
+def test_no_id_is_broken_however_long_it_is(
+    models: list[ListedModel], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show(models, TODAY, within=None, only_to_come=False, as_json=False)
+    out = capsys.readouterr().out
+    assert all(model.model in out for model in models)
+
+
+def test_what_was_seen_of_a_model_stands_beside_it(
+    models: list[ListedModel], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {
+        Availability.GONE: "gone since 2026-11-23",
+        Availability.NO_ACCESS: "no access since 2026-11-23",
+        Availability.AVAILABLE: "available",
+    }
+    for availability, word in words.items():
+        seen = [replace(model, seen=TargetState(availability, 1, TODAY)) for model in models]
+        show(seen, TODAY, within=None, only_to_come=False, as_json=False)
+        out = capsys.readouterr().out
+        assert f"  {TUNED}  {word} · forum-reply" in out
+        assert ("5 gone already" in out) == (availability is not Availability.AVAILABLE)
+
+
+def test_of_one_list_that_differs_within_itself_it_is_said_whose_row_it_is(
+    routes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {("acme", one.model): one for one in (said(date(2027, 1, 16)), replace(said(date(2027, 1, 15)), model=BASE))}
+    loaded = load(routes, environ={}).routes
+    show(models_of_routes(loaded, Calendar(loaded, told), TODAY), TODAY, within=60, only_to_come=False, as_json=False)
+    out = capsys.readouterr().out
+    assert out.count("but its base's row in the same list says 2027-01-15") == 1
+    route = loaded.routes["forum-reply"]
+    warnings = list(route_warnings(route, calendar=Calendar(loaded, told), now=TODAY))
+    assert "its primary stops 2027-01-16, but its base's row in the same list says 2027-01-15" in warnings
+    assert believed(Calendar(loaded, told).dates_of(route.targets[0])).count("its base's row in the same list") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("lifecycle", "events"), ("cutover", "tone", "--to", "luna", "--reason", "a trial")]
+)
+def test_a_database_without_a_gateways_state_is_named(command: tuple[str, ...], routes: Path, run: Run) -> None:
+    ran = run(*command)
+    assert ran.code == 1
+    assert re.fullmatch(
+        r"no gateway has kept its state in /\S+/no-ledger-yet.db yet; name another with --database\n", ran.err
+    )

@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ routes:
   forum-reply: "ft:gpt-4o-mini-2024-07-18:acme:forum:A1b2C3d4"
 """
 SOON = 'model = "gpt-4o-mini-2024-07-18"\n'
+ALIAS = 'model = "gpt-4o-mini"\n'
 STOPPED = 'model = "gpt-4-0314"\n'
 LATER = 'model = "gpt-5.9-later"\n'
 TODAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -42,6 +44,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(LATER, 0, "1 later", id="a model that stops in 2099"),
         pytest.param("x = 1\n", 0, "No model with a known shutdown is hard-coded in 1 file.", id="no model"),
         pytest.param("# gpt-4-0314\n", 0, "Only mentioned", id="a model in a comment"),
+        pytest.param(
+            ALIAS,
+            0,
+            "an alias without a day of its own; its dated snapshot gpt-4o-mini-2024-07-18 stops 2027-01-14",
+            id="an alias, which nobody dates",
+        ),
         pytest.param(STOPPED[:-1] + "  # understudy: ignore\n", 0, "No model", id="a line that is silenced"),
     ],
 )
@@ -134,6 +142,58 @@ def test_as_annotations_of_github(tree: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.count("::warning ") == 3
 
 
+HOSTILE = "b\n::error title=pwn::\x1b[2J, 100%"
+
+
+def test_no_file_name_becomes_a_workflow_command(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / f"{HOSTILE}.ipynb").write_text("gpt-4-0613")
+    (tree / f"{HOSTILE}.py").write_text(SOON)
+    print_report(report_on([Path()], 90, None, TODAY), "github")
+    out, err = capsys.readouterr()
+    assert err == ""
+    summary, finding, unread = out.splitlines()
+    escaped = r"b%0A%3A%3Aerror title=pwn%3A%3A\x1b[2J%2C 100%25"
+    assert summary.endswith(" 1 file was not read.")
+    assert finding.startswith(f"::error file={escaped}.py,line=1,")
+    assert unread == f"::warning file={escaped}.ipynb::not read: not a notebook"
+
+
+def test_text_shows_the_names_of_files_on_one_line(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / f"{HOSTILE}.ipynb").write_text("gpt-4-0613")
+    (tree / f"{HOSTILE}.py").write_text(SOON + "# gpt-4-0314\n")
+    print_report(report_on([Path()], 90, None, TODAY), "text")
+    out, err = capsys.readouterr()
+    shown = r"b\n::error title=pwn::\x1b[2J, 100%"
+    assert err == f"{shown}.ipynb: not read: not a notebook\n"
+    assert [line.split("  ")[1] for line in out.splitlines() if "pwn" in line] == [f"{shown}.py:1:10", f"{shown}.py:2:3"]
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("output", ["text", "json", "github"])
+def test_a_name_that_is_no_utf_8_is_printed(output: str, tree: Path, run: Run) -> None:
+    for ending in (b".py", b".ipynb"):
+        (tree / os.fsdecode(b"caf\xe9" + ending)).write_text(STOPPED)
+    ran = run("scan", ".", "--format", output)
+    assert ran.code == 1
+    assert (ran.out + ran.err).count(r"caf\udce9") == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        pytest.param((1,), "hard-coded in 0 files. 1 file was not read.", id="one, and nothing else"),
+        pytest.param((0, 1, 1), "hard-coded in 1 file. 2 files were not read.", id="two of three"),
+    ],
+)
+def test_the_summary_tells_how_many_files_were_not_read(sizes: tuple[int, ...], says: str, tree: Path, run: Run) -> None:
+    for number, size in enumerate(sizes):
+        (tree / "src" / f"{number}.json").write_text(" " * (size * 2 * 1024 * 1024 + 1))
+    ran = run("scan", "src")
+    assert ran.code == 0
+    assert ran.out.strip().endswith(says)
+    assert ran.err.count("not read: larger than 2 MiB") == sum(sizes)
+
+
 def test_a_progress_bar_is_for_terminals(tree: Path, run: Run) -> None:
     for number in range(250):
         (tree / "src" / f"a{number}.py").write_text("x = 1\n")
@@ -146,3 +206,8 @@ def test_help_says_what_is_not_found(run: Run) -> None:
     text = " ".join(run("scan", "--help").out.split())
     for phrase in ("put together from parts", "understudy: ignore", "only mentioned", "Exit codes", "Azure OpenAI"):
         assert phrase in text
+
+
+def test_what_holds_no_source_was_not_read(tree: Path, run: Run) -> None:
+    ran = run("scan", "src")
+    assert (ran.code, ran.out) == (0, "Nothing was read: there is no source file, configuration or notebook here.\n")

@@ -15,12 +15,14 @@ from gateway.execution.prepared import Snapshot
 from gateway.execution.target_board import TargetBoard, TargetKey, key_of
 from gateway.metrics import Metrics
 from gateway.policy.announcements import Event
+from gateway.policy.lifecycle import Dates, Published
 from gateway.policy.planner import Command
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
+from gateway.store.published import PublishedStore
 from gateway.store.states import StateStore
 from tests.example_routes import FINE_TUNE, a_fallback, a_primary, a_provider, a_route, some_routes
 from tests.fake_clock import FakeClock
@@ -40,7 +42,9 @@ class Replica:
     store: StateStore | None
     snapshot: Snapshot
     board: TargetBoard
-    lost: list[TargetKey] = field(default_factory=list)
+    changed: list[TargetKey] = field(default_factory=list)
+    doubted: list[TargetKey] = field(default_factory=list)
+    polls: int = 0
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
@@ -49,11 +53,16 @@ class Replica:
             snapshot=lambda: self.snapshot,
             store=lambda: self.store,
             announce=lambda events: [],
-            lost=self.lost.append,
+            changed=self.changed.append,
+            doubt=self.doubted.append,
+            dates_polled=self._polled,
             clock=self.clock,
             metrics=self.metrics,
             instance=self.name,
         )
+
+    async def _polled(self) -> None:
+        self.polls += 1
 
     def found(self, availability: Availability, key: TargetKey = KEY, version: int | None = None) -> None:
         known = self.board.agreed_version(key) if version is None else version
@@ -72,8 +81,9 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     opened: list[Database] = field(default_factory=list)
 
-    async def replica(self, name: str, *, away: bool = False, **config: Any) -> Replica:
-        routes = some_routes(a_route(primary=PRIMARY, fallbacks=(LUNA,)), **config)
+    async def replica(self, name: str, *, away: bool = False, fallback: str = "luna", **config: Any) -> Replica:
+        named = LUNA.model_copy(update={"name": fallback})
+        routes = some_routes(a_route(primary=PRIMARY, fallbacks=(named,)), **config)
         client = HttpClient()
         upstreams = {each: Upstream(provider, client, {}, self.clock) for each, provider in routes.providers.items()}
         snapshot = Snapshot(routes, upstreams, metrics=Metrics(), clock=self.clock)
@@ -120,7 +130,8 @@ async def test_who_only_hears_of_it_waits_for_the_return(bench: Bench) -> None:
     await one.agreement.tick()
     await two.agreement.tick()
     assert two.says is GONE
-    assert two.lost == [KEY]
+    assert two.changed == [KEY]
+    assert one.changed == [], "it found it itself"
 
 
 async def test_a_finding_from_before_others_moved_on_is_not_written(bench: Bench) -> None:
@@ -192,6 +203,19 @@ async def test_after_a_return_it_cannot_be_gone_for_a_minute_and_is_passed_over(
     assert await bench.told() == [*switches, ("cutover", "gone")]
 
 
+async def test_what_had_to_wait_long_is_looked_at_anew_before_it_is_told(bench: Bench) -> None:
+    replica = await bench.replica("one")
+    for found in (GONE, AVAILABLE):
+        replica.found(found)
+        await replica.agreement.tick()
+        bench.clock.advance(60 if found is GONE else 5)
+    replica.found(GONE)
+    bench.clock.advance(55)
+    await replica.agreement.tick()
+    assert replica.doubted == [KEY]
+    assert [kind for kind, _ in await bench.told()] == ["cutover", "return"]
+
+
 async def test_a_fallbacks_loss_is_an_event_of_its_own(bench: Bench) -> None:
     replica = await bench.replica("one")
     await replica.agreement.tick()
@@ -219,6 +243,43 @@ async def test_a_command_moves_a_route_and_its_end_moves_it_back(bench: Bench) -
     assert await bench.told() == [("commanded", "commanded"), ("commanded", "primary")]
 
 
+async def test_a_canary_that_is_taken_away_leaves_the_decisions_to_the_others(bench: Bench) -> None:
+    old = await bench.replica("old", config_hash="old")
+    bench.clock.advance(10)
+    canary = await bench.replica("canary", config_hash="new")
+    for replica in (old, canary):
+        await replica.agreement.tick()
+    old.found(GONE)
+    bench.clock.advance(30)
+    await old.agreement.tick()
+    assert await bench.told() == [], "while the canary lives, it has the say"
+    bench.clock.advance(60)
+    await old.agreement.tick()
+    assert await bench.told() == [("cutover", "gone")]
+
+
+async def test_dates_that_another_replica_was_told_are_taken_over(bench: Bench) -> None:
+    replica = await bench.replica("one")
+    await replica.agreement.tick()
+    before = replica.polls
+    database = await Database.open(bench.url)
+    bench.opened.append(database)
+    await PublishedStore(database).replace("here", [Published(FINE_TUNE, Dates())], bench.clock.now())
+    for _ in range(3):
+        await replica.agreement.tick()
+    assert replica.polls == before + 1
+
+
+async def test_a_fallback_that_was_renamed_is_no_news(bench: Bench) -> None:
+    old = await bench.replica("one", config_hash="old")
+    old.found(GONE)
+    await old.agreement.tick()
+    bench.clock.advance(10)
+    renamed = await bench.replica("one", config_hash="new", fallback="terra")
+    await renamed.agreement.tick()
+    assert await bench.told() == [("cutover", "gone")]
+
+
 async def test_a_replica_with_an_older_configuration_follows(bench: Bench) -> None:
     dated = {"lifecycle": {"here": {FINE_TUNE: ModelDates(shutdown=bench.clock.now().date(), source="a mail")}}}
     old = await bench.replica("old", config_hash="old")
@@ -226,5 +287,5 @@ async def test_a_replica_with_an_older_configuration_follows(bench: Bench) -> No
     new = await bench.replica("new", config_hash="new", **dated)
     for replica in (old, new, old, new, old):
         await replica.agreement.tick()
-        bench.clock.advance(90)
+        bench.clock.advance(20)
     assert await bench.told() == [("cutover", "shutdown_reached")]

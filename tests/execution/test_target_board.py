@@ -265,3 +265,38 @@ def test_a_command_holds_until_it_expires_and_plans_are_made_anew_then(bench: Be
     bench.board.agree({}, {"forum-reply": command})
     assert bench.board.command("forum-reply") is None
     assert bench.board.version > version
+
+
+def test_failures_that_open_no_circuit_do_not_pass_with_time(bench: Bench) -> None:
+    bench.board.failed(TARGET)
+    assert not bench.board.timed, "a plan may be kept"
+    for _ in range(FAILURES_TO_OPEN - 1):
+        bench.board.failed(TARGET)
+    assert bench.board.timed
+    bench.board.verified(key_of(TARGET), Availability.GONE)
+    assert not bench.board.timed, "nobody calls what is gone, so nobody would close its circuit"
+
+
+def test_what_passes_of_targets_that_left_the_configuration_is_forgotten(bench: Bench) -> None:
+    for _ in range(FAILURES_TO_OPEN):
+        bench.board.failed(TARGET)
+    bench.board.rests(OTHER, 10)
+    bench.board.forget_others({key_of(OTHER)})
+    assert bench.board.timed
+    bench.clock.advance(11)
+    bench.board.forget_others({key_of(OTHER)})
+    assert not bench.board.timed
+
+
+def test_a_command_expires_by_itself_while_the_database_is_away(bench: Bench) -> None:
+    command = Command("luna", "a trial", "kim", bench.clock.now(), bench.clock.now() + timedelta(hours=1))
+    bench.board.agree({}, {"forum-reply": command})
+    bench.clock.advance(3600)
+    assert bench.board.command("forum-reply") is None
+
+
+def test_a_state_that_was_deleted_is_followed_anew_when_it_comes_back(bench: Bench) -> None:
+    gone = state(Availability.GONE, 1, bench)
+    bench.board.agree(gone, {})
+    bench.board.agree({}, {})
+    assert bench.board.agreed_version(key_of(TARGET)) == 0

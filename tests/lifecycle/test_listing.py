@@ -4,8 +4,9 @@ import pytest
 
 from gateway.lifecycle.calendar import Calendar
 from gateway.lifecycle.listing import ListedModel, as_row, models_of_routes, shipped
+from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, Origin, Published
-from gateway.reasons import Lifecycle
+from gateway.reasons import Availability, Lifecycle
 from tests.example_routes import BASE, FINE_TUNE, a_fallback, a_primary, a_provider, a_route, some_routes
 
 TODAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -54,8 +55,9 @@ def test_one_id_that_is_a_primary_here_and_a_fallback_there_is_read_as_the_fine_
 
 def test_every_field_is_there_for_scripts() -> None:
     said = Dates(shutdown=date(2027, 2, 1), origin=Origin.PROVIDER, source="its API", read=date(2026, 11, 23))
+    seen = {("here", FINE_TUNE): TargetState(Availability.GONE, 1, TODAY)}
     told = Calendar(ROUTES, {("here", FINE_TUNE): Published(FINE_TUNE, said)})
-    (row,) = (as_row(one) for one in models_of_routes(ROUTES, told, TODAY) if one.model == FINE_TUNE)
+    (row,) = (as_row(one) for one in models_of_routes(ROUTES, told, TODAY, seen) if one.model == FINE_TUNE)
     (curated, litellm) = row.pop("disputed_by")
     assert row == {
         "provider": "here",
@@ -65,6 +67,8 @@ def test_every_field_is_there_for_scripts() -> None:
         "routes": ["forum-reply", "triage"],
         "state": "deprecated",
         "days_left": 70,
+        "availability": "gone",
+        "availability_since": "2026-11-23T12:00:00+00:00",
         "announced": "2026-10-14",
         "last_training_day": "2027-01-06",
         "shutdown": "2027-02-01",

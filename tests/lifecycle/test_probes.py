@@ -197,7 +197,8 @@ async def test_absent_from_the_list(served: bool, past: bool, found: Availabilit
 
 
 async def test_a_refused_key_is_no_access(start: Started) -> None:
-    bench: Bench = await start(Provider(list_status=401))
+    refused = (401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
+    bench: Bench = await start(Provider(list_status=401, calls=[refused]))
     bench.served = {KEY}
     bench.verify()
     await bench.settled()
@@ -585,3 +586,39 @@ async def test_exercise_asks_for_one_token_whatever_the_list_says(
     assert bench.provider.asked == ["POST /chat/completions"]
     assert bench.exercised == [told]
     assert len(bench.records) == 1
+
+
+async def test_what_others_brought_back_can_be_verified_again_at_once(start: Started) -> None:
+    bench: Bench = await start(Provider())
+    bench.prober.await_return(a_primary(), Availability.GONE)
+    await bench.settled()
+    bench.prober.forget(KEY)
+    bench.provider.is_retired()
+    bench.served.add(KEY)
+    bench.verify()
+    await bench.settled()
+    assert bench.reports == [Availability.GONE], "a watch that slept for an hour would have kept it waiting"
+
+
+async def test_a_call_that_fails_as_the_return_is_reported_finds_nobody_looking_any_more(start: Started) -> None:
+    bench: Bench = await start(Provider(listed=[FINE_TUNE]))
+    idle_at_report: list[bool] = []
+    bench.prober._report = lambda key, found, version: idle_at_report.append(bench.idle)
+    bench.verify()
+    await bench.settled()
+    assert idle_at_report == [True]
+
+
+async def test_a_look_that_breaks_says_nothing_and_is_made_again(start: Started) -> None:
+    bench: Bench = await start(Provider(listed=[FINE_TUNE]))
+    looks = bench.prober._evidence
+
+    async def breaks_once(key: TargetKey, target: Target) -> Availability:
+        bench.prober._evidence = looks  # type: ignore[method-assign]
+        raise RuntimeError("nobody thought of this")
+
+    bench.prober._evidence = breaks_once  # type: ignore[method-assign]
+    bench.verify()
+    assert await bench.pause() == 1.0
+    await bench.settled()
+    assert bench.reports == [Availability.AVAILABLE]

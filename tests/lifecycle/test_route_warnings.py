@@ -6,6 +6,8 @@ import pytest
 from gateway.config.routes import ModelDates, Route
 from gateway.lifecycle.calendar import Calendar
 from gateway.lifecycle.route_warnings import route_warnings
+from gateway.policy.availability import TargetState
+from gateway.reasons import Availability
 from tests.example_routes import BASE, a_fallback, a_primary, a_provider, a_route, some_routes
 
 NOV_23 = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -80,3 +82,54 @@ def test_a_date_that_sources_disagree_on_is_shown() -> None:
     assert "its primary stops 2027-03-01, but curated says 2027-01-14" in warned(
         a_route(fallbacks=(LUNA,)), lifecycle=row
     )
+
+
+@pytest.mark.parametrize(
+    ("route", "says"),
+    [
+        pytest.param(
+            a_route(primary=a_primary(model="m", base=None), fallbacks=(a_fallback("mini", model="gpt-4o-mini"),)),
+            "fallback mini is the alias gpt-4o-mini; its dated snapshot gpt-4o-mini-2024-07-18 stops 2027-01-14",
+            id="a fallback, of a primary that does not stop",
+        ),
+        pytest.param(
+            a_route(fallbacks=(a_fallback("gpt-4o-mini", model="gpt-4o-mini"),)),
+            "fallback gpt-4o-mini is an alias; its dated snapshot gpt-4o-mini-2024-07-18 stops 2027-01-14, "
+            "as the primary does",
+            id="a fallback that is called as its alias",
+        ),
+        pytest.param(
+            a_route(primary=a_primary(model="gpt-4o-mini", base=None), fallbacks=(LUNA,)),
+            "its primary is the alias gpt-4o-mini; its dated snapshot gpt-4o-mini-2024-07-18 stops 2027-01-14",
+            id="a primary",
+        ),
+    ],
+)
+def test_an_alias_whose_snapshot_stops(route: Route, says: str) -> None:
+    assert says in warned(route)
+
+
+@pytest.mark.parametrize(
+    ("model", "lifecycle"),
+    [
+        pytest.param("gpt-6-terra", {}, id="a model that no snapshot is known of"),
+        pytest.param("mistral-large-latest", {}, id="a name that is promised to move on"),
+        pytest.param(
+            "gpt-4o-mini", {"here": {"gpt-4o-mini-2026-01-01": ModelDates(source="a mail")}}, id="a snapshot stays"
+        ),
+        pytest.param(
+            "gpt-4o-mini", {"here": {"gpt-4o-mini": ModelDates(source="a mail")}}, id="the operator says that it stays"
+        ),
+    ],
+)
+def test_an_alias_that_may_stay_is_not_warned_of(model: str, lifecycle: Any) -> None:
+    route = a_route(primary=a_primary(model=model, base=None), fallbacks=(LUNA,))
+    assert warned(route, lifecycle=lifecycle) == []
+
+
+def test_what_is_gone_already_is_said_first() -> None:
+    route = a_route(fallbacks=(LUNA,))
+    seen = {("here", target.model): TargetState(Availability.GONE, 1, NOV_23) for target in route.targets}
+    first, second, *_ = route_warnings(route, calendar=Calendar(some_routes(route)), now=NOV_23, states=seen)
+    assert first == "its primary is gone (since 2026-11-23)"
+    assert second == "fallback luna (gpt-6-luna) is gone (since 2026-11-23)"

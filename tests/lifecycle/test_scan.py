@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -52,6 +53,14 @@ app/providers.py:15 cohere command-r-plus-04-2024
 app/providers.py:16 openai openai:gpt-4o-2024-11-20
 deploy/Dockerfile:2 openai gpt-4o-2024-05-13
 deploy/Dockerfile:3 openai o3-mini-2025-01-31
+deploy/compose.yaml:5 openai gpt-4o-mini-2024-07-18
+deploy/compose.yaml:6 openai gpt-4-0613
+deploy/compose.yaml:7 openai davinci
+deploy/compose.yaml:9 openai gpt-4o-2024-08-06
+deploy/defaults.sh:1 openai gpt-4o-mini-2024-07-18
+deploy/defaults.sh:2 openai gpt-4-0613
+deploy/defaults.sh:3 openai gpt-4o-2024-08-06, openai gpt-4-1106-preview
+deploy/defaults.sh:4 openai gpt-4-turbo
 deploy/ask.sh:2 | openai gpt-4-0613
 deploy/ask.sh:3 openai gpt-3.5-turbo-1106
 deploy/ask.sh:5 openai gpt-4o-2024-11-20
@@ -63,6 +72,11 @@ deploy/values.xml:2 | openai gpt-4-0613
 deploy/values.xml:3 openai gpt-4o-2024-08-06
 notebooks/explore.ipynb[2]:3 openai gpt-4o-mini-2024-07-18 | openai gpt-4-0613
 notebooks/explore.ipynb[3]:1 openai gpt-4.1-nano-2025-04-14
+ops/anchors.yaml:1 openai gpt-4o-mini-2024-07-18
+ops/anchors.yaml:2 openai gpt-4-0613
+ops/anchors.yaml:4 openai gpt-4o-2024-08-06
+ops/anchors.yaml:5 openai o1
+ops/anchors.yaml:7 openai davinci
 ops/litellm.yaml:4 azure azure/gpt-4o-2024-08-06
 ops/litellm.yaml:6 gemini gemini/gemini-2.0-flash
 ops/litellm.yaml:7 vertex vertex_ai/gemini-2.5-flash-lite
@@ -135,6 +149,7 @@ curie = "curie"|C:\\\\models\\\\gpt-4-0613\\\\weights|C:\\models\\gpt-4-0613\\|a
 gpt-5-{$model}|server.name=ada|gpt-4-0613-fast|registry.example.com/gpt-4-0613:1.2
 https://example.com/models/gpt-4-0613|gpt-4-ours|http://gpt-4.internal|gpt-4-0613-alias|OWNER=ada|gpt-4-0613.tar.gz
 gpt-4-0613x9f3|gpt-4-0613-lambda|NAME = "o3"|gpt-4-0613-base|prompts/gpt-4-0613/|gpt-4-0613-tester|gpt-4-0613.log
+${IMAGE:-gpt-4-0613-image}|${TAG-gpt-4-0613-tag}|${OWNER-ada}|owner: &owner ada
 <owner>ada</owner>|<icon>gpt-4-0613.svg</icon>|gpt-4-0613-clone
 """
 
@@ -231,8 +246,10 @@ def test_when_it_fails(within_days: int, now: datetime, fails: bool, tmp_path: P
         pytest.param(
             "a.py", 'blob("azure storage"); m = "gpt-4o-2024-08-06"', ["openai"], id="another service of Azure"
         ),
-        pytest.param("a.py", 'm = "gpt-4o"', [], id="an alias that its vendor does not date"),
-        pytest.param("a.py", 'm = "openai/gpt-4o"', [], id="the same with its vendor's prefix"),
+        pytest.param(
+            "a.py", 'm = "gpt-4o"', ["openai"], id="an alias that its vendor does not date, but its snapshots"
+        ),
+        pytest.param("a.py", 'm = "openai/gpt-4o"', ["openai"], id="the same with its vendor's prefix"),
         pytest.param("a.py", 'm = "bedrock/anthropic.claude-2.1-v1"', ["bedrock"], id="a host of what its maker dates"),
         pytest.param("a.py", 'import vertexai; m = "gemini-2.5-pro"', ["vertex"], id="Vertex AI"),
         pytest.param("a.py", 'm = "Qwen/QwQ-32B"', [], id="open weights are anyone's"),
@@ -301,8 +318,7 @@ def test_what_is_not_read(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        pytest.param(b"\x00\x01" + ID.encode(), 0, id="a binary file"),
-        pytest.param(ID.encode() + b" " * MAX_BYTES, 0, id="more than 2 MiB"),
+        pytest.param((ID.encode() + b" " * MAX_BYTES)[:MAX_BYTES], 1, id="2 MiB"),
         pytest.param(ID.encode("utf-16"), 1, id="UTF-16"),
         pytest.param(b"\xef\xbb\xbf" + ID.encode(), 1, id="a byte order mark"),
         pytest.param(b"# \xff\xfe caf\xe9\n" + ID.encode(), 1, id="no UTF-8"),
@@ -313,7 +329,102 @@ def test_what_is_not_read(name: str, tmp_path: Path) -> None:
 def test_contents(content: bytes, found: int, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(content)
     report = look(tmp_path)
-    assert (len(report.used), report.unreadable) == (found, ())
+    assert (len(report.used), report.files_read, report.unreadable) == (found, 1, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        pytest.param("a.py", b"\x00\x01" + ID.encode(), "binary", id="a binary file"),
+        pytest.param("a.py", (ID.encode() + b" " * MAX_BYTES)[: MAX_BYTES + 1], "larger than 2 MiB", id="a large one"),
+        pytest.param("a.ipynb", b'{"cells": 1, "x": "gpt-4-0613"}', "not a notebook", id="a notebook without cells"),
+    ],
+)
+def test_what_is_not_read_is_named(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    report = look(tmp_path)
+    assert (report.findings, report.files_read) == ((), 0)
+    assert [(file.name, reason) for file, reason in report.unreadable] == [(name, why)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        pytest.param([{"cell_type": "code", "source": [1, "model='gpt-4-0613'"]}], 1, id="a number among the lines"),
+        pytest.param([{"cell_type": "code", "source": {"x": "gpt-4-0613"}}], 0, id="a source that is no text"),
+        pytest.param([{"cell_type": ["code"], "source": "gpt-4-0613"}], 0, id="a type that is no text"),
+        pytest.param([{"cell_type": "code", "source": "m='gpt-4-0613'  # \ud800"}], 1, id="half a character"),
+    ],
+)
+def test_a_broken_notebook_does_not_end_the_scan(cells: list[object], found: int, tmp_path: Path) -> None:
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "b.py").write_text(ID)
+    used = [finding.file.name for finding in look(tmp_path).used]
+    assert used == ["a.ipynb"] * found + ["b.py"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    report = look(tmp_path / "pipe.py")
+    assert report.unreadable == ((tmp_path / "pipe.py", "not a regular file"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("run.sh", "M=${M:-gpt-4-0613}", id="a shell's default"),
+        pytest.param("run.sh", 'ask "${M-gpt-4-0613}"', id="a shell's default, without a colon"),
+        pytest.param("compose.yaml", "environment:\n  M: ${M-gpt-4-0613}", id="the same in a file of Compose"),
+        pytest.param("compose.yaml", "environment:\n  - M=${M:-gpt-4-0613}", id="in a list of Compose"),
+        pytest.param("a.yaml", "writer: &writer gpt-4-0613", id="an anchor"),
+        pytest.param("a.yaml", "- !!str gpt-4-0613", id="a tag"),
+        pytest.param("a.yaml", "x: {a: &b !t gpt-4-0613}", id="both"),
+        pytest.param("init.lua", '-- Ask.\nlocal model = "gpt-4-0613"', id="Lua"),
+        pytest.param("a.html.erb", '<%= ask(model: "gpt-4-0613") %>', id="ERB"),
+        pytest.param("a.jsonnet", "{ model: 'gpt-4-0613' }", id="Jsonnet"),
+        pytest.param("a.cue", 'model: "gpt-4-0613"', id="CUE"),
+        pytest.param("a.nix", 'defaults // { model = "gpt-4-0613"; }', id="Nix"),
+        pytest.param("a.clj", '(ask {:model "gpt-4-0613"})', id="Clojure"),
+        pytest.param("a.cljs", '(def model "gpt-4-0613")', id="ClojureScript"),
+        pytest.param("A.hs", 'model\' = "gpt-4-0613"', id="Haskell"),
+        pytest.param("a.gotmpl", "model: {{ .Values.x }}\njudge: gpt-4-0613", id="a template of Go"),
+        pytest.param("a.tmpl", '{{ default "gpt-4-0613" .Model }}', id="another"),
+        pytest.param("a.prompty", "---\nmodel:\n  name: gpt-4-0613\n---\nAnswer.", id="Prompty"),
+        pytest.param("a.http", 'POST https://h/v1\n\n{"model": "gpt-4-0613"}', id="requests"),
+        pytest.param("build.gradle.kts", 'val model = "gpt-4-0613"', id="Kotlin's scripts"),
+        pytest.param("build.gradle", "ext.model = 'gpt-4-0613'", id="Gradle"),
+        pytest.param("a.dart", "final model = 'gpt-4-0613';", id="Dart"),
+        pytest.param("a.swift", 'let model = "gpt-4-0613"', id="Swift"),
+        pytest.param("A.scala", 'val model = "gpt-4-0613"', id="Scala"),
+        pytest.param("a.ex", '@model "gpt-4-0613"', id="Elixir"),
+        pytest.param("a.exs", 'config :app, model: "gpt-4-0613"', id="Elixir's scripts"),
+        pytest.param("a.R", 'model <- "gpt-4-0613"', id="R"),
+        pytest.param("a.jl", 'model = "gpt-4-0613"', id="Julia"),
+    ],
+)
+def test_where_an_id_is_used(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    assert [finding.text for finding in look(tmp_path).used] == ["gpt-4-0613"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("init.lua", "x = 1 -- gpt-4-0613", id="Lua"),
+        pytest.param("init.lua", '--[[\nmodel = "gpt-4-0613"\n]]', id="Lua, over lines"),
+        pytest.param("a.erb", '<%# model: "gpt-4-0613" %>', id="ERB"),
+        pytest.param("a.jsonnet", "{} // model: 'gpt-4-0613'", id="Jsonnet"),
+        pytest.param("a.cue", '// model: "gpt-4-0613"', id="CUE"),
+        pytest.param("a.nix", '/* model = "gpt-4-0613"; */ {}', id="Nix"),
+        pytest.param("a.clj", '; (def model "gpt-4-0613")', id="Clojure"),
+        pytest.param("A.hs", '{- model = "gpt-4-0613" -}', id="Haskell"),
+        pytest.param("a.gotmpl", "{{- /* model: gpt-4-0613 */ -}}", id="a template of Go"),
+        pytest.param("a.http", '# {"model": "gpt-4-0613"}', id="requests"),
+    ],
+)
+def test_where_an_id_is_commented_out(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    assert [finding.used for finding in look(tmp_path).findings] == [False]
 
 
 def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
@@ -355,6 +466,13 @@ def test_what_git_ignores_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> 
 def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(ID)
     assert look(tmp_path, tmp_path / "a.py").files_read == 1
+
+
+def test_one_directory_by_two_names_is_read_once_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.py").write_text(ID)
+    (tmp_path / "b.py").symlink_to("a.py")
+    monkeypatch.chdir(tmp_path)
+    assert source_files([Path(), tmp_path, Path("b.py")]) == [Path("a.py")]
 
 
 # routes
@@ -424,6 +542,9 @@ def test_words_that_are_ids_count_only_where_a_model_is_named(tmp_path: Path) ->
         'model = "o1", ',
         '"model(([[ "a" , "o1" ',
         "a/b:gpt-4/",
+        "${model",
+        "${model-",
+        "x: &a !!str gpt-4-0613 ",
     ],
     ids=lambda unit: f"many of {re.sub(' +', ' ', unit)[:20]!r}",
 )

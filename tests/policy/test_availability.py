@@ -62,6 +62,9 @@ def state(availability: Availability, age: timedelta) -> TargetState:
         pytest.param(
             state(AVAILABLE, RETURN_HOLDS - timedelta(seconds=1)), GONE, False, id="gone again too soon has to wait"
         ),
+        pytest.param(
+            state(AVAILABLE, timedelta(minutes=-30)), GONE, True, id="the clock was set back: wait for nothing"
+        ),
         pytest.param(state(GONE, timedelta(0)), SUSPECT, False, id="a suspicion is nobody else's business"),
         pytest.param(state(GONE, timedelta(0)), UNKNOWN, False, id="nothing found changes nothing"),
     ],

@@ -100,8 +100,8 @@ REFUSED = Standing("primary", Reason.PRIMARY, refused=Reason.SHUTDOWN_REACHED)
 NOBODY = Standing(None, Reason.GONE, refused=Reason.GONE)
 
 
-def was(state: Standing, *, age_s: float = 3600, config: str = "a", config_at: datetime = EVE) -> RouteState:
-    return RouteState(state, 4, DAY - timedelta(seconds=age_s), config, config_at)
+def was(state: Standing, *, age_s: float = 3600) -> RouteState:
+    return RouteState(state, 4, DAY - timedelta(seconds=age_s), "a")
 
 
 @pytest.mark.parametrize(
@@ -134,33 +134,39 @@ def test_which_event_a_change_is(before: RouteState | None, after: Standing, exp
 
 
 @pytest.mark.parametrize(
-    ("before", "kind", "waits"),
+    ("before", "after", "waits"),
     [
-        pytest.param(was(LUNA, age_s=59), EventKind.RETURN, True, id="back within a minute: wait"),
-        pytest.param(was(LUNA, age_s=60), EventKind.RETURN, False, id="back after a minute"),
-        pytest.param(was(PRIMARY, age_s=1), EventKind.CUTOVER, False, id="away from what cannot answer: at once"),
-        pytest.param(was(LUNA, age_s=1), EventKind.COMMANDED, False, id="people wait for nothing"),
+        pytest.param(was(LUNA, age_s=59), PRIMARY, True, id="back within a minute: wait"),
+        pytest.param(was(LUNA, age_s=60), PRIMARY, False, id="back after a minute"),
+        pytest.param(was(PRIMARY, age_s=1), LUNA, False, id="away from what cannot answer: at once"),
+        pytest.param(was(PRIMARY, age_s=1), COMMANDED, False, id="people wait for nothing"),
+        pytest.param(was(COMMANDED, age_s=1), PRIMARY, False, id="nor when they give it back"),
+        pytest.param(was(REFUSED, age_s=1), PRIMARY, True, id="no longer refused, says somebody whose clock is behind"),
+        pytest.param(was(DATED, age_s=1), RAMPING, True, id="on its ramp again, says somebody whose clock is behind"),
+        pytest.param(was(REFUSED, age_s=1), DATED, False, id="a fallback came to the rescue"),
+        pytest.param(was(LUNA, age_s=-1800), PRIMARY, False, id="the clock was set back half an hour"),
+        pytest.param(None, PRIMARY, False, id="nothing was ever said"),
     ],
 )
-def test_no_route_goes_back_and_forth_within_a_minute(before: RouteState, kind: EventKind, waits: bool) -> None:
-    assert must_wait(before, kind, DAY) is waits
+def test_no_route_goes_back_and_forth_within_a_minute(before: RouteState | None, after: Standing, waits: bool) -> None:
+    assert must_wait(before, after, DAY) is waits
+
+
+OLD, MINE, NEW = ("old", EVE), ("mine", DAY), ("new", DAY + timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
-    ("before", "decides"),
+    ("living", "decides"),
     [
-        pytest.param(None, True, id="nobody has decided yet"),
-        pytest.param(was(PRIMARY, config="mine", config_at=DAY), True, id="the same configuration"),
-        pytest.param(
-            was(PRIMARY, config="old", config_at=EVE), True, id="an older configuration decided: ours is newer"
-        ),
-        pytest.param(was(PRIMARY, config="new", config_at=DAY + timedelta(hours=1)), False, id="a newer one decided"),
+        pytest.param((), True, id="nobody was heard of"),
+        pytest.param((MINE,), True, id="there is this one only"),
+        pytest.param((OLD, MINE), True, id="the others have an older one"),
+        pytest.param((OLD, MINE, NEW), False, id="one has a newer one"),
+        pytest.param((OLD, ("mine", NEW[1])), True, id="another with the same was started later"),
     ],
 )
-def test_a_replica_with_an_older_configuration_leaves_the_decision_alone(
-    before: RouteState | None, decides: bool
-) -> None:
-    assert may_decide(before, "mine", DAY) is decides
+def test_the_newest_configuration_in_force_decides(living: tuple[tuple[str, datetime], ...], decides: bool) -> None:
+    assert may_decide(living, *MINE) is decides
 
 
 def test_a_commanded_plan_keeps_everybody_else_behind_it() -> None:

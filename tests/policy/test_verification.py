@@ -12,9 +12,19 @@ LISTED, ABSENT, UNAVAILABLE = Listing.LISTED, Listing.ABSENT, Listing.UNAVAILABL
     ("evidence", "believed"),
     [
         pytest.param(
-            Evidence(Listing.KEY_REFUSED, (), ever_served=True, date_passed=True),
+            Evidence(Listing.KEY_REFUSED, (FailureKind.AUTHENTICATION,), ever_served=True, date_passed=True),
             Availability.NO_ACCESS,
             id="the key is refused: no access, whatever else is known",
+        ),
+        pytest.param(
+            Evidence(Listing.KEY_REFUSED),
+            None,
+            id="a key that may not list may still call: ask",
+        ),
+        pytest.param(
+            Evidence(Listing.KEY_REFUSED, (None,)),
+            Availability.AVAILABLE,
+            id="a key that may not list and may call",
         ),
         pytest.param(Evidence(ABSENT), Availability.NO_ACCESS, id="absent and never served: perhaps never ours"),
         pytest.param(Evidence(ABSENT, ever_served=True), Availability.GONE, id="absent, and it once answered: gone"),

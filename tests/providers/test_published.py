@@ -241,3 +241,29 @@ def test_json_nested_beyond_reason_is_only_a_problem() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert read("openai", {"id": "m", "shutdown_date": deep}, deep).models == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        pytest.param(
+            "azure",
+            [{"id": "m", "lifecycle_status": 5, "deprecation": {"inference": 1800000000}}],
+            id="a status that is no word: nobody knows whether the day is fixed",
+        ),
+        pytest.param(
+            "openai",
+            [{"id": "m", "shutdown_date": {"day": 1}}, {"id": "m", "shutdown_date": None}],
+            id="listed twice, once unreadably",
+        ),
+        pytest.param(
+            "openai",
+            [{"id": "m", "shutdown_date": None}, {"id": "m", "shutdown_date": {"day": 1}}],
+            id="listed twice, the second time unreadably",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_no_row(kind: str, rows: list[dict[str, Any]]) -> None:
+    listing = read(kind, *rows)
+    assert listing.models == ()
+    assert len(listing.problems) == 1

@@ -48,6 +48,10 @@ class CountedStore(StateStore):
         return made
 
 
+async def nothing() -> None:
+    """Take over no dates: there is no provider."""
+
+
 async def race(url: str, routes_file: Path, instance: str) -> None:
     clock, metrics, client = FakeClock(), Metrics(), HttpClient()
     routes = load(routes_file, environ={}).routes
@@ -66,7 +70,9 @@ async def race(url: str, routes_file: Path, instance: str) -> None:
         snapshot=lambda: snapshot,
         store=lambda: store,
         announce=announce,
-        lost=lambda key: None,
+        changed=lambda key: None,
+        doubt=lambda key: None,
+        dates_polled=nothing,
         clock=clock,
         metrics=metrics,
         instance=instance,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -193,7 +194,7 @@ async def opened(url: str) -> AsyncIterator[StateStore]:
 
 async def shared(url: str) -> Shared:
     async with opened(url) as store:
-        return await store.read()
+        return await store.read(datetime.now(UTC))
 
 
 async def events(url: str, *kinds: EventKind) -> list[Event]:

@@ -93,7 +93,7 @@ async def test_a_replica_that_slept_writes_nothing_stale(
             [converged] = await until_all_serve(client, [sleeper], ["reply"], "primary", CONVERGED_S)
             print(f"asleep for {woke_at - slept_at:.0f} s: converged {converged - woke_at:.2f} s after waking")
             assert (await ask(client, sleeper, "reply")).served_by == "primary"
-            state = (await store.read()).targets[KEY]
+            state = (await store.read(datetime.now(UTC))).targets[KEY]
             assert (state.availability, state.version) == (Availability.AVAILABLE, 2)
             assert await events(url, *EventKind) == before
             assert logged(sleeper, "serving")[0]["instance"] not in {event.by for event in before}

@@ -36,7 +36,7 @@ async def test_a_server_that_goes_down_and_comes_up_is_away_and_nothing_else() -
                 try:
                     database = await Database.open(url) if new else kept
                     try:
-                        await StateStore(database, "one").read()
+                        await StateStore(database, "one").read(datetime.now(UTC))
                     finally:
                         if new:
                             await database.close()
@@ -53,7 +53,7 @@ async def test_a_server_that_goes_down_and_comes_up_is_away_and_nothing_else() -
         restarting = False
         await asyncio.gather(*users)
         assert min(seen["answered"], seen["away"]) > 3, seen
-        assert await StateStore(kept, "one").read() == Shared({}, {}, {})
+        assert await StateStore(kept, "one").read(datetime.now(UTC)) == Shared({}, {}, {})
         await kept.close()
 
 
