@@ -4,8 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant
+from gateway.cli.known import Known, known_to
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.lifecycle.forecast import Forecast, Horizon
-    from gateway.policy.lifecycle import Published
-    from gateway.policy.traffic import Traffic
 
 LONGEST_DAYS = 3650
 
@@ -76,26 +74,20 @@ def foresee(routes_file: Path, horizon: "Horizon", database: str | None) -> "For
 
     routes = load(routes_file, environ=os.environ).routes
     known = read_ledger(database, horizon.now)
-    return compute(
+    found = compute(
         routes,
         horizon,
         calendar=Calendar(routes, known.published),
         book=PriceBook.for_routes(routes, horizon.now.date()),
         refused_by=Abilities().refused_by,
         traffic=known.traffic,
+        states=known.targets,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the database knows; empty where there is none."""
-
-    published: "Mapping[tuple[str, str], Published]"
-    traffic: "Traffic | None"
+    return replace(found, nothing_kept_in=known.empty)
 
 
 def read_ledger(database: str | None, now: datetime, *, traffic: bool = True) -> Known:
-    """Read published dates, and traffic where it is wanted.
+    """Read everything that a database knows, and traffic where it is wanted.
 
     A database that nobody named may be absent, or unreadable, which is told on stderr. Raises ``ConfigError`` for one
     that was named.
@@ -107,30 +99,15 @@ def read_ledger(database: str | None, now: datetime, *, traffic: bool = True) ->
     if traffic and sys.stderr.isatty():
         typer.echo("reading the last 7 days of the ledger …", err=True)
     try:
-        known = asyncio.run(_read(url, now, traffic))
+        known = asyncio.run(known_to(url, now if traffic else None))
     except (DatabaseUnavailable, ValueError) as error:
         if database is not None:
             raise ConfigError(f"cannot read the ledger: {error}") from None
         typer.echo(f"warning: cannot read the ledger: {error}", err=True)
-        known = None
-    if known is None and database is not None:
-        raise ConfigError(f"there is no ledger at {database!r}")
-    return known or Known({}, None)
-
-
-async def _read(url: str, now: datetime, traffic: bool) -> Known | None:
-    from gateway.store.database import Database
-    from gateway.store.published import PublishedStore
-    from gateway.store.traffic import TrafficStore
-
-    database = await Database.open_existing(url)
-    if database is None:
-        return None
-    try:
-        published = await PublishedStore(database).all()
-        return Known(published, await TrafficStore(database).traffic(now) if traffic else None)
-    finally:
-        await database.close()
+        return Known()
+    if known.nothing and database is not None:
+        raise ConfigError(f"there is no ledger in {known.empty}")
+    return known
 
 
 def _write_page(file: Path, found: "Forecast", routes_file: Path) -> None:

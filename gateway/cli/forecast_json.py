@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import forecast_words as words
+from gateway.cli.forecast_headline import headline
 
 if TYPE_CHECKING:
     from gateway.config.routes import Target
@@ -16,12 +16,14 @@ def as_object(found: "Forecast") -> dict[str, Any]:
     """Return the whole forecast; routes in trouble come first."""
     horizon, traffic = found.horizon, found.traffic
     return {
-        "headline": words.headline(found),
+        "headline": headline(found),
         "now": horizon.now.isoformat(),
         "until": horizon.until.isoformat(),
         "routes_total": len(found.routes),
         "routes_lost": len(found.lost),
+        "routes_gone": [row.route.name for row in found.routes if row.gone is not None],
         "nobody": [row.route.name for row in found.nobody],
+        "nothing_kept_in": found.nothing_kept_in,
         "traffic": None if traffic is None else {"since": _iso(traffic.since), "until": _iso(traffic.until)},
         "loads": [_load(load) for load in found.loads],
         "routes": [_route(row) for row in found.routes],
@@ -68,6 +70,9 @@ def _route(row: "RouteForecast") -> dict[str, Any]:
         "stops": {**(target_as_object(row.main) or {}), "base": row.base, **dates_as_object(row.dates)},
         "days_left": row.days_left,
         "lost": row.lost,
+        "gone": None
+        if row.gone is None
+        else {"availability": row.gone.availability.value, "since": _iso(row.gone.since)},
         "traffic_moves": {"begins": _iso(row.begins), "complete": _iso(row.complete)},
         "at": row.at.isoformat(),
         "plan": [
@@ -75,6 +80,7 @@ def _route(row: "RouteForecast") -> dict[str, Any]:
             for step in row.plan.steps
         ],
         "serves": target_as_object(row.serves),
+        "serves_is_alias_that_stops": row.on_alias,
         "cost": {
             "basis": cost.basis.value,
             "before_nanousd_per_1000": cost.before_nanousd_per_1000,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gateway.cli import forecast_words as words
+from gateway.cli.forecast_headline import bill, headline, left_alone, not_asked
 from gateway.config.findings import printable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _INDENT = "  "
 Column = tuple[str, Callable[["RouteForecast"], str]]
 
 _MONEY: tuple[Column, ...] = (
-    ("per 1,000", lambda row: words.per_1000(row.cost)),
+    ("cost per 1,000", lambda row: words.per_1000(row.cost)),
     ("a month", lambda row: words.per_month(row.cost)),
     ("refused", lambda row: words.share(row.demand, refused=True)),
     ("altered", lambda row: words.share(row.demand, refused=False)),
@@ -84,12 +85,14 @@ def show(found: "Forecast") -> None:
     """Print a whole forecast."""
     out = Printer()
     sources: dict[str, int] = {}
-    out.line(words.headline(found), loud=True)
-    if (alone := words.left_alone(found)) is not None:
-        out.line(alone)
-    if (bill := words.bill(found)) is not None:
-        out.line(bill)
-    for group in words.by_base(found.lost):
+    out.line(headline(found), loud=True)
+    for said in (left_alone(found), bill(found), not_asked(found)):
+        if said is not None:
+            out.line(said)
+    for group in words.gone_groups(row for row in found.lost if row.is_gone_early):
+        out.line()
+        _gone_group(out, group, found, sources)
+    for group in words.by_base(row for row in found.lost if not row.is_gone_early):
         out.line()
         _group(out, group, found, sources)
     _others(out, found, sources)
@@ -115,7 +118,7 @@ def _group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", so
     base = first.base or first.main.model
     out.line(
         f"{base} at {first.main.provider.name} {stops} on {dates.shutdown}, {words.in_days(first.days_left)}: "
-        f"{len(group)} route{'s' if len(group) != 1 else ''}",
+        f"{words.counted(len(group))}",
         loud=True,
     )
     out.line(f"{words.believed(dates)} {_note(dates.source, sources)}", indent=1)
@@ -124,6 +127,32 @@ def _group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", so
     facts += [f"the vendor suggests {dates.replacement}"] if dates.replacement else []
     if facts:
         out.line(" · ".join(facts), indent=1)
+    _who_they_are(out, group)
+    columns: list[Column] = [("then answers", words.short_answer)]
+    if {words.moves(row) for row in group} != {"that day"}:
+        columns.append(("moves", words.moves))
+    _rows(out, group, columns, found)
+
+
+def _gone_group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", sources: dict[str, int]) -> None:
+    """Print routes whose primaries are gone although no day of theirs has come."""
+    first = group[0]
+    base = first.base or first.main.model
+    what = "Closed to us" if {row.gone and row.gone.availability.value for row in group} == {"no_access"} else "Gone"
+    out.line(f"{what} already: {base} at {first.main.provider.name}, {words.counted(len(group))}", loud=True)
+    if first.dates.shutdown is not None:
+        day = f"was to stop on {first.dates.shutdown}, {words.in_days(first.days_left)}"
+        out.line(f"{day}; {words.believed(first.dates)} {_note(first.dates.source, sources)}", indent=1)
+    _who_they_are(out, group)
+    columns: list[Column] = [
+        ("since", lambda row: f"{row.gone.since:%Y-%m-%d %H:%M}" if row.gone else ""),
+        ("now answers", words.short_answer),
+    ]
+    _rows(out, group, columns, found)
+
+
+def _who_they_are(out: Printer, group: "Sequence[RouteForecast]") -> None:
+    """Say which model stands behind each fallback's name."""
     fallbacks = {row.serves.name: row.serves for row in group if row.serves and row.serves != row.main}
     if fallbacks:
         who = (
@@ -133,15 +162,13 @@ def _group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", so
             for name, target in sorted(fallbacks.items())
         )
         out.line(" · ".join(who), indent=1)
+
+
+def _rows(out: Printer, group: "Sequence[RouteForecast]", columns: list[Column], found: "Forecast") -> None:
     rows = sorted(group, key=lambda row: (not row.nobody, row.route.owner or "", row.route.name))
-    columns: list[Column] = [
-        ("route", lambda row: row.route.name),
-        ("owner", lambda row: row.route.owner or ""),
-        ("then answers", lambda row: "NOBODY" if row.serves is None else row.serves.name),
-    ]
-    if {words.moves(row) for row in group} != {"that day"}:
-        columns.append(("moves", words.moves))
-    columns += _MONEY if found.traffic is not None else ()
+    money = _MONEY if found.traffic is not None else ()
+    names: list[Column] = [("route", lambda row: row.route.name), ("owner", lambda row: row.route.owner or "")]
+    columns = [*names, *columns, *money]
     out.table(
         [header for header, _ in columns],
         [[cell(row) for _, cell in columns] for row in rows],
@@ -164,12 +191,18 @@ def _others(out: Printer, found: "Forecast", sources: dict[str, int]) -> None:
             f"{words.in_days(first.days_left)}; {words.believed(first.dates)} {_note(first.dates.source, sources)}"
         )
         out.line(words.listed(group), indent=1)
-    undated = [row for row in later if row.dates.shutdown is None]
+    undated = [row for row in later if row.dates.shutdown is None and row.route.primary is not None]
     if undated:
         out.line()
-        count = len(undated)
-        out.line("1 route has no known date." if count == 1 else f"{count} routes have no known date.")
+        count = words.counted_of(len(undated), len(found.routes))
+        out.line(f"{count[0].upper()}{count[1:]} {'has' if len(undated) == 1 else 'have'} no known date.")
         out.line(words.listed(undated), indent=1)
+    without = [row for row in later if row.dates.shutdown is None and row.route.primary is None]
+    if without:
+        out.line()
+        count = words.counted(len(without))
+        out.line(f"{count} without a primary: a fallback answers, of which no end is known.")
+        out.line(words.listed(without), indent=1)
 
 
 def _findings(out: Printer, found: "Forecast") -> None:
@@ -179,11 +212,8 @@ def _findings(out: Printer, found: "Forecast") -> None:
     out.line()
     out.line("What to do", loud=True)
     for finding, rows in findings:
-        _finding(out, finding.text, finding.remedy, len(rows), words.listed(rows))
-
-
-def _finding(out: Printer, text: str, remedy: str, count: int, names: str) -> None:
-    out.line()
-    out.line(f"{count} route{'s' if count != 1 else ''}: {text}", indent=1)
-    out.line(names, indent=2)
-    out.line(f"→ {remedy}", indent=2)
+        out.line()
+        out.line(f"{words.counted_of(len(rows), len(found.routes))}: {finding.text}", indent=1)
+        if len(rows) < len(found.routes) or len(rows) == 1:
+            out.line(words.listed(rows), indent=2)
+        out.line(f"→ {finding.remedy}", indent=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.config.routes import Target
-    from gateway.lifecycle.forecast import Forecast, Horizon, RouteForecast
+    from gateway.lifecycle.forecast import Horizon, RouteForecast
     from gateway.lifecycle.forecast_findings import Finding
     from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load
     from gateway.policy.lifecycle import Dates
@@ -22,74 +22,16 @@ _WHO = {
     "litellm": "from litellm's map",
 }
 NOT_KNOWN = (
-    "Without a ledger nobody can say what this costs, how much the new models will be asked at once, which requests "
-    "they refuse, and whether the fallbacks ever answered. `gateway serve` keeps a ledger (state/gateway.db); "
-    "name another one with --database."
+    "Without traffic in the ledger nobody can say what this costs, how much the new models will be asked at once, "
+    "which requests they refuse, and whether the fallbacks ever answered. `gateway serve` keeps the ledger "
+    "(state/gateway.db); name another one with --database."
 )
 
+UNTIL_GONE = "the primary, until it is gone"
 ESTIMATES = (
     "~ is an estimate: last week's tokens and four characters of prompt a token, at list price; providers' discounts "
     "for cached input are left out, so the real bill is lower where prompts are long."
 )
-
-
-def headline(found: "Forecast") -> str:
-    """Say in one sentence how many routes lose their primary, when, and how many are left with nobody."""
-    total, lost, horizon = len(found.routes), found.lost, found.horizon
-    stopped = [row for row in lost if row.dates.shutdown and row.dates.shutdown <= horizon.today]
-    coming = sorted((row for row in lost if row not in stopped), key=_shutdown)
-    if not lost:
-        return _nothing_stops(found)
-    if horizon.day:
-        said = f"On {when(horizon)}, {_of(len(lost), total)} {_have(len(lost))} lost {_their(len(lost))} primary"
-    elif stopped:
-        since = f"since {_shutdown(min(stopped, key=_shutdown))}"
-        said = f"{_of(len(stopped), total)} {_have(len(stopped))} lost {_their(len(stopped))} primary, {since}"
-        if coming:
-            said += f"; {len(coming)} more {_verb(len(coming), 'follow')} {within(horizon)}, {_first(coming)}"
-    else:
-        lose = _verb(len(coming), "lose")
-        said = f"{_of(len(coming), total)} {lose} {_their(len(coming))} primary {within(horizon)}, {_first(coming)}"
-    nobody = len(found.nobody)
-    if nobody:
-        return f"{said}; {nobody} {_has(nobody)} nobody to take over."
-    return f"{said}; somebody takes over {'it' if len(lost) == 1 else 'each of them'}."
-
-
-def _nothing_stops(found: "Forecast") -> str:
-    total, horizon = len(found.routes), found.horizon
-    dated = sorted((row for row in found.routes if row.dates.shutdown), key=_shutdown)
-    if horizon.day:
-        said = f"On {when(horizon)}, none of {_routes(total)} has lost its primary"
-    else:
-        said = f"None of {_routes(total)} loses its primary {within(horizon)}"
-    if not dated:
-        return f"{said}; no date is known for any of them."
-    return f"{said}; the next to stop does on {_shutdown(dated[0])}, {in_days(dated[0].days_left)}."
-
-
-def left_alone(found: "Forecast") -> str | None:
-    """Name the routes that nobody answers, by owner; None where there are none."""
-    return f"Nobody takes over for {listed(found.nobody)}." if found.nobody else None
-
-
-def bill(found: "Forecast") -> str | None:
-    """Say what the moves do to the monthly bill; None where nothing can be said."""
-    priced = [row.cost for row in found.lost if row.cost.change_nanousd_per_month is not None]
-    if not priced or found.traffic is None:
-        return None
-    before = sum(_per_month(cost, cost.before_nanousd_per_1000) for cost in priced)
-    after = sum(_per_month(cost, cost.after_nanousd_per_1000) for cost in priced)
-    left_out = len(found.lost) - len(priced)
-    omitted = f", {left_out} of them left out for want of a price or of traffic" if left_out else ""
-    return (
-        f"At the traffic of the last {days(found.traffic.days)} their bill goes from {money(before)} to {money(after)} "
-        f"a month ({signed(after - before)}){omitted}."
-    )
-
-
-def _per_month(cost: "CostChange", per_1000: int | None) -> int:
-    return (per_1000 or 0) * (cost.requests_per_month or 0) // 1000
 
 
 def why(dates: "Dates") -> str:
@@ -103,15 +45,16 @@ def believed(dates: "Dates") -> str:
     said = f"{dates.certainty}; {who}"
     if dates.read:
         said += f", read {dates.read}"
-    others = (
-        f"{other.origin.value if other.origin else other.source} says {day(other.shutdown)}"
-        for other in dates.disputed_by
-    )
+    from gateway.lifecycle.forecast_findings import who_says
+
+    others = dict.fromkeys(f"{who_says(other, dates)} says {day(other.shutdown)}" for other in dates.disputed_by)
     return "; ".join((said, *others))
 
 
 def moves(row: "RouteForecast") -> str:
     """Say when traffic moves by rule."""
+    if row.gone is not None:
+        return "already"
     if row.complete is None or row.begins is None:
         return "when gone"
     if row.complete == row.dates.shutdown and row.begins == row.complete:
@@ -124,7 +67,21 @@ def moves(row: "RouteForecast") -> str:
 
 def answers(row: "RouteForecast") -> str:
     """Say who answers on the day."""
-    return "NOBODY" if row.serves is None else named(row.serves)
+    if row.serves is None:
+        return UNTIL_GONE if row.still_answers else "NOBODY"
+    return named(row.serves)
+
+
+def short_answer(row: "RouteForecast") -> str:
+    """Name who answers as routes.yaml does."""
+    return answers(row) if row.serves is None else row.serves.name
+
+
+def gone_already(row: "RouteForecast") -> str:
+    """Say that a primary is gone, whatever its date; nothing where it is not."""
+    from gateway.lifecycle.forecast_findings import seen_to_be
+
+    return "" if row.gone is None else seen_to_be(row.gone).replace(" (", " already (", 1)
 
 
 def named(target: "Target") -> str:
@@ -152,18 +109,18 @@ def per_month(cost: "CostChange") -> str:
 
 
 def share(demand: "Demand | None", *, refused: bool) -> str:
-    """Say what share of requests a fallback refuses, or gets altered; nothing where it is none of them."""
+    """Say what share of how many requests a fallback refuses, or gets altered; nothing where it is none of them."""
     if demand is None or not demand.requests:
         return ""
     count = demand.refused if refused else demand.altered
-    return percent(count, demand.requests) if count else ""
+    return f"{percent(count, demand.requests)} of {demand.requests:,}" if count else ""
 
 
 def load(found: "Load") -> str:
     """Say what a target is asked in its busiest minute, and what it may be asked."""
     provider, model = found.target
     said = (
-        f"{model} at {provider} will answer {_routes(len(found.routes))}: at most {found.input_tokens_per_minute:,} "
+        f"{model} at {provider} will answer {counted(len(found.routes))}: at most {found.input_tokens_per_minute:,} "
         f"input tokens and {found.requests_per_minute:,} requests a minute"
     )
     if found.tokens_at is not None:
@@ -203,6 +160,22 @@ def by_base(rows: "Iterable[RouteForecast]") -> "list[list[RouteForecast]]":
     ]
 
 
+def nothing_kept(database: str, providers: "Sequence[str]") -> str:
+    """Say which database was looked at, and how to fill it."""
+    return (
+        f"Nothing that a provider says of its models is kept in {database} yet: `gateway lifecycle refresh` asks "
+        f"{' and '.join(providers)} for dates; --database names another database."
+    )
+
+
+def gone_groups(rows: "Iterable[RouteForecast]") -> "list[list[RouteForecast]]":
+    """Bring routes together whose primaries, of one base, are gone although no day of theirs has come."""
+    groups: dict[tuple[str, str, str], list[RouteForecast]] = defaultdict(list)
+    for row in rows:
+        groups[row.base or row.main.model, row.main.provider.name, str(row.dates.shutdown or "")].append(row)
+    return [groups[key] for key in sorted(groups)]
+
+
 def in_days(count: int | None) -> str:
     """Say how far a day is away."""
     if count is None:
@@ -225,8 +198,12 @@ def when(horizon: "Horizon") -> str:
 
 def days(count: float) -> str:
     """Say a number of days."""
-    rounded = round(count)
-    return "day" if rounded == 1 and count != 1 else f"{rounded} day{'s' if rounded != 1 else ''}"
+    return counted(round(count), "day")
+
+
+def the_last(count: float) -> str:
+    """Name the days that have just passed."""
+    return "the last day" if round(count) == 1 else f"the last {days(count)}"
 
 
 def day(value: date | None) -> str:
@@ -240,57 +217,47 @@ def percent(part: int, whole: int) -> str:
     return "<1%" if 0 < share < 1 else f"{round(share)}%"
 
 
-def money(nanousd: int) -> str:
-    """Write an amount of nano-dollars with as many digits as a person wants to read."""
+def money(nanousd: int, digits: int | None = None) -> str:
+    """Write an amount of nano-dollars with as many digits as a person wants to read, or with so many."""
     amount = Decimal(nanousd) / _NANO
-    size = abs(amount)
-    digits = 0 if size >= 100 or not size else 2 if size >= Decimal("0.01") else 4
-    return f"{'−' if amount < 0 else ''}${size:,.{digits}f}"
+    places = digits_of(nanousd) if digits is None else digits
+    return f"{'−' if amount < 0 else ''}${abs(amount):,.{places}f}"
 
 
-def signed(nanousd: int) -> str:
+def digits_of(nanousd: int) -> int:
+    """Return how many digits behind the point an amount is worth."""
+    size = abs(nanousd)
+    return 0 if size >= 100 * _NANO or not size else 2 if size >= _NANO // 100 else 4
+
+
+def from_to(before: int, after: int) -> str:
+    """Write two amounts and their difference in nano-dollars, so that they add up to the eye."""
+    digits = max(digits_of(before), digits_of(after))
+    unit = _NANO // 10**digits
+    first, last = (round(Decimal(amount) / unit) * unit for amount in (before, after))
+    return f"from {money(first, digits)} to {money(last, digits)} a month ({signed(last - first, digits)})"
+
+
+def signed(nanousd: int, digits: int | None = None) -> str:
     """Write a difference with its sign."""
-    return f"+{money(nanousd)}" if nanousd > 0 else money(nanousd)
+    return f"+{money(nanousd, digits)}" if nanousd > 0 else money(nanousd, digits)
+
+
+def counted(count: int, noun: str = "route") -> str:
+    """Say how many there are."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def counted_of(count: int, total: int) -> str:
+    """Say how many routes are meant, and where all of several are, just that."""
+    return f"all {total:,} routes" if count == total > 1 else counted(count)
 
 
 def listed(rows: "Sequence[RouteForecast]") -> str:
-    """Name routes by owner."""
+    """Name routes by owner, each owner's by name."""
     owners: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.route.name):
         owners[row.route.owner or NO_OWNER].append(row.route.name)
     if len(owners) == 1 and NO_OWNER in owners:
         return ", ".join(owners[NO_OWNER])
     return "; ".join(f"{owner}: {', '.join(names)}" for owner, names in sorted(owners.items()))
-
-
-def _shutdown(row: "RouteForecast") -> date:
-    return row.dates.shutdown or date.max
-
-
-def _first(coming: "Sequence[RouteForecast]") -> str:
-    first = "the first" if len(coming) > 1 and _shutdown(coming[0]) != _shutdown(coming[-1]) else "all"
-    first = "" if len(coming) == 1 else f"{first} "
-    return f"{first}on {_shutdown(coming[0])} {in_days(coming[0].days_left)}"
-
-
-def _of(count: int, total: int) -> str:
-    return f"{count} of {_routes(total)}"
-
-
-def _routes(count: int) -> str:
-    return f"{count} route{'s' if count != 1 else ''}"
-
-
-def _their(count: int) -> str:
-    return "its" if count == 1 else "their"
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
-
-
-_has = _have
-
-
-def _verb(count: int, plural: str) -> str:
-    return f"{plural}s" if count == 1 else plural

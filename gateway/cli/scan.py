@@ -62,7 +62,7 @@ def scan(
     other vendors is shown, too.
 
     Read are sources, configuration and code cells of notebooks, within a git work tree those that git does not ignore.
-    Left out: build output, dependencies, lock files, Markdown, data, and files over 2 MiB.
+    Left out: build output, dependencies, lock files, Markdown, and data. Files over 2 MiB are named as not read.
 
     Example:  gateway scan src deploy --within 120 --format github
     """
@@ -83,7 +83,7 @@ def report_on(paths: list[Path], within_days: int, routes: "Routes | None", now:
 
 
 def _routes(path: Path | None) -> "Routes | None":
-    from gateway.config.findings import InvalidRoutes
+    from gateway.config.findings import InvalidRoutes, printable
     from gateway.config.loader import load
 
     if path is None and not _DEFAULT_ROUTES.is_file():
@@ -92,7 +92,10 @@ def _routes(path: Path | None) -> "Routes | None":
         return load(path or _DEFAULT_ROUTES, environ=os.environ).routes
     except InvalidRoutes as error:
         if path is not None:
-            raise typer.BadParameter(f"{path} cannot be used:\n{error}", param_hint="--routes") from None
+            reasons = "\n".join(printable(str(finding)) for finding in error.findings)
+            raise typer.BadParameter(
+                f"{printable(str(path))} cannot be used:\n{reasons}", param_hint="--routes"
+            ) from None
         # Nobody named it, and other programs have files of that name.
         typer.echo("routes.yaml cannot be used, and is left aside: `gateway check` says why", err=True)
         return None

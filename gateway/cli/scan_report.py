@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from gateway.config.findings import printable
 from gateway.lifecycle.scan import Finding, Report
 from gateway.policy.lifecycle import Dates
 
@@ -19,13 +20,15 @@ _ROUTES_SHOWN = 3
 def print_report(report: Report, output: str) -> None:
     """Print a report as ``text``, ``json`` or ``github``."""
     if output == "json":
-        typer.echo(json.dumps(_as_json(report), indent=2, ensure_ascii=False))
+        # ASCII, for a file's name may be no UTF-8, and may hold what steers a terminal.
+        typer.echo(json.dumps(_as_json(report), indent=2))
         return
     typer.echo(_summary(report))
     if output == "github":
         for finding in report.used:
             typer.echo(_annotation(report, finding))
-        _print_unreadable(report)
+        for file, why in report.unreadable:
+            typer.echo(_command("warning", {"file": file.as_posix()}, f"not read: {why}"))
         return
     _print_findings(report)
     _print_mentions(report)
@@ -34,8 +37,16 @@ def print_report(report: Report, output: str) -> None:
 
 
 def _summary(report: Report) -> str:
+    unread = len(report.unreadable)
+    tail = f" {_count(unread, 'file')} {'was' if unread == 1 else 'were'} not read." if unread else ""
+    return _summary_of_read(report) + tail
+
+
+def _summary_of_read(report: Report) -> str:
     used, failing = report.used, report.failing
     read = _count(report.files_read, "file")
+    if not report.files_read and not report.unreadable:
+        return "Nothing was read: there is no source file, configuration or notebook here."
     if not used:
         return f"No model with a known shutdown is hard-coded in {read}."
     stopped = sum((finding.days_left(report.today) or 0) <= 0 for finding in failing)
@@ -51,14 +62,14 @@ def _summary(report: Report) -> str:
 
 def _print_findings(report: Report) -> None:
     widths = [max((len(cell) for cell in cells), default=0) for cells in zip(*map(_cells, report.used), strict=True)]
-    for day, group in groupby(report.used, key=lambda finding: finding.dates.shutdown):
+    for (day, _), group in groupby(report.used, key=lambda finding: (finding.dates.shutdown, finding.snapshot)):
         findings = list(group)
         colour = typer.colors.RED if report.is_soon(findings[0]) else typer.colors.YELLOW if day else None
         typer.echo()
         typer.echo(_styled(_when(report, findings[0]), colour))
         for finding in findings:
             aligned = (f"{cell:<{width}}" for cell, width in zip(_cells(finding), widths, strict=True))
-            typer.echo(f"  {'  '.join(aligned)}  {_advice(finding)}".rstrip())
+            _print_line(f"  {'  '.join(aligned)}  {_advice(finding)}".rstrip())
 
 
 def _cells(finding: Finding) -> tuple[str, str, str]:
@@ -71,14 +82,14 @@ def _print_mentions(report: Report) -> None:
         return
     typer.echo(f"\nOnly mentioned, in comments or prose, which never fails: {_count(len(mentions), 'id')}")
     for finding in mentions[:_MENTIONS_SHOWN]:
-        typer.echo(f"  {_place(finding)}  {finding.text}  {_when(report, finding)}")
+        _print_line(f"  {_place(finding)}  {finding.text}  {_when(report, finding)}")
     if len(mentions) > _MENTIONS_SHOWN:
         typer.echo(f"  and {len(mentions) - _MENTIONS_SHOWN} more; --json lists them all")
 
 
 def _print_unreadable(report: Report) -> None:
     for file, why in report.unreadable:
-        typer.echo(f"{file}: not read: {why}", err=True)
+        _print_line(f"{file}: not read: {why}", err=True)
 
 
 def _print_sources(report: Report) -> None:
@@ -89,13 +100,14 @@ def _print_sources(report: Report) -> None:
     if by_source:
         typer.echo("\nWhere the dates come from")
     for source, names in by_source.items():
-        typer.echo(f"  {source}\n      {', '.join(names)}")
+        _print_line(f"  {source}")
+        _print_line(f"      {', '.join(names)}")
     others = {name: _other_days(finding) for name, finding in sorted(models.items())}
     if any(others.values()):
         typer.echo("\nOther days")
     for name, days in others.items():
         if days:
-            typer.echo(f"  {name}: {days}")
+            _print_line(f"  {name}: {days}")
 
 
 def _other_days(finding: Finding) -> str:
@@ -115,6 +127,9 @@ def _believed(dates: Dates) -> str:
 def _when(report: Report, finding: Finding) -> str:
     left = finding.days_left(report.today)
     day = finding.dates.shutdown
+    if left is None and finding.snapshot is not None:
+        name, stops = finding.snapshot
+        return f"an alias without a day of its own; its dated snapshot {name} stops {stops}"
     if left is None:
         return "no date is known"
     if left > 0:
@@ -135,7 +150,7 @@ def _advice(finding: Finding) -> str:
 
 
 def _annotation(report: Report, finding: Finding) -> str:
-    """Return one workflow command; ``::`` and line ends within its parts are escaped as GitHub has it."""
+    """Return a finding as a workflow command."""
     level = "error" if report.is_soon(finding) else "warning"
     when = _when(report, finding)
     fields, place = {"file": finding.file.as_posix()}, ""
@@ -146,14 +161,19 @@ def _annotation(report: Report, finding: Finding) -> str:
     fields["title"] = f"{finding.model} {when}"
     message = f"{finding.text}{place} ({finding.vendor}) {when}"
     tail = "; ".join(part for part in (_advice(finding), finding.dates.source) if part)
+    return _command(level, fields, f"{message}. {tail}" if tail else message)
+
+
+def _command(level: str, fields: dict[str, str], message: str) -> str:
+    """Return one workflow command; ``::`` and line ends within its parts are escaped as GitHub has it."""
     properties = ",".join(f"{name}={_escaped(value, ',:')}" for name, value in fields.items())
-    return f"::{level} {properties}::{_escaped(f'{message}. {tail}' if tail else message)}"
+    return f"::{level} {properties}::{_escaped(message)}"
 
 
 def _escaped(text: str, also: str = "") -> str:
     for character in "%\r\n" + also:
         text = text.replace(character, f"%{ord(character):02X}")
-    return text
+    return printable(text)
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -192,6 +212,7 @@ def _finding_as_json(report: Report, finding: Finding) -> dict[str, Any]:
         "certainty": dates.certainty if dates.shutdown else None,
         "origin": dates.origin.name.lower() if dates.origin else None,
         "source": dates.source or None,
+        "snapshot": {"model": finding.snapshot[0], "shutdown": str(finding.snapshot[1])} if finding.snapshot else None,
         "replacement": dates.replacement,
         "disputed_by": [{"shutdown": str(other.shutdown), "source": other.source} for other in dates.disputed_by],
         "elsewhere": [{"vendor": vendor, "shutdown": day.isoformat()} for vendor, day in finding.elsewhere],
@@ -201,10 +222,16 @@ def _finding_as_json(report: Report, finding: Finding) -> dict[str, Any]:
 
 def _place(finding: Finding) -> str:
     file: Path | str = finding.file if finding.cell is None else f"{finding.file}[cell {finding.cell}]"
-    return f"{file}:{finding.line}:{finding.column}"
+    return printable(f"{file}:{finding.line}:{finding.column}")
+
+
+def _print_line(text: str, *, err: bool = False) -> None:
+    """Print one line, whatever a file's name or an operator's words hold."""
+    typer.echo(printable(text), err=err)
 
 
 def _styled(text: str, colour: str | None) -> str:
+    text = printable(text)
     return text if colour is None or "NO_COLOR" in os.environ else typer.style(text, fg=colour)
 
 

@@ -45,6 +45,8 @@ class Finding:
     dates: Dates
     elsewhere: tuple[tuple[str, date], ...] = ()
     """Other vendors that date the same id, with the day on which it stops there."""
+    snapshot: tuple[str, date] | None = None
+    """Of an alias without a day of its own: the dated snapshot that stops last, and when."""
     routes: tuple[str, ...] = ()
     """Names of routes to ask for instead: those whose primary it is, or is trained from it."""
 
@@ -99,10 +101,10 @@ class Scanner:
         """Add what one file holds; a file that cannot be read is noted, and no more."""
         try:
             content = read(file)
-            self.files_read += 1
             if self.vocabulary.may_name_one(content):
                 for piece in pieces(file.name, content):
                     self.findings.extend(self._in_piece(file, piece))
+            self.files_read += 1
         except Unreadable as error:
             self.unreadable.append((file, str(error)))
 
@@ -143,6 +145,7 @@ class Scanner:
             used=used,
             dates=self.known.dates_of(vendor, named.model, named.base),
             elsewhere=tuple((other, day) for other, day in days if day is not None),
+            snapshot=self.known.snapshot_of(vendor, named.model),
             routes=_routes_for(named, self.routes),
         )
 
@@ -195,6 +198,8 @@ def scan(
     )
 
 
-def _order(finding: Finding) -> tuple[date, str, int, int, int]:
+def _order(finding: Finding) -> tuple[date, date, str, str, int, int, int]:
     place = (str(finding.file), finding.cell or 0, finding.line, finding.column)
-    return (finding.dates.shutdown or date.max, *place)
+    name, day = finding.snapshot or ("", date.max)
+    # Groups of one day, or of one snapshot, stand together.
+    return (finding.dates.shutdown or date.max, date.max if finding.dates.shutdown else day, name, *place)

@@ -1,5 +1,7 @@
 """Dates by vendor and model, also of vendors that routes.yaml has no kind for: a scan meets all of them."""
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
@@ -13,6 +15,10 @@ from gateway.policy.lifecycle import Dates, Origin
 from gateway.policy.precedence import merge
 from gateway.providers.litellm_map import PREFIX, bundled_map
 from gateway.reasons import Role
+
+# An alias is written without these: no other way to name a snapshot is told from a model's own name.
+_DAY: Final = re.compile(r"-20\d\d-\d\d-\d\d")
+_DAY_LENGTH: Final = len("-2024-07-18")
 
 # How litellm's names of providers begin, by vendor; all others are vendors under their own name.
 _LITELLM_PROVIDERS: Final = (
@@ -37,7 +43,26 @@ class KnownDates:
 
     @cached_property
     def models(self) -> frozenset[tuple[str, str]]:
-        """Return vendor and model of everything that has a date."""
+        """Return vendor and model of everything that has a date, and of aliases whose snapshots have one."""
+        return self._named | self._aliases.keys()
+
+    def snapshot_of(self, vendor: str, model: str) -> tuple[str, date] | None:
+        """Return the snapshot behind an alias that stops last, and its day; None: no alias, or one of them stays."""
+        return self._aliases.get((vendor, model))
+
+    @cached_property
+    def _aliases(self) -> Mapping[tuple[str, str], tuple[str, date]]:
+        """Find the aliases that nobody dates by themselves, while each of their snapshots stops."""
+        found: dict[tuple[str, str], list[tuple[date, str]]] = defaultdict(list)
+        for vendor, model in self._named:
+            alias = (vendor, model[:-_DAY_LENGTH])
+            if _DAY.fullmatch(model[-_DAY_LENGTH:]) and alias not in self._named:
+                found[alias].append((self.dates_of(vendor, model).shutdown or date.max, model))
+        last = ((alias, *max(snapshots)) for alias, snapshots in found.items())
+        return {alias: (name, day) for alias, day, name in last if day != date.max}
+
+    @cached_property
+    def _named(self) -> frozenset[tuple[str, str]]:
         operator = (
             (self._routes.providers[provider].kind, model)
             for provider, models in self._routes.lifecycle.items()

@@ -8,6 +8,7 @@ import codecs
 import json
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,17 +46,17 @@ class Unreadable(Exception):
 
 
 def source_files(paths: Sequence[Path]) -> list[Path]:
-    """Return every source under the paths, each once, in order of their names.
+    """Return every source under the paths, each once, in order of their names, as it is first named.
 
     A path may be a file. Symbolic links are not followed, other than a path that is one itself; what they lead to
     within the tree is found in its own place.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
         for file in sorted(_walk(path) if path.is_dir() else (path,)):
             if is_source(file.name):
-                found.setdefault(file)
-    return list(found)
+                found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def is_source(name: str) -> bool:
@@ -114,21 +115,30 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def read(file: Path) -> bytes:
-    """Return a file's bytes; empty where it is binary or larger than 2 MiB.
+    """Return a file's bytes; what is UTF-16, as UTF-8.
 
     Raises:
-        Unreadable: No permission, or gone since it was listed.
+        Unreadable: No permission, gone since it was listed, no regular file, larger than 2 MiB, or binary.
     """
     try:
-        with file.open("rb") as opened:
-            if os.fstat(opened.fileno()).st_size > MAX_BYTES:
-                return b""
+        with open(file, "rb", opener=_without_waiting) as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise Unreadable("not a regular file")
             content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from None
+    if len(content) > MAX_BYTES:
+        raise Unreadable("larger than 2 MiB")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace").encode()
-    return b"" if b"\0" in content[:8192] else content
+    if b"\0" in content[:8192]:
+        raise Unreadable("binary")
+    return content
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would be waited for."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def pieces(name: str, content: bytes) -> Iterator[Piece]:
@@ -151,4 +161,5 @@ def _cells(content: bytes) -> Iterator[Piece]:
         raise Unreadable("not a notebook") from None
     for number, (kind, source) in enumerate(cells, 1):
         if kind == "code":
-            yield Piece("".join(source) if isinstance(source, list) else str(source), PYTHON, number)
+            lines = source if isinstance(source, list) else [source]
+            yield Piece("".join(line for line in lines if isinstance(line, str)), PYTHON, number)

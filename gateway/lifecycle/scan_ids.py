@@ -17,7 +17,10 @@ from gateway.config.model_ids import base_of
 WORD: Final = re.compile(r"[A-Za-z0-9_.:/@~%+-]+")
 _WORD_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "_.:/@~%+-")
 _LONGEST_WORD: Final = 300
-_PIECE: Final = re.compile(r"[A-Za-z0-9_-]+")
+# What stands before a shell's default is no part of it: ``${M-gpt-4-0613}``, ``${M:-gpt-4-0613}``.
+_DEFAULT: Final = r"\$\{\w++:?[-+]"
+_PIECE: Final = re.compile(rf"{_DEFAULT}|[A-Za-z0-9_][A-Za-z0-9_-]*")
+_ENCODED_DEFAULT: Final = re.compile(_DEFAULT.encode())
 _SEPARATORS: Final = bytes(c if c < 128 and (chr(c).isalnum() or c in b"_-") else 0x20 for c in range(256))
 
 _PREFIXES: Final[Mapping[str, str | None]] = {
@@ -120,15 +123,20 @@ class Vocabulary:
 
     def may_name_one(self, content: bytes) -> bool:
         """Tell, fast, whether a file is worth a closer look; False is certain."""
-        return not self._encoded.isdisjoint(content.translate(_SEPARATORS).split())
+        if b"${" in content:
+            content = _ENCODED_DEFAULT.sub(b" ", content)
+        return not self._encoded.isdisjoint(content.translate(_SEPARATORS).replace(b" -", b" ").split())
 
     def words(self, text: str) -> Iterator[tuple[int, str]]:
         """Yield the words that may name a model, and where each begins; what cannot end an id is cut off its end."""
-        end = 0
+        end = default = 0
         for piece in _PIECE.finditer(text):
+            if piece[0].startswith("$"):
+                default = piece.end()
             if piece[0] not in self._pieces or piece.start() < end:
                 continue
             start, end = _word_around(text, piece.start(), piece.end())
+            start = max(start, default)
             if end - start <= _LONGEST_WORD:
                 start += text[start:end].rfind(":-") + 2 if ":-" in text[start:end] else 0
                 yield start, text[start:end].rstrip(".:/")

@@ -46,6 +46,16 @@ _MARKUP: Final = _syntax(rf"{_ANGLES}|{_SLASHES}", _DOUBLE, _SINGLE, bare=True)
 _CONFIGURATION: Final = _syntax(rf"{_HASH_ALONE}|^[ \t]*[;!][^\n]*", _TRIPLE, _DOUBLE, _SINGLE, bare=True)
 _TERRAFORM: Final = _syntax(rf"{_HASH}|{_SLASHES}", _DOUBLE)
 _SHELL: Final = _syntax(_HASH_ALONE, _DOUBLE, _SINGLE, bare=True, words=True)
+# ``//`` is an operator in Nix, and its long strings stand between two apostrophes.
+_NIX: Final = _syntax(rf"{_HASH}|/\*[\s\S]*?(?:\*/|\Z)", r"''[\s\S]*?(?:''|\Z)", _DOUBLE)
+_LUA: Final = _syntax(r"--\[\[[\s\S]*?(?:\]\]|\Z)|--[^\n]*", r"\[\[[\s\S]*?(?:\]\]|\Z)", _DOUBLE, _SINGLE)
+_HASKELL: Final = _syntax(r"\{-[\s\S]*?(?:-\}|\Z)|--[^\n]*", _DOUBLE, _CHARACTER)
+_CLOJURE: Final = _syntax(r";[^\n]*", _DOUBLE)
+_ERB: Final = _syntax(rf"{_ANGLES}|<%\#[\s\S]*?(?:%>|\Z)|{_HASH_ALONE}", _DOUBLE, _SINGLE, bare=True)
+_GO_TEMPLATE: Final = _syntax(
+    rf"\{{\{{-?\s*+/\*[\s\S]*?(?:\*/|\Z)|{_HASH_ALONE}|^[ \t]*[;!][^\n]*", _TRIPLE, _DOUBLE, _SINGLE, bare=True
+)
+_REQUESTS: Final = _syntax(rf"{_HASH_ALONE}|^[ \t]*//[^\n]*", _DOUBLE, bare=True)
 _SQL: Final = _syntax(r"--[^\n]*|/\*[\s\S]*?(?:\*/|\Z)", _DOUBLE, _SINGLE)
 
 _BY_EXTENSION: Final = {
@@ -53,11 +63,20 @@ _BY_EXTENSION: Final = {
     **dict.fromkeys(("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "json", "jsonc", "json5"), _SCRIPT),
     **dict.fromkeys(("dart", "groovy", "gradle", "graphql", "proto", "bicep"), _SCRIPT),
     **dict.fromkeys(("go", "java", "kt", "kts", "cs", "scala", "swift", "rs", "c", "h", "cc", "cpp", "hpp"), _COMPILED),
-    **dict.fromkeys(("fs", "m", "mm"), _COMPILED),
-    "php": _PHP,
+    **dict.fromkeys(("fs", "m", "mm", "cue"), _COMPILED),
+    **dict.fromkeys(("php", "jsonnet", "libsonnet"), _PHP),
     **dict.fromkeys(("rb", "rake", "gemspec", "ex", "exs", "jl", "r", "pl"), _RUBY),
     **dict.fromkeys(("vue", "svelte", "astro", "html", "xml", "csproj", "props", "config", "plist"), _MARKUP),
-    **dict.fromkeys(("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env", "tpl", "j2"), _CONFIGURATION),
+    **dict.fromkeys(
+        ("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env", "prompty", "j2"), _CONFIGURATION
+    ),
+    **dict.fromkeys(("tpl", "tmpl", "gotmpl"), _GO_TEMPLATE),
+    "nix": _NIX,
+    "lua": _LUA,
+    "hs": _HASKELL,
+    **dict.fromkeys(("clj", "cljs", "cljc", "edn"), _CLOJURE),
+    "erb": _ERB,
+    "http": _REQUESTS,
     **dict.fromkeys(("tf", "tfvars", "hcl"), _TERRAFORM),
     **dict.fromkeys(("sh", "bash", "zsh", "fish", "ps1", "bat", "mk", "envrc"), _SHELL),
     "sql": _SQL,

@@ -13,8 +13,12 @@ Place = Literal["used", "mentioned"]
 
 _AROUND: Final = 240
 """How many characters to each side of an id can say what it is."""
+# Of a value in YAML: an anchor and a tag.
+_PROPERTIES: Final = r"(?:[&!][\w!:-]{1,40}+[ \t]++){0,2}+"
 _VALUE_BEFORE: Final = re.compile(
-    r"""(?:^|[=:,(\[{|>?]|:-|^\s*-|^\s*(?:ENV|ARG)\s+\w+|=>)\s*[\\]*["'`]?$""", re.MULTILINE
+    r"""(?:^|[=:,(\[{|>?]|:-|\$\{\w+:?[-+]|^\s*-|^\s*(?:ENV|ARG)\s+\w+|=>)\s*"""
+    rf"""{_PROPERTIES}[\\]*["'`]?$""",
+    re.MULTILINE,
 )
 _VALUE_AFTER: Final = re.compile(r"""[\\]*["'`]{0,4}[ \t]*(?:$|[,;:)\]}|<&\n\r]|[ \t]#|//)""")
 _OPTION_BEFORE: Final = re.compile(r"""(?:^|[\s"'])--?\w[\w-]{0,40}[ =]["']?$""")
@@ -25,12 +29,14 @@ _MODEL_BEFORE: Final = re.compile(
     r"""(?ix)(?:model|engine|deployment|openai|llm) [\w.-]{0,40}+   # a name that speaks of models
         [\\"'`\])]{0,3}+ (?:\s*+:\s*+[\w.?<>\[\]]{1,30}+(?=\s*+=)|[ ]\w{1,20}+(?=\s*+=))?+   # its type
         \s*+(?:[:=!]?=>?=?|:-?|[(,>]|\|\||\?\?|\bor\b|\bin\b)\s*+   # is, equals, is called with
+        (?:[&!][\w!:-]{1,40}+[ \t]++){0,2}+   # an anchor and a tag
         [\[({]{0,2}+\s*+(?:[\\"'`]?[\w.:/-]{1,80}+[\\"'`]{0,2}+\s*+[,|]\s*+){0,12}+   # a list's earlier items
         \\{0,2}+["'`]?$"""
 )
+_MODEL_DEFAULT_BEFORE: Final = re.compile(r"(?i)\$\{\w*(?:model|engine|deployment|llm)\w*:?[-+]$")
 _MODEL_OPTION_BEFORE: Final = re.compile(r"""(?i)(?:^|\s)(?:--[\w-]{0,30}(?:model|engine)[\w-]{0,10}|-m)[ =]["']?$""")
 _WHOLE_AFTER: Final = re.compile(r"""[\\]{0,2}["'`]|[ \t]*(?:$|[,;)\]}<\n\r]|[ \t]#)""")
-_LIST_ITEM_BEFORE: Final = re.compile(r"""^\s*(?:-\s+)?["'`]?$""")
+_LIST_ITEM_BEFORE: Final = re.compile(rf"""^\s*(?:-\s+)?{_PROPERTIES}["'`]?$""")
 _MODEL_NAME: Final = re.compile(r"(?i)(?:model|engine|deployment|llm)\w{0,20}[\"'\]]?\s*(?::=|[:=])")
 _DIGIT_WORDS: Final = re.compile(r"[\s,;|]+")
 
@@ -107,7 +113,7 @@ class Text:
     def _names_a_model(self, before: str, after: str, start: int) -> bool:
         if not _WHOLE_AFTER.match(after):
             return False
-        if _MODEL_BEFORE.search(before) or _MODEL_OPTION_BEFORE.search(before):
+        if any(names.search(before) for names in (_MODEL_BEFORE, _MODEL_DEFAULT_BEFORE, _MODEL_OPTION_BEFORE)):
             return True
         return bool(_LIST_ITEM_BEFORE.match(before)) and self._is_item_of_models(start)
 

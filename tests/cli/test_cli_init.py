@@ -58,7 +58,7 @@ def test_forty_fine_tunes_become_forty_lines_that_can_be_served(forty: RunningSa
     assert (ran.code, ran.err) == (0, "")
     assert "40 routes" in ran.out
     assert "32 still exist, 8 deleted" in ran.out
-    assert run("check", "--strict").code == 0
+    assert run("check").code == 0
     lines = lines_of(Path("routes.yaml").read_text())
     routes = [line for line in lines if not line.startswith("#")]
     assert len(routes) == 40
@@ -66,10 +66,10 @@ def test_forty_fine_tunes_become_forty_lines_that_can_be_served(forty: RunningSa
     [forum] = [line for line in routes if line.startswith("forum-reply:")]
     assert forum.startswith(f"forum-reply: {FORUM} ")
     assert "# trained 2026-01-27 · " in forum
-    groups = [line for line in lines if line.startswith("#")]
+    groups = [line for line in lines if line.startswith("# gpt-")]
     assert [group.split(" · ")[0] for group in groups] == ["# gpt-4.1-mini-2025-04-14", f"# {BASE}"]
     assert all(" 2027-01-14" in group for group in groups)
-    plan = run("explain", "--route", "forum-reply", "--json").json
+    plan = run("explain", "--route", "forum-reply", "--at", "2026-11-23", "--json").json
     assert [step["model"] for step in plan["steps"]] == [FORUM, "gpt-6-luna"]
     loaded = load(Path("routes.yaml"), environ={})
     fallback = loaded.routes.routes["refund-intent"].fallbacks[0]

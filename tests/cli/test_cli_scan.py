@@ -165,7 +165,10 @@ def test_text_shows_the_names_of_files_on_one_line(tree: Path, capsys: pytest.Ca
     out, err = capsys.readouterr()
     shown = r"b\n::error title=pwn::\x1b[2J, 100%"
     assert err == f"{shown}.ipynb: not read: not a notebook\n"
-    assert [line.split("  ")[1] for line in out.splitlines() if "pwn" in line] == [f"{shown}.py:1:10", f"{shown}.py:2:3"]
+    assert [line.split("  ")[1] for line in out.splitlines() if "pwn" in line] == [
+        f"{shown}.py:1:10",
+        f"{shown}.py:2:3",
+    ]
     assert "\x1b" not in out
 
 
@@ -185,7 +188,9 @@ def test_a_name_that_is_no_utf_8_is_printed(output: str, tree: Path, run: Run) -
         pytest.param((0, 1, 1), "hard-coded in 1 file. 2 files were not read.", id="two of three"),
     ],
 )
-def test_the_summary_tells_how_many_files_were_not_read(sizes: tuple[int, ...], says: str, tree: Path, run: Run) -> None:
+def test_the_summary_tells_how_many_files_were_not_read(
+    sizes: tuple[int, ...], says: str, tree: Path, run: Run
+) -> None:
     for number, size in enumerate(sizes):
         (tree / "src" / f"{number}.json").write_text(" " * (size * 2 * 1024 * 1024 + 1))
     ran = run("scan", "src")

@@ -53,6 +53,10 @@ app/providers.py:15 cohere command-r-plus-04-2024
 app/providers.py:16 openai openai:gpt-4o-2024-11-20
 deploy/Dockerfile:2 openai gpt-4o-2024-05-13
 deploy/Dockerfile:3 openai o3-mini-2025-01-31
+deploy/ask.sh:2 | openai gpt-4-0613
+deploy/ask.sh:3 openai gpt-3.5-turbo-1106
+deploy/ask.sh:5 openai gpt-4o-2024-11-20
+deploy/ask.sh:8 | openai gpt-4-0613
 deploy/compose.yaml:5 openai gpt-4o-mini-2024-07-18
 deploy/compose.yaml:6 openai gpt-4-0613
 deploy/compose.yaml:7 openai davinci
@@ -61,10 +65,6 @@ deploy/defaults.sh:1 openai gpt-4o-mini-2024-07-18
 deploy/defaults.sh:2 openai gpt-4-0613
 deploy/defaults.sh:3 openai gpt-4o-2024-08-06, openai gpt-4-1106-preview
 deploy/defaults.sh:4 openai gpt-4-turbo
-deploy/ask.sh:2 | openai gpt-4-0613
-deploy/ask.sh:3 openai gpt-3.5-turbo-1106
-deploy/ask.sh:5 openai gpt-4o-2024-11-20
-deploy/ask.sh:8 | openai gpt-4-0613
 deploy/main.tf:1 | openai gpt-4-0613
 deploy/main.tf:2 openai gpt-4.1-mini-2025-04-14
 deploy/main.tf:6 bedrock anthropic.claude-3-5-sonnet-20240620-v1:0
