@@ -124,6 +124,6 @@ def instant(at: str | None) -> datetime:
         return SystemClock().now()
     try:
         moment = datetime.fromisoformat(at)
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{at!r} is no date; write 2027-01-14, or 2027-01-13T23:59+00:00") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)

@@ -45,9 +45,11 @@ def forecast(
     from gateway.lifecycle.forecast import Horizon
 
     now = SystemClock().now()
-    horizon = Horizon.of_days(now, days) if at is None else Horizon.on(now, instant(at))
-    if at is not None and horizon.until < now:
+    if at is not None and instant(at).date() < now.date():
         raise typer.BadParameter(f"{at} is past; a forecast looks ahead", param_hint="--at")
+    horizon = Horizon.of_days(now, days) if at is None else Horizon.on(now, max(now, instant(at)))
+    if html is not None and html.exists() and html.samefile(routes):
+        raise typer.BadParameter(f"{html} is the configuration itself", param_hint="--html")
     found = foresee(routes, horizon, database)
     if html is not None:
         _write_page(html, found, routes)

@@ -129,7 +129,7 @@ def _group(out: Printer, group: "Sequence[RouteForecast]", found: "Forecast", so
         out.line(" · ".join(facts), indent=1)
     _who_they_are(out, group)
     columns: list[Column] = [("then answers", words.short_answer)]
-    if {words.moves(row) for row in group} != {"that day"}:
+    if {words.moves(row) for row in group if row.serves is not None} - {"that day"}:
         columns.append(("moves", words.moves))
     _rows(out, group, columns, found)
 

@@ -55,26 +55,33 @@ def moves(row: "RouteForecast") -> str:
     """Say when traffic moves by rule."""
     if row.gone is not None:
         return "already"
-    if row.complete is None or row.begins is None:
+    if row.complete is None or row.begins is None or row.serves is None:
         return "when gone"
     if row.complete == row.dates.shutdown and row.begins == row.complete:
         return "that day"
     if row.begins == row.complete:
-        return f"{row.complete:%d %b}"
-    first = f"{row.begins:%d}" if row.begins.month == row.complete.month else f"{row.begins:%d %b}"
-    return f"{first}–{row.complete:%d %b}"
+        return f"{row.complete:%d %b %Y}"
+    same = (row.begins.year, row.begins.month) == (row.complete.year, row.complete.month)
+    first = f"{row.begins:%d}" if same else f"{row.begins:%d %b}"
+    if row.begins.year != row.complete.year:
+        first = f"{row.begins:%d %b %Y}"
+    return f"{first}–{row.complete:%d %b %Y}"
 
 
 def answers(row: "RouteForecast") -> str:
     """Say who answers on the day."""
     if row.serves is None:
         return UNTIL_GONE if row.still_answers else "NOBODY"
-    return named(row.serves)
+    return named(row.serves) + _until(row)
 
 
 def short_answer(row: "RouteForecast") -> str:
     """Name who answers as routes.yaml does."""
-    return answers(row) if row.serves is None else row.serves.name
+    return answers(row) if row.serves is None else row.serves.name + _until(row)
+
+
+def _until(row: "RouteForecast") -> str:
+    return f"; NOBODY from {row.ends}" if row.ends is not None else ""
 
 
 def gone_already(row: "RouteForecast") -> str:

@@ -177,12 +177,12 @@ def _spoken(row: "RouteForecast") -> str:
     """Say a row of the timeline in words, for who cannot see it, and for who points at it."""
     name, stops = row.route.name, row.dates.shutdown
     if row.gone is not None:
-        then = "nobody answers" if row.nobody else f"{words.answers(row)} answers"
+        then = "nobody answers" if row.serves is None else f"{words.answers(row)} answers"
         return f"{name}: {words.gone_already(row)}; {then}"
     if stops is None:
         return f"{name}: {_when_it_stops(row)}"
     verb = "stopped" if (row.days_left or 0) <= 0 else "stops"
-    then = "then nobody answers" if row.nobody else f"then {words.answers(row)} answers"
+    then = "then nobody answers" if row.serves is None else f"then {words.answers(row)} answers"
     if row.nobody and row.still_answers:
         then = "no fallback is left; the primary is called until it is gone"
     tail = f"; {then}; traffic moves: {words.moves(row)}" if row.lost else ""

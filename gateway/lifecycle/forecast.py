@@ -13,7 +13,7 @@ from types import MappingProxyType
 from gateway.config.routes import Route, Routes, Target
 from gateway.lifecycle.forecast_aliases import Dated, alias_of
 from gateway.lifecycle.forecast_findings import SEVERE, Finding, FindingKind, Scene, findings_of, stops_too
-from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load, cost_change, demand, loads
+from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load, cost_change, demand, loads, set_and_refused
 from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, midnight, state
 from gateway.policy.planner import FRESH, DatesOf, Observed, Plan, plan
@@ -75,6 +75,8 @@ class RouteForecast:
     plan: Plan
     serves: Target | None
     """Who answers then; None: nobody can."""
+    ends: date | None
+    """The day within the horizon on which who answers then stops as well, with nobody behind it."""
     understudy: Target | None
     """Who would answer then if ``main`` were gone; None: nobody could."""
     on_alias: bool
@@ -88,8 +90,8 @@ class RouteForecast:
 
     @property
     def nobody(self) -> bool:
-        """Whether callers get errors, once ``main`` is gone."""
-        return self.serves is None
+        """Whether callers get errors, once ``main`` is gone, or later within the horizon."""
+        return self.serves is None or self.ends is not None
 
     @property
     def is_gone_early(self) -> bool:
@@ -203,6 +205,9 @@ def _route_forecast(
     if lost and not horizon.day:
         at = horizon.now if gone or dates.shutdown is None else max(horizon.now, midnight(dates.shutdown))
     serves = who_answers(route, calendar.dates_of, at, gone=dead)
+    ends = None
+    if serves is not None and who_answers(route, calendar.dates_of, horizon.until, gone=dead) is None:
+        ends = calendar.dates_of(serves).shutdown
     understudy = who_answers(route, calendar.dates_of, at, gone=(main, *dead))
     moved_to = serves if lost and serves is not None and serves != main else None
     asked = demand(route, moved_to, refused_by(moved_to), traffic) if moved_to and traffic else None
@@ -210,7 +215,8 @@ def _route_forecast(
     begins, complete = (None, None) if gone else _moves(route, dates)
     scene = Scene(
         route, main, dates, horizon.now, horizon.until, serves, understudy, lost, cost, asked, traffic,
-        seen, calendar.dates_of, calendar.base_of, lambda target: alias_of(target, calendar),
+        seen, calendar.dates_of, calendar.base_of, lambda target: alias_of(target, calendar), ends,
+        tuple(set_and_refused(moved_to, refused_by(moved_to))) if moved_to else (),
     )  # fmt: skip
     alias = alias_of(serves, calendar) if serves else None
     return RouteForecast(
@@ -226,6 +232,7 @@ def _route_forecast(
         at,
         plan(route, observe=_observing(dead), dates_of=calendar.dates_of, now=at),
         serves,
+        ends,
         understudy,
         alias is not None and stops_too(dates if lost else None, alias.dates, horizon.until),
         scene.still_answers,

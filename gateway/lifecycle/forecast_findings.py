@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -114,6 +114,9 @@ class Scene:
     dates_of: DatesOf
     base_of: Callable[[Target], str | None]
     alias_of: Callable[[Target], Alias | None]
+    ends: date | None
+    set_and_refused: tuple[str, ...]
+    """What the fallback's own ``parameters`` set, and its model refuses."""
 
     @property
     def still_answers(self) -> bool:
@@ -157,6 +160,8 @@ def _answering(scene: Scene) -> _Found:
         else:
             said = f"{scene.main.role} stops {scene.dates.shutdown}, and nobody takes over"
         yield FindingKind.NOBODY, f"{said}: {why}"
+    elif scene.ends is not None:
+        yield FindingKind.NOBODY, f"{named(scene.serves)} takes over, and stops {scene.ends}; nobody is behind it"
     elif route.primary is not None and not route.fallbacks:
         yield FindingKind.NO_FALLBACK, "no fallback"
 
@@ -239,7 +244,10 @@ def _asked_for(scene: Scene, book: PriceBook, loads: Sequence[Load]) -> _Found:
     if scene.cost.basis is CostBasis.UNPRICED:
         yield FindingKind.UNPRICED, "what the move costs is not known: one of its models has no price"
     asked = scene.demand
-    if asked is not None and asked.refused:
+    if scene.set_and_refused:
+        names = ", ".join(scene.set_and_refused)
+        yield FindingKind.REFUSED, f"fallback {named(target)} refuses every request: its own `parameters` set {names}"
+    elif asked is not None and asked.refused:
         yield FindingKind.REFUSED, f"fallback {named(target)} refuses {', '.join(asked.refused_by_trait)}"
     key, name = (target.provider.name, target.model), scene.route.name
     window = book.window(*key)

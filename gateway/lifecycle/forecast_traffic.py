@@ -17,6 +17,7 @@ from gateway.policy.prompts import prefix, text_of
 from gateway.policy.traffic import Limits, Served, TargetKey, Traffic
 from gateway.providers.prices import PriceBook
 
+NEUTRAL: Final = (1, False, None)
 ENOUGH_MEASURED: Final = 20
 DAYS_PER_MONTH: Final = 30
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -152,11 +153,12 @@ def demand(route: Route, target: Target, refused: Mapping[str, str], traffic: Tr
     counts = traffic.traits.get(route.name)
     if not counts:
         return None
+    always = set_and_refused(target, refused)
     by_refused, by_altered = Counter[str](), Counter[str]()
     total = refusals = alterations = 0
     for words, requests in counts.items():
         traits = words.split(",") if words else []
-        turned_down = [word for word in traits if _refuses(target, word, refused)]
+        turned_down = always + [word for word in traits if word not in always and _refuses(target, word, refused)]
         changed = [word for word in traits if _alters(target, word)]
         by_refused.update(dict.fromkeys(turned_down, requests))
         by_altered.update(dict.fromkeys(changed, requests))
@@ -165,6 +167,14 @@ def demand(route: Route, target: Target, refused: Mapping[str, str], traffic: Tr
         alterations += requests if changed and not turned_down else 0
     sources = {word: refused.get(word) or refused[target.parameters.rename[word]] for word in by_refused}
     return Demand(total, refusals, alterations, dict(by_refused.most_common()), dict(by_altered.most_common()), sources)
+
+
+def set_and_refused(target: Target, refused: Mapping[str, str]) -> list[str]:
+    """Return what a fallback's own ``parameters`` set on every request although its model refuses it.
+
+    Models that refuse a parameter take the value that does nothing: a temperature of 1, one choice, no logprobs.
+    """
+    return sorted(word for word, value in target.parameters.set.items() if word in refused and value not in NEUTRAL)
 
 
 def _alters(target: Target, word: str) -> bool:

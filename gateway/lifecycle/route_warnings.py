@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from gateway.config.routes import Route
+from gateway.config.routes import Route, Target
 from gateway.lifecycle.forecast import States, is_gone, main_of, who_answers
 from gateway.lifecycle.forecast_aliases import Dated, alias_of, alias_words
 from gateway.lifecycle.forecast_findings import named, seen_to_be, shared_base, who_says
@@ -35,6 +35,8 @@ def route_warnings(
             yield f"{part} {_when(dates, now)}{left} ({of}; {dates.certainty}, source: {origin})"
     elif (alias := alias_of(main, calendar)) is not None and _is_near(alias.dates, now):
         yield f"its {alias_words(main, alias)}"
+    elif main.model.lower().startswith("ft:") and not _is_known(main, calendar):
+        yield f"{part} {main.model}: no source knows its base, so no date of it is known; is the id right?"
     for other in dict.fromkeys((who_says(other, dates), other.shutdown) for other in dates.disputed_by):
         yield f"{part} stops {dates.shutdown or 'on no known date'}, but {other[0]} says {other[1]}"
     for fallback in route.fallbacks:
@@ -47,6 +49,11 @@ def route_warnings(
             yield f"{alias_words(fallback, alias)}{_compared(dates, alias.dates)}"
         elif route.primary is not None and (base := shared_base(route.primary, fallback, calendar.base_of)):
             yield f"fallback {named(fallback)} shares the primary's base, {base}: what ends one ends the other"
+
+
+def _is_known(target: Target, calendar: Dated) -> bool:
+    """Tell whether anybody names the base of a fine-tune of OpenAI's, whose ids tell it; of others nobody need to."""
+    return target.provider.kind != "openai" or calendar.base_of(target) in calendar.names_at(target.provider)
 
 
 def _stops_too(primary: Dates, fallback: Dates, now: datetime) -> bool:

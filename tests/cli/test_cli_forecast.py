@@ -1,7 +1,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -385,3 +385,24 @@ def test_all_text_stays_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in html
     assert "&#x27;&quot;&gt;&lt;u&gt;" in html
     assert "&amp;amp;" in html
+
+
+GAP = """
+version: 1
+providers: {openai: {kind: openai, api_key_env: KEY}}
+lifecycle: {openai: {mid: {shutdown: 2027-02-01, source: a mail}}}
+fallbacks: {mid: {provider: openai, model: mid, prompt: {instructions: Answer as our team would.}}}
+defaults: {provider: openai, fallbacks: [mid]}
+routes: {reply: "ft:gpt-4o-mini-2024-07-18:acme:reply:A1"}
+"""
+
+
+def test_a_fallback_that_stops_within_the_horizon_with_nobody_behind_it_is_trouble(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yaml"
+    routes.write_text(GAP)
+    now = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    found = foresee(routes, Horizon.of_days(now, 90), None)
+    (row,) = found.nobody
+    assert (row.serves.name if row.serves else None, row.ends) == ("mid", date(2027, 2, 1))
+    assert words.answers(row) == "mid; NOBODY from 2027-02-01"
+    assert foresee(routes, Horizon.of_days(now, 60), None).nobody == ()

@@ -347,6 +347,7 @@ def test_a_target_that_gains_nothing_has_no_load() -> None:
         pytest.param(Parameters(), 6, 0, id="as it comes"),
         pytest.param(Parameters(drop=("temperature", "max_tokens")), 0, 6, id="dropped"),
         pytest.param(Parameters(set={"temperature": 1}), 2, 4, id="set to what is allowed"),
+        pytest.param(Parameters(set={"temperature": 0.2}), 10, 0, id="set to what is refused, on every request"),
         pytest.param(
             Parameters(rename={"max_tokens": "max_completion_tokens"}), 5, 1, id="renamed, but refused for another"
         ),

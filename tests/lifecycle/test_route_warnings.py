@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.model_ids import base_of
 from gateway.config.routes import ModelDates, Route
 from gateway.lifecycle.calendar import Calendar
 from gateway.lifecycle.route_warnings import route_warnings
@@ -133,3 +134,17 @@ def test_what_is_gone_already_is_said_first() -> None:
     first, second, *_ = route_warnings(route, calendar=Calendar(some_routes(route)), now=NOV_23, states=seen)
     assert first == "its primary is gone (since 2026-11-23)"
     assert second == "fallback luna (gpt-6-luna) is gone (since 2026-11-23)"
+
+
+@pytest.mark.parametrize(
+    ("model", "questioned"),
+    [
+        pytest.param("ft:gpt-4o-mini-2024-07-18:acme::A1", False, id="a base that sources name"),
+        pytest.param("ft:gpt-4O-mini-2024-07-18:acme::A1", True, id="a slip in the base's name"),
+        pytest.param("FT:gpt-4o-mini-2024-07-18:acme::A1", True, id="no prefix of OpenAI's"),
+        pytest.param("ft:gpt-4o-mini-2024-07-18", True, id="no whole id"),
+    ],
+)
+def test_a_fine_tune_whose_base_nobody_knows_is_questioned(model: str, questioned: bool) -> None:
+    route = a_route(primary=a_primary(model=model, base=base_of(model)))
+    assert any("is the id right?" in sentence for sentence in warned(route)) is questioned
