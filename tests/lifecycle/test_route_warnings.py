@@ -142,7 +142,6 @@ def test_what_is_gone_already_is_said_first() -> None:
         pytest.param("ft:gpt-4o-mini-2024-07-18:acme::A1", False, id="a base that sources name"),
         pytest.param("ft:gpt-4O-mini-2024-07-18:acme::A1", True, id="a slip in the base's name"),
         pytest.param("FT:gpt-4o-mini-2024-07-18:acme::A1", True, id="no prefix of OpenAI's"),
-        pytest.param("ft:gpt-4o-mini-2024-07-18", True, id="no whole id"),
     ],
 )
 def test_a_fine_tune_whose_base_nobody_knows_is_questioned(model: str, questioned: bool) -> None:
