@@ -267,6 +267,7 @@ def test_without_a_price_there_is_one_thing_to_do(routes: Path, ledger: str) -> 
 
 
 def test_on_a_terminal_it_is_a_table_of_rich(routes: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
     coloured = shown(seen(routes, NOV_23))
     assert "\x1b[1;31m" in coloured

@@ -89,7 +89,8 @@ async def test_what_is_no_answer_is_answered_by_the_fallback_or_else_with_a_502(
     assert refused.status_code == 502
     assert refused.json()["error"]["code"] == ("upstream_unreachable" if failure == "connection" else "bad_upstream")
     assert refused.headers["x-should-retry"] == "false"
-    assert {call.path for call in provider.calls} == {"/v1/chat/completions"}, "no redirect is followed"
+    asked = {call.path for call in provider.calls} - {"/v1/models"}
+    assert asked == {"/v1/chat/completions"}, "no redirect is followed"
     rows = await gateway.rows(3)
     assert [(row.outcome, row.failure) for row in rows] == [("failed", failure), ("ok", None), ("failed", failure)]
     for row in rows[::2]:
