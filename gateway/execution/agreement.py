@@ -121,11 +121,12 @@ class Agreement:
 
     async def _agree(self, store: StateStore) -> None:
         now, snapshot = self._clock.now(), self._snapshot()
+        shared = await store.read(now)
+        # Before anything is written: a database that can only be read can still be followed.
+        await self._follow(shared)
         if self._reported_at is None or not timedelta(0) <= now - self._reported_at < REPORT_EVERY:
             await store.report(snapshot.config_hash, snapshot.loaded_at, now)
             self._reported_at = now
-        shared = await store.read(now)
-        await self._follow(shared)
         if await self._bring_in(store, shared):
             shared = await store.read(now)
             await self._follow(shared)

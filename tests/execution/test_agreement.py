@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.policy.planner import Command
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
-from gateway.store.database import Database
+from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.migrate import migrate
 from gateway.store.published import PublishedStore
 from gateway.store.states import StateStore
@@ -241,6 +241,22 @@ async def test_a_command_moves_a_route_and_its_end_moves_it_back(bench: Bench) -
     await replica.agreement.tick()
     assert replica.board.command("forum-reply") is None
     assert await bench.told() == [("commanded", "commanded"), ("commanded", "primary")]
+
+
+class OnlyRead(StateStore):
+    """A database that takes no writes, as after a failover."""
+
+    async def report(self, config_hash: str, config_at: datetime, now: datetime) -> None:
+        raise DatabaseUnavailable("read-only")
+
+
+async def test_a_database_that_can_only_be_read_is_followed_all_the_same(bench: Bench) -> None:
+    one, two = await bench.replica("one"), await bench.replica("two")
+    one.found(GONE)
+    await one.agreement.tick()
+    two.store = OnlyRead(bench.opened[-1], "two")
+    await two.agreement.tick()
+    assert two.says is GONE
 
 
 async def test_a_canary_that_is_taken_away_leaves_the_decisions_to_the_others(bench: Bench) -> None:
