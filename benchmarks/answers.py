@@ -43,6 +43,13 @@ def stream_events(*, with_usage: bool) -> list[bytes]:
     return events
 
 
+def anthropics_body() -> bytes:
+    """Build the same answer in the format of Anthropic's messages."""
+    message = {"id": "msg_bench", "type": "message", "role": "assistant", "model": "claude-bench"}
+    said = {"content": [{"type": "text", "text": REPLY}], "stop_reason": "end_turn", "stop_sequence": None}
+    return _dump({**message, **said, "usage": {"input_tokens": 58, "output_tokens": 100}})
+
+
 def models_body() -> bytes:
     """Build the list of models, for gateways that ask what there is."""
     ids = ("bench-plain", "bench-stream")

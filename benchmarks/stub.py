@@ -14,7 +14,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.answers import EVENTS_PER_WRITE, models_body, plain_body, stream_events
+from benchmarks.answers import EVENTS_PER_WRITE, anthropics_body, models_body, plain_body, stream_events
 
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
@@ -39,6 +39,7 @@ def whole(body: bytes) -> bytes:
 
 PLAIN = whole(plain_body())
 MODELS = whole(models_body())
+ANTHROPICS = whole(anthropics_body())
 GROUPS = {usage: frame(stream_events(with_usage=usage)) for usage in (False, True)}
 
 
@@ -75,6 +76,8 @@ class Stub(asyncio.Protocol):
             return
         if request.startswith(b"GET"):
             self._transport.write(MODELS)
+        elif request.startswith(b"POST /v1/messages"):
+            self._transport.write(ANTHROPICS)
         elif _STREAM.search(request) is None:
             self._transport.write(PLAIN)
         else:

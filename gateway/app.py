@@ -15,17 +15,18 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import openai, ops
+from gateway.api import openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
 from gateway.api.guard import Guard, request_id
-from gateway.api.wire import AsgiReply, ChatEndpoint, new_request_id
+from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
 from gateway.errors import GatewayError, Unauthenticated
+from gateway.execution.endpoints import ENDPOINTS
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
 from gateway.providers import classify
@@ -33,14 +34,13 @@ from gateway.providers.http_client import HttpClient
 from gateway.wiring import Running
 
 log = structlog.get_logger()
-CHAT_PATH = "/v1/chat/completions"
 LEDGER_CLOSE_S = 5.0
 PREPARE_AFTER_S = 2.0
 HELD_AT_MOST_S = 3.0
 
 
 class FrontDoor:
-    """The ASGI app: the hot endpoint first, FastAPI behind it for everything else."""
+    """The ASGI app: the endpoints that take a model first, FastAPI behind them for everything else."""
 
     def __init__(
         self, settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
@@ -50,21 +50,24 @@ class FrontDoor:
         self._environ = os.environ if environ is None else environ
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
-        self._chat: ASGIApp | None = None
+        self._hot: dict[str, ASGIApp] = {}
+        """Endpoints that take a model, by path."""
         self._until_known: asyncio.Event | None = None
         self._metrics: Metrics | None = None
         self._rest = FastAPI(title="Understudy", version=__version__, docs_url=None, redoc_url=None)
         self._rest.include_router(openai.router)
+        self._rest.include_router(stored.router)
         self._rest.include_router(ops.router)
         add_error_handlers(self._rest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http":
-            if scope["path"] == CHAT_PATH and scope["method"] == "POST" and self._chat is not None:
+            hot = self._hot.get(scope["path"])
+            if hot is not None and scope["method"] == "POST":
                 if self._until_known is not None:
                     await self._wait_until_known(self._until_known)
-                await self._chat(scope, receive, send)
+                await hot(scope, receive, send)
             else:
                 await self._everything_else(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -117,11 +120,18 @@ class FrontDoor:
             running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
             stack.push_async_callback(running.close)
             self._until_known = running.agreement.known
-            services = Services(running.pipeline, metrics, clock, clock.now())
+            services = Services(running.pipeline, metrics, clock, clock.now(), settings.key_residency)
             self._rest.state.services = services
-            self._chat = ChatEndpoint(
-                running.pipeline, self._guard, clock=clock, max_body_bytes=settings.max_body_bytes, metrics=metrics
-            )
+            for endpoint in ENDPOINTS:
+                self._hot[f"/v1{endpoint.path}"] = ModelEndpoint(
+                    endpoint,
+                    running.pipeline,
+                    self._guard,
+                    clock=clock,
+                    max_body_bytes=settings.max_body_bytes,
+                    key_residency=settings.key_residency,
+                    metrics=metrics,
+                )
             store.start(services.waiting_for, running.opened)
             running.start()
             stop = asyncio.Event()

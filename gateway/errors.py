@@ -7,6 +7,8 @@
     ├── RequestError                  400  invalid_request_error
     │   ├── InvalidJson               400  invalid_json
     │   ├── InvalidRequest            400  invalid_request
+    │   ├── UnsupportedRequest        400  unsupported_by_targets
+    │   ├── StoredElsewhere           400  previous_response_not_found
     │   ├── TwoCredentials            400  two_credentials
     │   ├── Unauthenticated           401  invalid_api_key
     │   ├── ForbiddenOrigin           403  forbidden_origin
@@ -81,6 +83,18 @@ class InvalidRequest(RequestError):
     """A field has the wrong type, or a needed one is absent."""
 
     code = "invalid_request"
+
+
+class UnsupportedRequest(RequestError):
+    """No target of the route takes what the request asks for."""
+
+    code = "unsupported_by_targets"
+
+
+class StoredElsewhere(RequestError):
+    """The request refers to what a provider stores that cannot answer it; OpenAI's own code for an unknown response."""
+
+    code = "previous_response_not_found"
 
 
 class TwoCredentials(RequestError):

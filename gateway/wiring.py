@@ -28,6 +28,7 @@ from gateway.policy.lifecycle import Published
 from gateway.policy.planner import UNUSABLE, Observed
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
+from gateway.providers.worker_process import LitellmWorker
 from gateway.reasons import Availability, FailureKind, Lifecycle
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.limits import LimitStore
@@ -66,6 +67,7 @@ class Running:
         self._limits: LimitStore | None = None
         self._usage: UsageStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._worker: LitellmWorker | None = None
         self.teller = Teller(
             lambda: self.pipeline.snapshot,
             lambda: self._states,
@@ -132,6 +134,8 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.prober.close()
+        if self._worker is not None:
+            await self._worker.close()
         with contextlib.suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self.teller.tell()
@@ -161,8 +165,9 @@ class Running:
         self.pipeline.snapshot = self._snapshot(snapshot.routes, snapshot.loaded_at)
 
     def _snapshot(self, routes: Routes, loaded_at: datetime) -> Snapshot:
+        worker_path = self._worker_for(routes)
         upstreams = {
-            name: Upstream(provider, self._client, self._environ, self._clock)
+            name: Upstream(provider, self._client, self._environ, self._clock, worker_path)
             for name, provider in routes.providers.items()
         }
         # What was said at another address, under the same name, says nothing of this one.
@@ -174,6 +179,17 @@ class Running:
         return Snapshot(
             routes, upstreams, metrics=self._metrics, clock=self._clock, published=published, loaded_at=loaded_at
         )
+
+    def _worker_for(self, routes: Routes) -> str | None:
+        """Return the socket of litellm's worker, if anybody may need it; it starts when somebody does."""
+        used = [target.provider.vendor for route in routes.routes.values() for target in route.targets]
+        at_once = any(vendor.litellm is not None for vendor in used)
+        if self._worker is None and (at_once or any(vendor.bridge is not None for vendor in used)):
+            self._worker = LitellmWorker(clock=self._clock, environ=self._environ)
+        if self._worker is None:
+            return None
+        self._worker.listen(at_once=at_once)
+        return self._worker.path
 
     async def _take_kept_dates(self) -> None:
         """Take over the dates that any replica was told last."""

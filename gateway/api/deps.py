@@ -18,6 +18,8 @@ class Services:
     metrics: Metrics
     clock: Clock
     started_at: datetime
+    key_residency: str | None = None
+    """Where whoever sends the callers' key wants data kept."""
     config_error: str | None = None
     """Why the last reload was refused; the configuration before it stays in force."""
     waiting_for: dict[str, str] = field(default_factory=dict)

@@ -9,9 +9,22 @@ from starlette.exceptions import HTTPException
 from gateway.api.guard import request_id
 from gateway.api.wire import new_request_id
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway.execution.endpoints import ENDPOINTS
 
 log = structlog.get_logger()
-CHAT_PATH = "/v1/chat/completions"
+HOT_PATHS = tuple(f"/v1{endpoint.path}" for endpoint in ENDPOINTS)
+NOT_KEPT = {
+    "/v1/files": "files",
+    "/v1/uploads": "files",
+    "/v1/batches": "batches",
+    "/v1/conversations": "conversations",
+    "/v1/chat/completions/": "stored chat completions",
+    "/v1/fine_tuning": "training jobs",
+    "/v1/vector_stores": "vector stores",
+    "/v1/assistants": "assistants",
+    "/v1/threads": "threads",
+}
+"""What callers of OpenAI's API may look for here, by the beginning of its path."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -49,11 +62,13 @@ def answer(request: Request, error: GatewayError) -> JSONResponse:
 def from_http(request: Request, error: HTTPException) -> GatewayError:
     """Translate the framework's own errors."""
     path = request.url.path
-    if path == CHAT_PATH:
+    if path in HOT_PATHS:
         # Its POST is answered ahead of the framework, which therefore does not know the path.
         return MethodNotAllowed(f"{request.method} is not for {path}.", headers={"allow": "POST"})
     if error.status_code == 405:
         return MethodNotAllowed(f"{request.method} is not for {path}.", headers=dict(error.headers or {}))
-    if path.startswith(("/v1/files", "/v1/batches")):
-        return NotFound(f"This gateway does not keep files or batches, so there is no {path}; ask the provider itself.")
-    return NotFound(f"There is nothing at {path}. This gateway serves /v1/chat/completions and /v1/models.")
+    for beginning, what in NOT_KEPT.items():
+        if path.startswith(beginning):
+            return NotFound(f"This gateway does not keep {what}, so there is no {path}; ask the provider itself.")
+    served = ", ".join((*HOT_PATHS, "/v1/models"))
+    return NotFound(f"There is nothing at {path}. This gateway serves {served}.")

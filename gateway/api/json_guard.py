@@ -18,7 +18,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         InvalidRequest: it is JSON, but no object.
     """
     if not body.strip():
-        raise InvalidJson("The request has no body; send a JSON object with 'model' and 'messages'.")
+        raise InvalidJson("The request has no body; send a JSON object with a 'model'.")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -1,8 +1,7 @@
-"""The hot endpoint: a plain ASGI callable, dispatched ahead of FastAPI, whose middleware would cost a third."""
+"""The endpoints that take a model: plain ASGI callables, dispatched ahead of FastAPI, which would cost a third."""
 
 import asyncio
 from random import getrandbits
-from typing import Any
 
 import orjson
 import structlog
@@ -11,10 +10,11 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.api.guard import Guard, RawHeaders, request_id
 from gateway.api.json_guard import read_object
 from gateway.clock import Clock
-from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestError, Unauthenticated
-from gateway.execution.meters import CHAT
+from gateway.errors import BodyTooLarge, GatewayError, RequestError, Unauthenticated, UnsupportedMediaType
+from gateway.execution.endpoints.endpoint import Endpoint
+from gateway.execution.endpoints.multipart import read_form
 from gateway.execution.pipeline import Pipeline
-from gateway.execution.request import ChatRequest
+from gateway.execution.request import Request
 from gateway.execution.sweeper import Sweeper
 from gateway.metrics import OTHER, Metrics
 
@@ -27,16 +27,26 @@ class CallerLeft(Exception):
     """The connection closed before the request was complete."""
 
 
-class ChatEndpoint:
-    """``POST /v1/chat/completions``."""
+class ModelEndpoint:
+    """``POST`` to one endpoint that takes a model."""
 
     def __init__(
-        self, pipeline: Pipeline, guard: Guard, *, clock: Clock, max_body_bytes: int, metrics: Metrics
+        self,
+        endpoint: Endpoint,
+        pipeline: Pipeline,
+        guard: Guard,
+        *,
+        clock: Clock,
+        max_body_bytes: int,
+        key_residency: str | None,
+        metrics: Metrics,
     ) -> None:
+        self._endpoint = endpoint
         self._pipeline = pipeline
         self._guard = guard
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._key_residency = key_residency
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,8 +57,9 @@ class ChatEndpoint:
         reply = AsgiReply(send)
         try:
             key = self._guard.admit("POST", scope["path"], headers)
-            request = read_chat(read_object(await read_body(receive, headers, self._max_body_bytes)))
+            request = self._read(headers, await read_body(receive, headers, self._max_body_bytes))
             request.id, request.key, request.session = id_, key, session_of(headers)
+            request.residency = self._key_residency
             request.started, request.started_at = started, started_at
             watch = CallerWatch(receive, request, reply, self._pipeline.sweeper)
             try:
@@ -66,7 +77,7 @@ class ChatEndpoint:
                 self._metrics.auth_failures.inc()
             if isinstance(error, RequestError) and not error.headers.get("x-gateway-route"):
                 # Refused before it had a route.
-                self._metrics.requests.labels(OTHER, CHAT, str(error.status), "").inc()
+                self._metrics.requests.labels(OTHER, self._endpoint.name, str(error.status), "").inc()
             await reply.error(error, id_)
         except Exception:
             log.exception("unexpected_error", request_id=id_)
@@ -74,6 +85,17 @@ class ChatEndpoint:
                 await reply.error(
                     GatewayError("The gateway failed; its log has the details under this request id."), id_
                 )
+
+    def _read(self, headers: RawHeaders, body: bytes) -> Request:
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        if not content_type.lower().startswith(b"multipart/"):
+            return self._endpoint.read(read_object(body))
+        if not self._endpoint.takes_forms:
+            raise UnsupportedMediaType("Send 'Content-Type: application/json'; this endpoint takes no forms.")
+        form = read_form(body, content_type)
+        request = self._endpoint.read(form.fields())
+        request.form = form
+        return request
 
 
 class AsgiReply:
@@ -113,6 +135,10 @@ class AsgiReply:
         """Close a streamed answer."""
         await self._send({"type": "http.response.body", "body": b""})
 
+    def cut(self) -> None:
+        """Send no end: the server closes the connection, and the caller sees that something is missing."""
+        self.begun = True
+
     async def error(self, error: GatewayError, id_: str) -> None:
         """Send an error in OpenAI's shape."""
         headers = [(b"content-type", b"application/json"), (b"x-request-id", id_.encode())]
@@ -138,7 +164,7 @@ class CallerWatch:
         "caller_left",
     )
 
-    def __init__(self, receive: Receive, request: ChatRequest, reply: AsgiReply, sweeper: Sweeper) -> None:
+    def __init__(self, receive: Receive, request: Request, reply: AsgiReply, sweeper: Sweeper) -> None:
         self.caller_left = False
         self._receive = receive
         self._request = request
@@ -199,29 +225,6 @@ async def read_body(receive: Receive, headers: RawHeaders, limit: int) -> bytes:
     if len(body) > limit:
         raise BodyTooLarge(f"The body is larger than {limit:,} bytes.", headers={"connection": "close"})
     return body
-
-
-def read_chat(body: dict[str, Any]) -> ChatRequest:
-    """Check the fields that the gateway itself relies on; the rest is for the provider to judge.
-
-    Raises:
-        InvalidRequest: one of them is absent or of the wrong type.
-    """
-    model, messages = body.get("model"), body.get("messages")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("'model' must be a string: the name of a route.", param="model")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidRequest("'messages' must be a list with at least one message.", param="messages")
-    for i, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise InvalidRequest(f"'messages[{i}]' must be an object with a 'role'.", param=f"messages[{i}]")
-    streamed, options = body.get("stream"), body.get("stream_options")
-    if streamed is not None and not isinstance(streamed, bool):
-        raise InvalidRequest("'stream' must be true or false.", param="stream")
-    if options is not None and not isinstance(options, dict):
-        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
-    wants_usage = options is not None and options.get("include_usage") is True
-    return ChatRequest(body, model, bool(streamed), wants_usage)
 
 
 def session_of(headers: RawHeaders) -> str | None:

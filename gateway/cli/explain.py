@@ -11,7 +11,9 @@ from gateway.errors import ConfigError
 from gateway.policy.lifecycle import share_moved
 
 if TYPE_CHECKING:
-    from gateway.config.routes import Target
+    from collections.abc import Callable
+
+    from gateway.config.routes import Route, Routes, Target
     from gateway.policy.planner import Command, Plan
 
 
@@ -21,6 +23,9 @@ def explain(
         str | None, typer.Option("--at", metavar="DATE", help="A day, such as 2027-01-14.  (default: now)")
     ] = None,
     routes: RoutesOption = ROUTES,
+    endpoint: Annotated[str, typer.Option(help="Which endpoint is asked.", show_default=True)] = "chat_completions",
+    needs: Annotated[str, typer.Option(help="What the request holds, such as tools,json_schema,image.")] = "",
+    residency: Annotated[str | None, typer.Option(help="The residency of the caller's key.")] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,6 +35,7 @@ def explain(
     what providers said of their models, what was commanded, and, unless you name a day, which models are gone.
 
     Example:  gateway explain --route forum-reply --at 2027-01-14
+    Example:  gateway explain --route forum-reply --endpoint responses --needs tools,image
     """
     from gateway.cli.known import read_known
     from gateway.lifecycle.calendar import Calendar
@@ -49,12 +55,44 @@ def explain(
 
     calendar = Calendar(loaded.routes, known.published)
     command = known.commands.get(route)
-    plan = planner.plan(chosen, observe=observe, dates_of=calendar.dates_of, now=day, command=command)
+    plan = planner.plan(
+        chosen,
+        observe=observe,
+        dates_of=calendar.dates_of,
+        now=day,
+        command=command,
+        lacks=_lacks(loaded.routes, chosen, endpoint, needs, residency),
+    )
     in_force = command if command is not None and command.in_force(day) else None
     if as_json:
         typer.echo(json.dumps(_as_json(plan, day, calendar, in_force), indent=2))
     else:
         _print(plan, day, calendar, in_force)
+
+
+def _lacks(
+    routes: "Routes", route: "Route", endpoint: str, needs: str, residency: str | None
+) -> "Callable[[Target], str | None]":
+    """Return what tells whether a target lacks something of a request, as the server does."""
+    from gateway.config.findings import did_you_mean
+    from gateway.config.vendor import ENDPOINTS
+    from gateway.policy.capabilities import capabilities_of
+    from gateway.policy.needs import Needs
+    from gateway.policy.traits import WORDS
+    from gateway.providers.capability_table import capability_rows
+
+    words = frozenset(filter(None, (word.strip() for word in needs.split(","))))
+    for word in sorted(words - WORDS):
+        raise ConfigError(f"--needs: there is no {word!r}{did_you_mean(word, WORDS)}")
+    if endpoint not in ENDPOINTS:
+        raise ConfigError(f"--endpoint: there is no {endpoint!r}{did_you_mean(endpoint, ENDPOINTS)}")
+    needed = Needs(endpoint, words, residency)
+
+    def lacks(target: "Target") -> str | None:
+        own = capabilities_of(target, route.primary, capability_rows(), routes.capabilities)
+        return needed.lacked_by(target, route, own)
+
+    return lacks
 
 
 def _as_json(plan: "Plan", at: datetime, calendar: Any, command: "Command | None") -> dict[str, Any]:
@@ -69,7 +107,10 @@ def _as_json(plan: "Plan", at: datetime, calendar: Any, command: "Command | None
             }
             for step in plan.steps
         ],
-        "skipped": [{**_described(entry.target, calendar), "reason": entry.reason.value} for entry in plan.skipped],
+        "skipped": [
+            {**_described(entry.target, calendar), "reason": entry.reason.value, "detail": entry.detail or None}
+            for entry in plan.skipped
+        ],
     }
     if command is not None:
         expires = command.expires_at.isoformat() if command.expires_at else None
@@ -102,7 +143,8 @@ def _print(plan: "Plan", at: datetime, calendar: Any, command: "Command | None")
     for entry in plan.skipped:
         # On its ramp, or while another one is commanded, the primary is asked after the others.
         if entry.target not in asked:
-            typer.echo(f"  -  not {_words(entry.target, calendar)} ({entry.reason.value})")
+            why = f"{entry.reason.value}: {entry.detail}" if entry.detail else entry.reason.value
+            typer.echo(f"  -  not {_words(entry.target, calendar)} ({why})")
     share = share_moved(calendar.dates_of(plan.route.primary), plan.route.cutover, at) if plan.route.primary else 0.0
     if 0.0 < share < 1.0:
         typer.echo(f"  {share:.0%} of conversations have moved by then: this is the plan of one that has")

@@ -81,7 +81,7 @@ def foresee(routes_file: Path, horizon: "Horizon", database: str | None) -> "For
         horizon,
         calendar=Calendar(routes, known.published),
         book=PriceBook.for_routes(routes, horizon.now.date()),
-        refused_by=Abilities().refused_by,
+        abilities=Abilities(routes.capabilities),
         traffic=known.traffic,
         states=known.targets,
     )

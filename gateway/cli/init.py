@@ -232,6 +232,8 @@ def _provider(kind: str, base_url: str | None, api_key_env: str | None, environ:
         _misuse(
             f"--from: there is no kind {kind!r}{did_you_mean(kind, VENDORS)}\nThere are: {', '.join(sorted(VENDORS))}"
         )
+    if vendor.litellm is not None or vendor.needs:
+        _misuse(f"--from: accounts of {kind} cannot be read; docs/providers.md shows how to write its routes by hand")
     written = base_url or environ.get(_BASE_URLS.get(kind, "")) or vendor.base_url
     if written is None:
         variable = f", or set {_BASE_URLS[kind]}" if kind in _BASE_URLS else ""

@@ -20,6 +20,7 @@ from gateway.cli import (
     scan,
     serve,
 )
+from gateway.cli.import_litellm import import_app
 from gateway.cli.lifecycle import lifecycle_app
 from gateway.errors import ConfigError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     "First steps:\n\n"
     "  gateway serve --with-sandbox      try everything, without a key\n\n"
     "  gateway init --from openai        draft routes.yaml from your fine-tunes\n\n"
+    "  gateway import litellm C.yaml     draft it from a LiteLLM proxy's config\n\n"
     "  gateway check routes.yaml         find what is wrong beforehand\n\n"
     "  gateway forecast                  what stops, and who answers then\n\n"
     "  gateway explain --route R         who would answer, and why\n\n"
@@ -44,6 +46,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at what a configuratio
 config_app.command("show")(configuration.show)
 
 app.command("init")(init.init)
+app.add_typer(import_app, name="import")
 app.command("serve")(serve.serve)
 app.command("check")(configuration.check)
 app.add_typer(config_app, name="config")

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.config.contracts import build_contract
 from gateway.config.findings import Findings
 from gateway.config.layers import merge, without_nulls
-from gateway.config.model_ids import base_of
+from gateway.config.model_ids import base_of, embeds
 from gateway.config.prompt_files import build_prompt, read_for_route
 from gateway.config.references import Tree
 from gateway.config.routes import (
@@ -137,6 +137,7 @@ class Assembly:
             provider=provider,
             model=entry.primary.model,
             base=entry.primary.base or base_of(entry.primary.model),
+            embedding_space=entry.primary.embedding_space,
             parameters=_parameters(entry.primary.parameters),
         )
 
@@ -158,6 +159,7 @@ class Assembly:
             provider=provider,
             model=entry.model,
             base=entry.base or base_of(entry.model),
+            embedding_space=entry.embedding_space,
             prompt=prompt,
             parameters=_parameters(entry.parameters),
         )
@@ -202,6 +204,13 @@ class Assembly:
                     at,
                     f"routes.{route.name}: fallback '{fallback.name}' is its primary "
                     f"({primary.model} of provider '{primary.provider.name}')",
+                )
+            if primary and embeds(primary.model, primary.base) and fallback.space != primary.space:
+                self.findings.error(
+                    at,
+                    f"routes.{route.name}: vectors of fallback '{fallback.name}' ({fallback.model}) do not mix with "
+                    f"those of its primary ({primary.model}), so it cannot answer instead; take it out, or, where you "
+                    "know that they share a space, give both the same embedding_space",
                 )
         for target in route.targets if route.residency else ():
             theirs = target.provider.residency

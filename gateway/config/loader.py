@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.assembly import Assembly, Origin
+from gateway.config.capability_entries import build_capabilities
 from gateway.config.findings import Finding, Findings, InvalidRoutes, quoted
 from gateway.config.layers import resolve_fallbacks, route_written_out
 from gateway.config.provider_entries import build_providers
@@ -82,6 +83,7 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
         providers=assembly.providers,
         lifecycle=lifecycle,
         prices=_prices(tree),
+        capabilities=build_capabilities(tree, findings),
         webhooks=webhooks,
         files=files.files,
     )
@@ -113,6 +115,7 @@ def _read(files: SourceFiles, findings: Findings, damage: Damage) -> Tree | None
         routes={name: route_written_out(node) for name, node in routes.items()},
         lifecycle=_section(root, "lifecycle"),
         prices=_section(root, "prices"),
+        capabilities=_section(root, "capabilities"),
         webhooks=_section(root, "webhooks"),
         defaults=Node(_section(root, "defaults"), root.file, root.line),
         declared={name: declared.get(name, frozenset()) for name in ("providers", "fallbacks", "profiles")},

@@ -13,3 +13,11 @@ def base_of(model: str) -> str | None:
     """
     match = _FINE_TUNE.fullmatch(model)
     return match["base"] if match else None
+
+
+_EMBEDS = re.compile(r"embed|(?:^|/)(?:bge|gte|e5|voyage|jina-clip)-", re.IGNORECASE)
+
+
+def embeds(model: str, base: str | None = None) -> bool:
+    """Tell whether a model makes vectors, as far as its id or its base's tells."""
+    return any(_EMBEDS.search(name) is not None for name in (model, base) if name)

@@ -49,7 +49,8 @@ def _mapping(model: type[Entry], depth: int, skip: frozenset[str]) -> Iterator[s
         description = field.description or ""
         yield from _comment(f"{description} Instead of `{instead_of}`." if instead_of else description, depth)
         lines = list(_field(key, field, depth))
-        yield from ((f"{'  ' * depth}# {line.strip()}" for line in lines) if instead_of else lines)
+        left_out = instead_of or "only_for" in extra
+        yield from ((f"{'  ' * depth}# {line.strip()}" for line in lines) if left_out else lines)
 
 
 def _field(key: str, field: FieldInfo, depth: int) -> Iterator[str]:

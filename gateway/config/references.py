@@ -28,6 +28,7 @@ class Tree:
     routes: Mapping[str, Node]
     lifecycle: Mapping[str, Node]
     prices: Mapping[str, Node]
+    capabilities: Mapping[str, Node]
     webhooks: Mapping[str, Node]
     defaults: Node
     declared: Mapping[str, frozenset[str]]
@@ -97,8 +98,8 @@ def check_references(tree: Tree, findings: Findings) -> set[tuple[str, str]]:
         references.refer(f"fallbacks.{name}", node.get("provider"), "providers")
         references.refer(f"fallbacks.{name}", node.get("extends"), "fallbacks")
     used = set(references.used)
-    # Dates and prices of a provider do not put it to use.
-    for section in ("lifecycle", "prices"):
+    # Dates, prices and capabilities of a provider's models do not put it to use.
+    for section in ("lifecycle", "prices", "capabilities"):
         for name, node in getattr(tree, section).items():
             references.refer(section, Node(name, node.file, node.line), "providers")
     return used

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.config.vendors import VENDORS, Vendor
+from gateway.config.vendors import VENDORS, Identity, Vendor
 from gateway.reasons import EventKind, Role
 
 CallerSystem = Literal["keep", "replace", "replace_if_trained"]
@@ -44,8 +44,17 @@ class Provider(Frozen):
     kind: str
     base_url: str
     """Complete up to, and without, ``/chat/completions``; no trailing slash."""
+    is_elsewhere: bool = False
+    """Whether routes.yaml gave an address that is not the vendor's own."""
     api_key_env: str | None = None
     api_key_file: str | None = None
+    identity: Identity | None = None
+    """The cloud identity that stands in for the key."""
+    api_version: str | None = None
+    """Azure's dated surface; None: the version-less one."""
+    region: str | None = None
+    project: str | None = None
+    location: str | None = None
     residency: str | None = None
     keep_alive: bool = False
     """Whether to call what routes name here now and then, so that it is not deleted for being idle."""
@@ -130,8 +139,15 @@ class Target(Frozen):
     model: str
     base: str | None = None
     """The base model: as written, or parsed from a fine-tune's id; None where neither tells."""
+    embedding_space: str | None = None
+    """The name of the space that its vectors are of, where the operator gave one."""
     prompt: Prompt | None = None
     parameters: Parameters = Parameters()
+
+    @property
+    def space(self) -> str:
+        """What tells its vectors from others': the space's name, else the base model's, else its own."""
+        return self.embedding_space or self.base or self.model
 
 
 class Route(Frozen):
@@ -175,6 +191,17 @@ class ModelPrice(Frozen):
     source: str
 
 
+class CapabilityEntry(Frozen):
+    """What the operator knows of what a model takes."""
+
+    takes: tuple[str, ...] = ()
+    """What the table says it does not take."""
+    renames: Mapping[str, str] = Field(default_factory=dict)
+    drops: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    source: str
+
+
 class Webhook(Frozen):
     """Whom to tell what happened: where the URL and the secret are found, and what is of interest."""
 
@@ -202,6 +229,8 @@ class Routes(Frozen):
     """Provider name → model → dates."""
     prices: Mapping[str, Mapping[str, ModelPrice]] = Field(default_factory=dict)
     """Provider name → model → price."""
+    capabilities: Mapping[str, Mapping[str, CapabilityEntry]] = Field(default_factory=dict)
+    """Provider name → model → what it takes."""
     webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Every file that was read, routes.yaml first: what a watcher watches."""

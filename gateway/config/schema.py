@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSche
 from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
 from gateway.config.schema_webhooks import WebhookEntry
-from gateway.config.vendors import VENDORS
+from gateway.config.vendors import VENDORS, Identity
 
 
 class ProviderEntry(Entry):
@@ -39,6 +39,37 @@ class ProviderEntry(Entry):
         description="Or a file that holds it; it is read again when it changes.",
         examples=["/run/secrets/openai"],
         json_schema_extra={"instead_of": "api_key_env"},
+    )
+    identity: Identity | None = Field(
+        None,
+        description="Or, in the place of a key, the cloud's own identity of this process: azure (workload or managed "
+        "identity), aws (bedrock), google (vertex).",
+        examples=["azure"],
+        json_schema_extra={"instead_of": "api_key_env"},
+    )
+    api_version: Text | None = Field(
+        None,
+        description="Azure: use the dated surface, with a path for each deployment, instead of /openai/v1.",
+        examples=["2024-10-21"],
+        json_schema_extra={"only_for": "azure"},
+    )
+    region: Text | None = Field(
+        None,
+        description="Bedrock: the AWS region.",
+        examples=["eu-central-1"],
+        json_schema_extra={"only_for": "bedrock"},
+    )
+    project: Text | None = Field(
+        None,
+        description="Vertex AI: the Google Cloud project.",
+        examples=["acme-prod"],
+        json_schema_extra={"only_for": "vertex"},
+    )
+    location: Text | None = Field(
+        None,
+        description="Vertex AI: the location.",
+        examples=["europe-west4"],
+        json_schema_extra={"only_for": "vertex"},
     )
     residency: Text | None = Field(
         None, description="Where the provider keeps data; routes with a residency ask for it.", examples=["eu"]
@@ -84,6 +115,28 @@ class PriceEntry(Entry):
     )
     output_usd_per_1m: Usd = Field(description="Output tokens.", examples=[Decimal("3.20")])
     source: Text = Field(description="Where you know it from.", examples=["the vendor's price list"])
+
+
+class CapabilitiesEntry(Entry):
+    """What the operator knows of what a model takes; it outranks the table that ships."""
+
+    takes: tuple[Text, ...] | None = Field(
+        None, description="What it takes after all, whatever the table says.", examples=[["temperature"]]
+    )
+    renames: dict[str, Text] | None = Field(
+        None,
+        description="Parameters that it knows by another name.",
+        examples=[{"max_tokens": "max_completion_tokens"}],
+    )
+    drops: tuple[Text, ...] | None = Field(
+        None, description="Parameters that it refuses, and that requests can do without.", examples=[["seed"]]
+    )
+    lacks: tuple[Text, ...] | None = Field(
+        None,
+        description="What it cannot do, and whose loss would change what a request means: the target is skipped.",
+        examples=[["image"]],
+    )
+    source: Text = Field(description="Where you know it from.", examples=["tried on 2026-11-24"])
 
 
 class ExampleEntry(Entry):
@@ -166,6 +219,11 @@ class FallbackEntry(Entry):
         description="The model behind it, where the id does not tell (a deployment's name).",
         examples=["gpt-6-luna"],
     )
+    embedding_space: Text | None = Field(
+        None,
+        description="A name for the space of its vectors: targets that name the same one may stand in for each other.",
+        examples=["text-embedding-3-small"],
+    )
     prompt: PromptEntry | None = Field(None, description="Instructions and examples for this model.")
     parameters: ParametersEntry | None = Field(None, description="What has to change in the request's parameters.")
 
@@ -239,6 +297,7 @@ class PrimaryEntry(Entry):
         description="The model it was trained from, where the id does not tell.",
         examples=["gpt-4.1-mini-2025-04-14"],
     )
+    embedding_space: Text | None = Field(None, description="As in a fallback.", examples=["text-embedding-3-small"])
     parameters: ParametersEntry | None = Field(None, description="As in a fallback.")
 
 
@@ -277,6 +336,11 @@ class RoutesFile(Entry):
         None,
         description="What you pay, by provider and model, in US dollars per million tokens.",
         examples=["openai", "ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"],
+    )
+    capabilities: dict[str, dict[str, CapabilitiesEntry]] | None = Field(
+        None,
+        description="What models take, by provider and model; it outranks the table that ships.",
+        examples=["openai", "gpt-6-luna"],
     )
     webhooks: dict[str, WebhookEntry] | None = Field(
         None,

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     key: SecretStr | None = None
     """What callers send as their API key; None: anybody on this machine may call."""
     key_file: Path | None = None
+    key_residency: str | None = None
+    """Where whoever sends that key wants data kept; only targets there may answer."""
     admin_key: SecretStr | None = None
     admin_key_file: Path | None = None
     max_body_bytes: int = Field(20 * 1024 * 1024, ge=1)
@@ -62,6 +64,12 @@ class Settings(BaseSettings):
                 f"{_variable('host')}={self.host} can be reached from other machines: set {' and '.join(lacking)} "
                 f"(or …_FILE), or bind to 127.0.0.1."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_residency_without_key(self) -> "Settings":
+        if self.key_residency is not None and self.key is None:
+            raise ConfigError(f"{_variable('key_residency')} is a property of {_variable('key')}, which is not set.")
         return self
 
     @property

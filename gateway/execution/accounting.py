@@ -1,22 +1,16 @@
 """What an attempt used and cost: its ledger row and its metrics. Runs once an attempt, whatever happened to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
-
-import orjson
 
 from gateway.clock import Clock
 from gateway.execution.attempts import Attempt
-from gateway.execution.meters import CHAT
 from gateway.execution.prepared import ReadyPlan, Snapshot
-from gateway.execution.streaming import produced_chars
 from gateway.execution.substitutes import Substitutions, Tell
 from gateway.ledger.entry import Entry
-from gateway.lifecycle.probes import ProbeCall
-from gateway.policy.pricing import Usage, cost_nanousd, estimate_usage, read_usage
-from gateway.policy.prompts import text_of
-from gateway.policy.traits import traits_of
+from gateway.lifecycle.probe_calls import ProbeCall
+from gateway.policy.pricing import Price, Usage, cost_nanousd, estimate_usage, read_usage
+from gateway.policy.traits import joined
 from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
 
 NOTHING = Usage(0)
@@ -50,8 +44,7 @@ class Accounting:
             prepared.meters.substitutions.inc()
             self._substitutions.seen(prepared.target, answered, route.name, finished_at.date())
         usage, source = counted(attempt)
-        billed = attempt.outcome is not Outcome.FAILED or source is not UsageSource.NONE
-        cost = (cost_nanousd(price, usage) if price is not None else None) if billed else 0
+        cost = cost_of(attempt, usage, source, price)
         ttft_ms = None if attempt.first_at is None else (attempt.first_at - attempt.sent_at) * 1000
         entry = Entry(
             attempt.id,
@@ -74,7 +67,7 @@ class Accounting:
             cost,
             attempt.outcome,
             attempt.failure,
-            CHAT,
+            request.endpoint.name,
             request.streamed,
             plan.plan.pinned,
             "live",
@@ -90,7 +83,7 @@ class Accounting:
             attempt.started_at,
             finished_at,
             substitute,
-            traits_of(request.body),
+            joined(request.words),
         )
         self._append(entry)
         self._observe(attempt, usage, source, cost, duration_s)
@@ -128,7 +121,7 @@ class Accounting:
                 cost_nanousd=cost,
                 outcome=Outcome.FAILED if call.failure else Outcome.OK,
                 failure=call.failure,
-                endpoint=CHAT,
+                endpoint=call.endpoint,
                 stream=False,
                 pinned=False,
                 kind="probe",
@@ -172,6 +165,14 @@ class Accounting:
                 meters.per_output_token.observe((duration_s - first_s) / (usage.output_tokens - 1))
 
 
+def cost_of(attempt: Attempt, usage: Usage, source: UsageSource, price: Price | None) -> int | None:
+    """Return what an attempt cost, in nano-dollars; None: nobody can tell, as for sound priced by the minute."""
+    if source is UsageSource.NONE:
+        free = price is not None and not price.input and not price.output
+        return 0 if free or attempt.outcome is not Outcome.OK else None
+    return cost_nanousd(price, usage) if price is not None else None
+
+
 def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:
     """Return an attempt's tokens and who counted them.
 
@@ -183,28 +184,20 @@ def counted(attempt: Attempt) -> tuple[Usage, UsageSource]:
     usage = read_usage(reader.usage if reader is not None else answer.get("usage") if answer is not None else None)
     if usage is not None:
         return usage, UsageSource.PROVIDER
+    chars = attempt.request.endpoint.input_chars(attempt.sent_body), output_chars(attempt)
     if attempt.outcome is Outcome.OK:
-        return estimate_usage(input_chars(attempt.sent_body), output_chars(attempt)), UsageSource.ESTIMATED
+        return (estimate_usage(*chars), UsageSource.ESTIMATED) if any(chars) else (NOTHING, UsageSource.NONE)
     if attempt.sent and (
         attempt.broke_off
         or attempt.failure is FailureKind.TIMEOUT
         or attempt.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED)
     ):
-        return estimate_usage(input_chars(attempt.sent_body), output_chars(attempt)), UsageSource.INTERRUPTED
+        return estimate_usage(*chars), UsageSource.INTERRUPTED
     return NOTHING, UsageSource.NONE
-
-
-def input_chars(body: Mapping[str, Any]) -> int:
-    """Return how many characters a target was sent that count as input: messages, its prompt included, and tools."""
-    chars = sum(len(text_of(message)) for message in body.get("messages", ()))
-    return chars + sum(len(orjson.dumps(body[part])) for part in ("tools", "response_format") if body.get(part))
 
 
 def output_chars(attempt: Attempt) -> int:
     """Return how many characters of answer have passed."""
     if attempt.reader is not None:
         return attempt.reader.output_chars
-    if attempt.answer is None:
-        return 0
-    messages = [choice.get("message") for choice in attempt.answer["choices"] if isinstance(choice, dict)]
-    return sum(produced_chars(message) for message in messages if isinstance(message, dict))
+    return 0 if attempt.answer is None else attempt.request.endpoint.output_chars(attempt.answer)

@@ -11,21 +11,17 @@ import orjson
 from gateway.clock import Clock
 from gateway.execution.failures import Failed, Failure
 from gateway.execution.prepared import PreparedTarget
-from gateway.execution.request import ChatRequest
-from gateway.execution.streaming import AnswerReader, BrokenStream, ErrorEvent
+from gateway.execution.request import Request
+from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper
 from gateway.ledger.entry import new_attempt_id
-from gateway.policy.parameters import adapt
-from gateway.policy.prompts import with_prompt
 from gateway.providers.classify import classify
 from gateway.providers.connection import BadResponse, Connection, Expired, TlsFailed, TransportError
 from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, header_map
 from gateway.reasons import FailureKind, Outcome, Reason
 
-PATH = "/chat/completions"
-JSON_TYPE = b"application/json"
-STREAM_TYPE = b"text/event-stream"
 LONGEST_NAME = 300
+NEVER_BEGAN = "the upstream's stream ended before it began"
 
 
 class Attempt:
@@ -42,7 +38,8 @@ class Attempt:
     first_block = b""
     heard_at = 0.0
     outcome = Outcome.FAILED
-    reader: AnswerReader | None = None
+    reader: StreamReader | None = None
+    """Reads an answer that comes in parts; None: it came whole."""
     sent_body: Mapping[str, Any] = MappingProxyType({})
     """What this target was asked: the caller's body with its model, prompt and parameters."""
     broke_off = False
@@ -55,7 +52,7 @@ class Attempt:
     _deadline = 0.0
 
     def __init__(
-        self, prepared: PreparedTarget, reason: Reason, request: ChatRequest, clock: Clock, sweeper: Sweeper
+        self, prepared: PreparedTarget, reason: Reason, request: Request, clock: Clock, sweeper: Sweeper
     ) -> None:
         self._clock = clock
         self._sweeper = sweeper
@@ -73,18 +70,21 @@ class Attempt:
         Raises:
             Failed: there is no answer to commit; another target may be asked.
         """
-        body = self._adapted_body()
+        body, content_type = self._adapted_body()
         self.sent_at = self._clock.monotonic()
         try:
-            self.connection = connection = await self.prepared.upstream.post(PATH, body, self.id)
+            exchange = self.prepared.exchange(self.request.endpoint)
+            self.connection = connection = await exchange.post(body, self.id, content_type)
             self.sent = True
             self._start_deadline()
             await connection.wait_head()
             self.status = connection.status
             if connection.status != 200:
                 raise Failed(await self._refused(connection))
-            if self.request.streamed:
-                await self._await_first_event(connection)
+            type_ = next((value for name, value in connection.headers if name == b"content-type"), b"")
+            reader = self.request.endpoint.reader(self.request, self.prepared, type_)
+            if reader is not None:
+                await self._await_first_event(connection, reader)
             else:
                 self._take_whole(await connection.read(MAX_ANSWER_BYTES))
                 self.outcome = Outcome.OK
@@ -125,55 +125,50 @@ class Attempt:
 
     # The request as this target takes it.
 
-    def _adapted_body(self) -> bytes:
-        """Return the caller's body with this target's model, prompt and parameters; nothing else is touched."""
-        prepared = self.prepared
-        body = self.sent_body = self.request.body.copy()
-        body["model"] = prepared.model
-        if prepared.prompt is not None:
-            body["messages"] = with_prompt(prepared.prompt, prepared.prompt_prefix, body["messages"])
-        self.adapted = adapt(body, prepared.target.parameters)
-        if prepared.contract_format is not None and body.get("response_format") is None:
-            body["response_format"] = prepared.contract_format
-            self.adapted.append("response_format")
-        if self.request.streamed:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        return orjson.dumps(body)
+    def _adapted_body(self) -> tuple[bytes, bytes]:
+        """Return the caller's body with this target's model, prompt and parameters, and its content type."""
+        request = self.request
+        body = self.sent_body = request.body.copy()
+        body["model"] = self.prepared.model
+        self.adapted = request.endpoint.adapt(body, request, self.prepared)
+        return request.endpoint.encode(body, request)
 
     # The answer, until it can be committed.
 
-    async def _await_first_event(self, connection: Connection) -> None:
-        self.reader = reader = AnswerReader(self.request.wants_usage)
+    async def _await_first_event(self, connection: Connection, reader: StreamReader) -> None:
+        self.reader = reader
         while not reader.events:
             block = await connection.next_block()
             if block is None:
-                raise self._never_began(reader.unread())
+                raise self._never_began(reader)
             # What came before the first event is dropped: comments, of which there may be no end.
             self.first_block = reader.take(block)
             if not reader.events and (reader.broken is not None or reader.done):
-                raise reader.broken or BrokenStream("the upstream's stream ended before it began")
+                raise reader.broken or BrokenStream(NEVER_BEGAN)
         self.first_at = self._clock.monotonic()
         self.heard()
         self._deadline = self.heard_at - (self.first_at - self.sent_at) + self.request.timeouts.total_s
 
-    def _never_began(self, unread: bytes) -> Exception:
+    @staticmethod
+    def _never_began(reader: StreamReader) -> Exception:
         """Say what an end without any event means: some providers answer with an error in plain JSON, status 200."""
-        body = parse(unread)
+        body = parse(reader.unread())
         if isinstance(body, dict) and body.get("error"):
             return ErrorEvent(body)
-        return BrokenStream("the upstream's stream ended before it began")
+        return BrokenStream(NEVER_BEGAN)
 
     def _take_whole(self, body: bytes) -> None:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise Failed(Failure(FailureKind.SERVER_ERROR, "the upstream's answer is not JSON", self.status)) from None
-        if not isinstance(answer, dict) or answer.get("error") or not isinstance(answer.get("choices"), list):
-            if isinstance(answer, dict) and answer.get("error"):
-                raise Failed(self._classified(200, {}, answer))
-            raise Failed(Failure(FailureKind.SERVER_ERROR, "the upstream's answer has no choices", self.status))
+        if isinstance(answer, dict) and answer.get("error"):
+            raise Failed(self._classified(200, {}, answer))
+        endpoint = self.request.endpoint
+        if not isinstance(answer, dict) or not endpoint.is_answer(answer):
+            raise Failed(Failure(FailureKind.SERVER_ERROR, f"the upstream's answer has {endpoint.lacks}", self.status))
         self.answer = answer
-        self.answer_body = body
+        self.answer_body = endpoint.relayed(answer, body, self.prepared)
 
     async def _refused(self, connection: Connection) -> Failure:
         """Read an answer that is no success, and say what it means."""

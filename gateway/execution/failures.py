@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors
+from gateway.execution.request import Request
 from gateway.policy.lifecycle import Dates
 from gateway.policy.planner import Observe, Plan
-from gateway.reasons import FailureKind
+from gateway.reasons import FailureKind, Reason
 
 LONGEST_RETRY_AFTER_S = 60.0
 NO_RETRY = {"x-should-retry": "false"}
@@ -58,7 +59,7 @@ class CallerError(errors.RequestError):
         return {"error": {**error, "request_id": request_id}}
 
 
-def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.GatewayError:
+def refusal(failure: Failure, plan: Plan, dates: Dates, model: str, request: Request) -> errors.GatewayError:
     """Return the error for a request whose last attempt, of ``model``, failed like this.
 
     The provider's text appears only where it is the caller's to mend.
@@ -73,7 +74,7 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.Ga
             f"The provider's {said} for route {route!r}; try again later.", headers=retry_after(wait_s)
         )
     if kind in (FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS):
-        return model_gone(plan, model, dates)
+        return stored_elsewhere(plan, request) if request.held_by is not None else model_gone(plan, model, dates)
     if kind is FailureKind.AUTHENTICATION:
         message = f"The provider refused the gateway's credential for route {route!r}; its operator must mend it."
         return errors.UpstreamRefusedKey(message, headers=NO_RETRY)
@@ -86,7 +87,7 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str) -> errors.Ga
     return errors.BadUpstream(f"The provider of route {route!r} failed to answer.", headers=NO_RETRY)
 
 
-def nobody(plan: Plan, observe: Observe, dates: Dates) -> errors.GatewayError:
+def nobody(plan: Plan, observe: Observe, dates: Dates, request: Request) -> errors.GatewayError:
     """Return the error for a plan without a single step."""
     route = plan.route
     if any(observe(entry.target).credential_refused for entry in plan.skipped):
@@ -100,7 +101,30 @@ def nobody(plan: Plan, observe: Observe, dates: Dates) -> errors.GatewayError:
             f"Every target of route {route.name!r} failed a moment ago and is left alone for now; try again later."
         )
         return errors.Overloaded(message, headers=retry_after(wait_s) | NO_RETRY)
+    if request.held_by is not None:
+        return stored_elsewhere(plan, request)
+    lacking = [entry for entry in plan.skipped if entry.reason is Reason.LACKS_CAPABILITY]
+    if lacking:
+        return unsupported(plan, request)
     return model_gone(plan, route.primary.model if route.primary else route.fallbacks[0].model, dates)
+
+
+def unsupported(plan: Plan, request: Request) -> errors.UnsupportedRequest:
+    """Say what each target lacks that the request asks for: losing it unsaid would change what it means."""
+    said = "; ".join(f"{entry.target.name}: {entry.detail or entry.reason.value}" for entry in plan.skipped)
+    return errors.UnsupportedRequest(
+        f"No target of route {plan.route.name!r} can serve this request to {request.endpoint.name}. {said}."
+    )
+
+
+def stored_elsewhere(plan: Plan, request: Request) -> errors.StoredElsewhere:
+    """Say that what the request refers to cannot be had, and how to go on without it."""
+    param = "previous_response_id" if request.body.get("previous_response_id") else "input"
+    return errors.StoredElsewhere(
+        f"What this request refers to by {param!r} is stored at a provider that can no longer answer for route "
+        f"{plan.route.name!r}. Send the whole conversation as 'input' instead, without {param!r}.",
+        param=param,
+    )
 
 
 def model_gone(plan: Plan, model: str, dates: Dates) -> errors.ModelGone:

@@ -4,8 +4,6 @@ from gateway.config.routes import Route, Target
 from gateway.metrics import OTHER, Counter, Histogram, Metrics
 from gateway.reasons import Outcome, Reason, Role
 
-CHAT = "chat_completions"
-
 
 class TargetMeters:
     """What is counted of one target within one route."""
@@ -27,10 +25,8 @@ class TargetMeters:
         self.estimated: Counter = metrics.estimated.labels(provider, model)
         self.first_token: Histogram = metrics.first_token.labels(route.name, served_by)
         self.per_output_token: Histogram = metrics.per_output_token.labels(route.name, served_by)
-        self.duration: dict[bool, Histogram] = {
-            stream: metrics.request_duration.labels(route.name, CHAT, served_by, str(stream).lower())
-            for stream in (False, True)
-        }
+        self._served_by = served_by
+        self._durations: dict[tuple[str, bool], Histogram] = {}
         self.substitutions: Counter = metrics.substitutions.labels(route.name)
         self.contract_violations: Counter = metrics.contract_violations.labels(route.name, served_by)
         self.retries: Counter = metrics.retries.labels(provider)
@@ -41,6 +37,15 @@ class TargetMeters:
         self._adaptations = {name: metrics.adaptations.labels(route.name, name) for name in sorted(known)}
         self._fallbacks: dict[Reason, Counter] = {}
         self._is_fallback = target.role is Role.FALLBACK
+
+    def duration(self, endpoint: str, streamed: bool) -> Histogram:
+        """Return the distribution of how long requests of one endpoint take."""
+        key = (endpoint, streamed)
+        child = self._durations.get(key)
+        if child is None:
+            labels = (self._route, endpoint, self._served_by, str(streamed).lower())
+            child = self._durations[key] = self._metrics.request_duration.labels(*labels)
+        return child
 
     def adapted(self, parameter: str) -> None:
         """Count a changed parameter."""
@@ -57,17 +62,17 @@ class TargetMeters:
 
 
 class RouteMeters:
-    """What is counted of one route's requests, by status."""
+    """What is counted of one route's requests, by endpoint and status."""
 
     def __init__(self, metrics: Metrics, route: Route) -> None:
         self._metrics = metrics
-        self._labels = (route.name, CHAT, route.owner or "")
-        self._by_status: dict[int, Counter] = {}
+        self._route, self._team = route.name, route.owner or ""
+        self._children: dict[tuple[str, int], Counter] = {}
 
-    def request(self, status: int) -> None:
+    def request(self, endpoint: str, status: int) -> None:
         """Count a request by the status it was answered with."""
-        child = self._by_status.get(status)
+        child = self._children.get((endpoint, status))
         if child is None:
-            route, endpoint, team = self._labels
-            child = self._by_status[status] = self._metrics.requests.labels(route, endpoint, str(status), team)
+            child = self._metrics.requests.labels(self._route, endpoint, str(status), self._team)
+            self._children[endpoint, status] = child
         child.inc()

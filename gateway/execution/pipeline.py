@@ -1,9 +1,9 @@
 """A request, from plan to account, on one page."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 import structlog
@@ -11,13 +11,15 @@ import structlog
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.execution.accounting import Accounting
-from gateway.execution.attempts import JSON_TYPE, STREAM_TYPE, Attempt
+from gateway.execution.answer_headers import Header, header_value
+from gateway.execution.attempts import Attempt
+from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
-from gateway.execution.prepared import Header, PreparedTarget, ReadyPlan, ReadyStep, Snapshot, header_value
-from gateway.execution.request import ChatRequest, Reply
+from gateway.execution.prepared import PreparedTarget, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.request import Reply, Request
 from gateway.execution.retry_budget import RetryBudget
 from gateway.execution.seen_limits import SeenLimits
-from gateway.execution.streaming import BrokenStream, ErrorEvent
+from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper
 from gateway.execution.target_board import TargetBoard
 from gateway.metrics import Metrics
@@ -38,7 +40,7 @@ class Validator(Protocol):
 
 
 class Pipeline:
-    """Plan → attempt → relay → account, for the chat endpoint."""
+    """Plan → attempt → relay → account, for every endpoint that takes a model."""
 
     def __init__(
         self, snapshot: Snapshot, *, board: TargetBoard, accounting: Accounting, metrics: Metrics, clock: Clock
@@ -48,13 +50,14 @@ class Pipeline:
         self.board = board
         self.sweeper = Sweeper()
         self.seen_limits = SeenLimits(clock)
-        self.in_flight = 0
+        self.in_flight: Counter[str] = Counter()
+        """Requests being answered now, by endpoint."""
         self._accounting = accounting
         self._clock = clock
         self._retries = RetryBudget()
-        self._overhead = metrics.overhead.labels("chat_completions")
+        self._overhead = metrics.overhead
 
-    async def answer(self, request: ChatRequest, reply: Reply) -> None:
+    async def answer(self, request: Request, reply: Reply) -> None:
         """Answer one request.
 
         Raises:
@@ -64,14 +67,15 @@ class Pipeline:
         route, pin = snapshot.find(request.model)
         request.timeouts = route.route.timeouts
         place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
-        plan = snapshot.plan(route, pin, self.board, place)
-        self.in_flight += 1
+        endpoint = request.endpoint
+        plan = snapshot.plan(route, pin, self.board, place, route.needs_of(request))
+        self.in_flight[endpoint.name] += 1
         status = 499
         try:
             attempt = await self._first_answer(plan, request, snapshot)
             try:
-                if request.streamed:
-                    await self._relay(attempt, request, reply)
+                if attempt.reader is not None:
+                    await self._relay(attempt, attempt.reader, request, reply)
                 else:
                     await reply.whole(200, self._headers(attempt, request, JSON_TYPE), attempt.answer_body)
                 status = 200
@@ -86,13 +90,13 @@ class Pipeline:
             error.headers = known | error.headers
             raise
         finally:
-            self.in_flight -= 1
-            route.meters.request(status)
+            self.in_flight[endpoint.name] -= 1
+            route.meters.request(endpoint.name, status)
 
-    async def _first_answer(self, plan: ReadyPlan, request: ChatRequest, snapshot: Snapshot) -> Attempt:
+    async def _first_answer(self, plan: ReadyPlan, request: Request, snapshot: Snapshot) -> Attempt:
         """Walk the plan; return the first attempt that has an answer to commit."""
         if not plan.steps:
-            raise nobody(plan.plan, self.board.observe, primary_dates(plan))
+            raise nobody(plan.plan, self.board.observe, primary_dates(plan), request)
         self._retries.deposit()
         waiting, fallback_on = deque(plan.steps), plan.route.route.fallback_on
         reason = plan.steps[0].reason or Reason.PRIMARY
@@ -116,7 +120,7 @@ class Pipeline:
                 attempt.prepared.meters.retries.inc()
                 waiting.appendleft(step)
             elif judgement.verdict is Verdict.STOP or not waiting:
-                raise refusal(failure, plan.plan, step.prepared.dates, step.prepared.model)
+                raise refusal(failure, plan.plan, step.prepared.dates, step.prepared.model, request)
             else:
                 retried = False
                 reason = judgement.reason
@@ -143,11 +147,11 @@ class Pipeline:
         self.board.answered(target)
         return None
 
-    async def _relay(self, attempt: Attempt, request: ChatRequest, reply: Reply) -> None:
+    async def _relay(self, attempt: Attempt, reader: StreamReader, request: Request, reply: Reply) -> None:
         """Pass a stream on; it is committed, so from here on there is no fallback, and no made-up end."""
-        reader, connection = attempt.reader, attempt.connection
-        assert reader is not None and connection is not None
-        await reply.begin(self._headers(attempt, request, STREAM_TYPE))
+        connection = attempt.connection
+        assert connection is not None
+        await reply.begin(self._headers(attempt, request, reader.content_type))
         block = attempt.first_block
         try:
             while True:
@@ -164,17 +168,29 @@ class Pipeline:
                 block = reader.end() if received is None else reader.take(received)
                 if reader.events != seen:
                     attempt.heard()
-            attempt.outcome = Outcome.OK
+            if reader.failed:
+                # It said so itself, in its own words, and those have been passed on.
+                self._broke(attempt, "the upstream gave up")
+            else:
+                attempt.outcome = Outcome.OK
         except (TransportError, BrokenStream, ErrorEvent) as error:
-            attempt.interrupted()
-            attempt.prepared.meters.aborts["upstream"].inc()
-            self.board.failed(attempt.prepared.target)
-            log.warning("stream_broken", request_id=request.id, route=request.model, why=str(error))
-            await reply.block(error_event(error, request.id))
+            self._broke(attempt, str(error))
+            last = request.endpoint.error_event(*what_broke(error), request.id)
+            if last is None:
+                reply.cut()
+                return
+            await reply.block(last)
         except asyncio.CancelledError:
             attempt.prepared.meters.aborts["client"].inc()
             raise
         await reply.end()
+
+    def _broke(self, attempt: Attempt, why: str) -> None:
+        """Note that an answer broke off after it was committed."""
+        attempt.interrupted()
+        attempt.prepared.meters.aborts["upstream"].inc()
+        self.board.failed(attempt.prepared.target)
+        log.warning("stream_broken", request_id=attempt.request.id, route=attempt.request.model, why=why)
 
     def _hear(self, attempt: Attempt, failure: Failure, judgement: Judgement) -> None:
         """Tell the board what a failure says of the target, and the log what happened."""
@@ -200,7 +216,7 @@ class Pipeline:
             said=failure.message if failure.kind is not FailureKind.AUTHENTICATION else None,
         )
 
-    def _headers(self, attempt: Attempt, request: ChatRequest, content_type: bytes) -> list[Header]:
+    def _headers(self, attempt: Attempt, request: Request, content_type: bytes) -> list[Header]:
         """Return the answer's headers: what is built once, and what is this request's own."""
         prepared, answered = attempt.prepared, attempt.answering_model()
         known = prepared.headers_because(attempt.reason, content_type)
@@ -213,11 +229,11 @@ class Pipeline:
         ]
         if attempt.adapted:
             headers.append((b"x-gateway-adapted", header_value(", ".join(attempt.adapted))))
-        if not request.streamed:
+        if attempt.reader is None:
             headers.append((b"x-gateway-overhead-ms", b"%.3f" % (self._overhead_s(request) * 1000)))
         return headers
 
-    def _overhead_s(self, request: ChatRequest) -> float:
+    def _overhead_s(self, request: Request) -> float:
         """Return what the gateway itself has added so far: everything but the wait for upstreams."""
         return max(0.0, self._clock.monotonic() - request.started - request.waited_s)
 
@@ -232,13 +248,14 @@ class Pipeline:
         meters.answered_because(attempt.reason)
         for parameter in attempt.adapted:
             meters.adapted(parameter)
-        meters.duration[request.streamed].observe(now - request.started)
-        if not request.streamed:
-            self._overhead.observe(self._overhead_s(request))
+        endpoint = request.endpoint
+        meters.duration(endpoint.name, request.streamed).observe(now - request.started)
+        if attempt.reader is None:
+            self._overhead.labels(endpoint.name).observe(self._overhead_s(request))
         if (
             plan.route.checker is not None
             and attempt.answer is not None
-            and breaks_contract(plan.route.checker, attempt.answer)
+            and breaks_contract(plan.route.checker, endpoint.texts(attempt.answer))
         ):
             meters.contract_violations.inc()
             log.warning("contract_violated", request_id=request.id, route=request.model, model=attempt.prepared.model)
@@ -263,27 +280,20 @@ def primary_dates(plan: ReadyPlan) -> Dates:
     return primary.dates if primary is not None else UNKNOWN_DATES
 
 
-def error_event(error: Exception, request_id: str) -> bytes:
-    """Return the one event that ends a broken stream: SDKs take an end without it for success."""
+def what_broke(error: Exception) -> tuple[str, str]:
+    """Return what a caller is told of a broken stream: a sentence, and a code."""
     if isinstance(error, ErrorEvent):
-        message, code = "The provider reported an error after the answer had begun.", "upstream_error"
-    elif isinstance(error, Expired):
-        message, code = "The provider stopped sending before the answer was complete.", "upstream_timeout"
-    else:
-        message, code = "The provider's answer broke off before it was complete.", "upstream_disconnected"
-    body = {"message": message, "type": "api_error", "param": None, "code": code, "request_id": request_id}
-    return b"data: " + orjson.dumps({"error": body}) + b"\n\n"
+        return "The provider reported an error after the answer had begun.", "upstream_error"
+    if isinstance(error, Expired):
+        return "The provider stopped sending before the answer was complete.", "upstream_timeout"
+    return "The provider's answer broke off before it was complete.", "upstream_disconnected"
 
 
-def breaks_contract(checker: Validator, answer: dict[str, Any]) -> bool:
-    """Tell whether an answer's text is not what the route's contract promises; answers with tool calls have none."""
-    for choice in answer["choices"]:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, str):
-            continue
+def breaks_contract(checker: Validator, texts: Iterable[str]) -> bool:
+    """Tell whether what an answer says is not what the route's contract promises."""
+    for text in texts:
         try:
-            if not checker.is_valid(orjson.loads(content)):
+            if not checker.is_valid(orjson.loads(text)):
                 return True
         except orjson.JSONDecodeError:
             return True

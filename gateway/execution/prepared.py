@@ -3,26 +3,35 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
-from gateway.errors import InvalidRequest, RouteNotFound
+from gateway.errors import RouteNotFound
+from gateway.execution.answer_headers import Header, date_headers, identity_headers, outlives
+from gateway.execution.endpoints import ENDPOINTS
+from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.meters import RouteMeters, TargetMeters
+from gateway.execution.pins import read_pin
+from gateway.execution.request import Request
 from gateway.execution.substitutes import AnswerNames
 from gateway.lifecycle.calendar import Calendar
 from gateway.metrics import Metrics
 from gateway.policy import planner, prompts
+from gateway.policy.capabilities import Capabilities, capabilities_of
 from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
+from gateway.policy.needs import Needs, holder
 from gateway.policy.parameters import response_format
-from gateway.providers.openai_wire import Upstream
+from gateway.policy.stored_ids import tag_of
+from gateway.providers.capability_table import capability_rows
+from gateway.providers.openai_wire import Exchange, Upstream
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Reason, Role
 
-Header = tuple[bytes, bytes]
+MOST_PLANS = 10_000
+"""Kept at once; what requests need can be combined in many ways."""
 EMPTY: PublishedModels = MappingProxyType({})
 
 
@@ -30,8 +39,10 @@ class PreparedTarget:
     """A target with its upstream, its price, its rendered prompt, its headers and its meters."""
 
     __slots__ = (
+        "_exchanges",
         "_headers_because",
         "answers",
+        "capabilities",
         "contract_format",
         "dates",
         "headers",
@@ -43,15 +54,26 @@ class PreparedTarget:
         "prompt_prefix",
         "prompt_version",
         "role",
+        "tag",
         "target",
         "upstream",
         "window",
     )
 
     def __init__(
-        self, route: Route, target: Target, upstream: Upstream, book: PriceBook, dates: Dates, metrics: Metrics
+        self,
+        route: Route,
+        target: Target,
+        upstream: Upstream,
+        book: PriceBook,
+        dates: Dates,
+        capabilities: Capabilities,
+        metrics: Metrics,
     ) -> None:
         self.target = target
+        self.tag = tag_of(target.provider.name)
+        """Marks the ids of what its provider stores."""
+        self.capabilities = capabilities
         self.key = (target.provider.name, target.model)
         self.model = target.model
         self.role = target.role
@@ -70,8 +92,16 @@ class PreparedTarget:
             response_format(route.contract) if promises and route.contract else None
         )
         self.headers: list[Header] = []
+        self._exchanges: dict[str, Exchange] = {}
         self._headers_because: dict[tuple[Reason, bytes], list[Header]] = {}
         self.meters = TargetMeters(metrics, route, target)
+
+    def exchange(self, endpoint: Endpoint) -> Exchange:
+        """Return the way of one endpoint's calls to this target."""
+        known = self._exchanges.get(endpoint.path)
+        if known is None:
+            known = self._exchanges[endpoint.path] = self.upstream.exchange(endpoint.name, endpoint.path, self.model)
+        return known
 
     def headers_because(self, reason: Reason, content_type: bytes) -> list[Header]:
         """Return the headers of an answer by this target for this reason."""
@@ -86,13 +116,31 @@ class PreparedTarget:
 class PreparedRoute:
     """A route with its prepared targets, its checker and its meters."""
 
-    __slots__ = ("checker", "meters", "route", "targets")
+    __slots__ = ("_served_by_all", "_telling", "checker", "meters", "route", "targets")
 
     def __init__(self, route: Route, targets: dict[str, PreparedTarget], checker: Any, metrics: Metrics) -> None:
         self.route = route
         self.targets = targets
         self.checker = checker
         self.meters = RouteMeters(metrics, route)
+        self._telling = frozenset[str]().union(*(target.capabilities.lackable for target in targets.values()))
+        self._served_by_all = frozenset(
+            endpoint.name
+            for endpoint in ENDPOINTS
+            if not any(self.lacked_by(target, Needs(endpoint.name)) for target in route.targets)
+        )
+
+    def lacked_by(self, target: Target, needs: Needs) -> str | None:
+        """Say what a target lacks, or None."""
+        return needs.lacked_by(target, self.route, self.targets[target.name].capabilities)
+
+    def needs_of(self, request: Request) -> Needs | None:
+        """Return what tells this route's targets apart for a request; None: nothing, as for nearly all."""
+        words, held_by = request.words & self._telling, request.held_by
+        if not words and held_by is None and request.residency is None and request.endpoint.name in self._served_by_all:
+            return None
+        held_by = holder(held_by, self.route.targets) if held_by is not None else None
+        return Needs(request.endpoint.name, words, request.residency, held_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +184,7 @@ class Snapshot:
         book = PriceBook.for_routes(routes, clock.now().date())
         self.price_book = book
         self.prepared = {name: self._prepare(route, upstreams, book, metrics) for name, route in routes.routes.items()}
-        self._plans: dict[tuple[str, planner.Pin | None], tuple[int, datetime, ReadyPlan]] = {}
+        self._plans: dict[tuple[str, planner.Pin | None, Needs | None], tuple[int, datetime, ReadyPlan]] = {}
 
     def find(self, model: str) -> tuple[PreparedRoute, planner.Pin | None]:
         """Return the route that ``model`` names, and its pin.
@@ -156,12 +204,19 @@ class Snapshot:
             return prepared, None
         return prepared, read_pin(prepared.route, pin)
 
-    def plan(self, prepared: PreparedRoute, pin: planner.Pin | None, board: Any, bucket: float | None) -> ReadyPlan:
+    def plan(
+        self,
+        prepared: PreparedRoute,
+        pin: planner.Pin | None,
+        board: Any,
+        bucket: float | None,
+        needs: Needs | None = None,
+    ) -> ReadyPlan:
         """Return the plan for one request: a kept one while nothing changed that it depends on.
 
         ``bucket`` is needed only where ``ramps`` says so.
         """
-        key = (prepared.route.name, pin)
+        key = (prepared.route.name, pin, needs)
         now = self._clock.now()
         kept = self._plans.get(key)
         # Before the plan is made: what passes with time may pass while it is made.
@@ -177,11 +232,13 @@ class Snapshot:
             bucket=bucket or 0.0,
             pin=pin,
             command=command,
+            lacks=(lambda target: prepared.lacked_by(target, needs)) if needs else planner.nothing_lacked,
+            held_by=needs.held_by if needs else None,
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps)
         # Plans of other days are for tests, and callers could name any number of them.
-        if bucket is None and not timed and (pin is None or pin.at is None):
+        if bucket is None and not timed and (pin is None or pin.at is None) and len(self._plans) < MOST_PLANS:
             until = midnight(now.date() + timedelta(days=1))
             if command is not None and command.expires_at is not None:
                 until = min(until, command.expires_at)
@@ -206,13 +263,14 @@ class Snapshot:
                 upstreams[target.provider.name],
                 book,
                 self.calendar.dates_of(target),
+                capabilities_of(target, route.primary, capability_rows(), self.routes.capabilities),
                 metrics,
             )
             for target in route.targets
         }
         primary = targets.get("primary")
         for prepared in targets.values():
-            prepared.headers = identity_headers(route, prepared)
+            prepared.headers = identity_headers(route, prepared.target)
             if primary is not None:
                 living = [t for t in targets.values() if t.role is Role.FALLBACK and outlives(t.dates, primary.dates)]
                 prepared.headers += date_headers(route, primary.dates, self.loaded_at.date(), bool(living))
@@ -227,65 +285,3 @@ class Snapshot:
         near = difflib.get_close_matches(name, self.prepared, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models lists the routes."
         return f"There is no route {name!r}; 'model' names a route of this gateway.{hint}"
-
-
-def read_pin(route: Route, text: str) -> planner.Pin:
-    """Read what stands behind the ``@``.
-
-    Raises:
-        InvalidRequest: it is neither a target of this route nor a date.
-    """
-    names = [target.name for target in route.targets]
-    if text in names or (text == "fallback" and route.fallbacks):
-        return planner.Pin(target=text)
-    try:
-        if len(text) != len("2027-01-14"):
-            raise ValueError(text)
-        return planner.Pin(at=datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC))
-    except ValueError:
-        choices = ", ".join(dict.fromkeys([*names, *(["fallback"] if route.fallbacks else [])]))
-        message = (
-            f"Route {route.name!r} has no {text[:100]!r}; behind '@' stands one of {choices}, "
-            "or a date like 2027-01-14."
-        )
-        raise InvalidRequest(message, param="model") from None
-
-
-def identity_headers(route: Route, prepared: PreparedTarget) -> list[Header]:
-    """Return the headers that say who answers."""
-    headers = {
-        "x-gateway-route": route.name,
-        "x-gateway-provider": prepared.target.provider.name,
-        "x-gateway-model": prepared.model,
-        "x-gateway-served-by": prepared.role.value,
-    }
-    return [(name.encode(), header_value(value)) for name, value in headers.items()]
-
-
-def outlives(dates: Dates, others: Dates) -> bool:
-    """Tell whether a model is still served when another one stops."""
-    return others.shutdown is None or dates.shutdown is None or dates.shutdown > others.shutdown
-
-
-def date_headers(route: Route, dates: Dates, known_since: date, succeeded: bool) -> list[Header]:
-    """Return what the primary's dates say (RFC 9745, RFC 8594).
-
-    ``succeeded``: a fallback outlives it. Then the route does not stop, and has no ``Sunset``.
-    """
-    if dates.shutdown is None:
-        return []
-    headers = {"x-gateway-primary-shutdown": dates.shutdown.isoformat()}
-    if dates.certainty == "planned":
-        # Where nobody says when it was announced: since when we know, at the latest.
-        announced = min(dates.announced or dates.read or known_since, dates.shutdown)
-        headers["deprecation"] = f"@{int(midnight(announced).timestamp())}"
-    if succeeded and route.fallback_on:
-        headers["link"] = f'</v1/models/{quote(route.name)}@fallback>; rel="successor-version"'
-    else:
-        headers["sunset"] = midnight(dates.shutdown).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    return [(name.encode(), header_value(value)) for name, value in headers.items()]
-
-
-def header_value(text: str) -> bytes:
-    """Return text as a header's value: whatever a header cannot carry becomes a question mark."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text).encode("ascii")

@@ -2,27 +2,40 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.config.routes import Timeouts
+
+if TYPE_CHECKING:
+    from gateway.execution.endpoints.endpoint import Endpoint
+    from gateway.execution.endpoints.multipart import Form
 
 DEFAULT_TIMEOUTS = Timeouts()
 UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class ChatRequest:
-    """One call of the chat endpoint."""
+class Request:
+    """One call of one endpoint."""
 
+    endpoint: "Endpoint"
     body: dict[str, Any]
-    """As the caller sent it; nothing changes it."""
+    """As the caller sent it; nothing changes it. Of a form, its text fields."""
     model: str
-    streamed: bool
-    wants_usage: bool
+    streamed: bool = False
+    wants_usage: bool = False
     """Whether the caller asked for a stream's final usage chunk."""
+    words: frozenset[str] = frozenset()
+    """What it asks of a model: words of ``policy.traits``."""
+    held_by: str | None = None
+    """The tag of the provider that holds what it refers to (``policy.stored_ids``)."""
+    form: "Form | None" = None
+    """The parts of a multipart body."""
     id: str = ""
     key: str | None = None
     """The caller's key by its label."""
+    residency: str | None = None
+    """Where the caller's key wants its data kept."""
     session: str | None = None
     """The conversation, where the caller named one."""
     started: float = 0.0
@@ -50,3 +63,6 @@ class Reply(Protocol):
 
     async def end(self) -> None:
         """Close a streamed answer."""
+
+    def cut(self) -> None:
+        """Leave a streamed answer without its end, so that nobody takes what was sent for the whole."""

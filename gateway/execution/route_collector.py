@@ -1,11 +1,12 @@
 """Metrics that are read off the board when Prometheus asks, instead of being kept up to date by every request."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.prepared import Snapshot
 from gateway.execution.target_board import TargetBoard
 from gateway.policy.lifecycle import midnight
@@ -38,8 +39,8 @@ class Gauges(Protocol):
         """This replica's view of targets."""
 
     @property
-    def in_flight(self) -> int:
-        """Requests being answered now."""
+    def in_flight(self) -> Mapping[str, int]:
+        """Requests being answered now, by endpoint."""
 
 
 class RouteCollector(Collector):
@@ -55,7 +56,8 @@ class RouteCollector(Collector):
         yield from self._routes()
         yield from self._targets()
         in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Requests being answered now.", labels=["endpoint"])
-        in_flight.add_metric(["chat_completions"], self._gauges.in_flight)
+        for endpoint in dict.fromkeys(endpoint.name for endpoint in ENDPOINTS):
+            in_flight.add_metric([endpoint], self._gauges.in_flight.get(endpoint, 0))
         yield in_flight
         queued, age_s, written, dropped = self._queue()
         yield GaugeMetricFamily("gateway_ledger_queue", "Rows waiting to be written.", value=queued)

@@ -1,10 +1,14 @@
 """Reading a streamed answer while it passes: what it says of itself, and whether it ended as it should."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from gateway.providers.sse import EventSplitter, EventTooLarge, data_of
+from gateway.providers.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLarge, data_of
+
+STREAM_TYPE = b"text/event-stream"
 
 
 class BrokenStream(Exception):
@@ -19,33 +23,59 @@ class ErrorEvent(Exception):
         self.body = body
 
 
-class AnswerReader:
+class StreamReader(ABC):
     """Takes blocks as they arrive, returns what the caller gets, and remembers what the ledger needs."""
 
-    __slots__ = ("_splitter", "_wants_usage", "broken", "done", "events", "finished", "model", "output_chars", "usage")
+    content_type = STREAM_TYPE
 
-    def __init__(self, wants_usage: bool) -> None:
-        self._splitter = EventSplitter()
-        self._wants_usage = wants_usage
+    def __init__(self) -> None:
         self.broken: BrokenStream | ErrorEvent | None = None
         """Why nothing behind what was returned can be passed on."""
         self.usage: object = None
         self.model: object = None
         self.finished = False
-        """A finish_reason has passed."""
+        """The answer has said that it is complete."""
+        self.failed = False
+        """The answer has said that it will not be."""
         self.done = False
-        """``[DONE]`` has passed."""
+        """Nothing more is expected."""
         self.events = 0
-        """Events that carried something; comments do not count."""
+        """Events that carried something of the answer; comments do not count."""
         self.output_chars = 0
 
+    @abstractmethod
     def take(self, block: bytes) -> bytes:
-        """Return the whole events of a block that the caller gets, possibly none; sets ``broken`` where they stop."""
+        """Return what the caller gets of a block, possibly nothing; sets ``broken`` where that ends."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """Close the books at a clean end of the connection; return what the caller still gets.
+
+        Raises:
+            BrokenStream: the answer was cut off.
+            ErrorEvent: the last words were an error.
+        """
+
+    def unread(self) -> bytes:
+        """Return what arrived at the end and was not understood."""
+        return b""
+
+
+class EventReader(StreamReader):
+    """Reads server-sent events, one JSON object each."""
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        super().__init__()
+        self._splitter = EventSplitter(max_event_bytes)
+
+    def take(self, block: bytes) -> bytes:
+        """Return the whole events of a block that the caller gets."""
         passed: list[bytes] = []
         try:
             for event in self._splitter.feed(block):
-                if self._passes(event):
-                    passed.append(event)
+                passes = self._pass(event)
+                if passes is not None:
+                    passed.append(passes)
         except EventTooLarge:
             self.broken = BrokenStream("an event of the upstream's stream is too large")
         except (BrokenStream, ErrorEvent) as error:
@@ -58,38 +88,54 @@ class AnswerReader:
         return data_of(rest) or rest
 
     def end(self) -> bytes:
-        """Close the books at a clean end of the connection; return what the caller still gets.
-
-        Raises:
-            BrokenStream: the answer was cut off. ``[DONE]`` is supplied only behind a finish_reason.
-            ErrorEvent: the last words were an error.
-        """
+        """Take what has no closing blank line; then the answer must have said that it is complete."""
         rest = self._splitter.leftover()
-        last = rest + b"\n\n" if rest and self._passes(rest) else b""
+        passes = self._pass(rest) if rest else None
+        last = passes + b"\n\n" if passes is not None else b""
         if self.done:
             return last
         if not self.finished:
             raise BrokenStream("the upstream's stream ended before the answer did")
         self.done = True
-        return last + b"data: [DONE]\n\n"
+        return last + self._closing()
 
-    def _passes(self, event: bytes) -> bool:
-        """Read one event; tell whether the caller gets it."""
+    def _closing(self) -> bytes:
+        """Return what a complete answer is closed with, where the upstream left that out."""
+        return b""
+
+    def _pass(self, event: bytes) -> bytes | None:
+        """Read one event; return it as the caller gets it, or None."""
         data = data_of(event)
         if data is None:
-            return True
+            return event
         if data == b"[DONE]":
             self.done = True
-            return True
+            return event
         try:
             chunk = orjson.loads(data)
             if chunk.get("error"):
                 raise ErrorEvent(chunk)
-            return self._read(chunk)
+            return self._read(event, chunk)
         except (orjson.JSONDecodeError, AttributeError, TypeError):
             raise BrokenStream("an event of the upstream's stream is malformed") from None
 
-    def _read(self, chunk: dict[str, Any]) -> bool:
+    @abstractmethod
+    def _read(self, event: bytes, chunk: dict[str, Any]) -> bytes | None:
+        """Read one event's object; return the event as the caller gets it, or None."""
+
+
+class ChoicesReader(EventReader):
+    """Reads the chunks of a chat completion or of a completion. ``[DONE]`` is supplied only behind a finish_reason."""
+
+    def __init__(self, wants_usage: bool, produced_chars: Callable[[Mapping[str, Any]], int]) -> None:
+        super().__init__()
+        self._wants_usage = wants_usage
+        self._produced_chars = produced_chars
+
+    def _closing(self) -> bytes:
+        return b"data: [DONE]\n\n"
+
+    def _read(self, event: bytes, chunk: dict[str, Any]) -> bytes | None:
         self.events += 1
         if not self.model:
             # Azure's first event is about the prompt, and leaves the model empty.
@@ -100,27 +146,27 @@ class AnswerReader:
             self.usage = usage
         choices = chunk.get("choices")
         if not choices:
-            return self._wants_usage or not usage
+            return event if self._wants_usage or not usage else None
         for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True
-            delta = choice.get("delta")
-            if delta:
-                self.output_chars += produced_chars(delta)
-        return True
+            self.output_chars += self._produced_chars(choice)
+        return event
 
 
-def produced_chars(message: dict[str, Any]) -> int:
-    """Return how many characters a message or a delta holds: the base of an estimate where nobody counted."""
-    content = message.get("content")
-    length = len(content) if isinstance(content, str) else 0
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        length += sum(map(_argument_chars, calls))
-    return length
+class RawReader(StreamReader):
+    """Passes bytes that are nobody's business: sound, a page of text. Their end is the connection's clean end."""
 
+    def __init__(self, content_type: bytes) -> None:
+        super().__init__()
+        self.content_type = content_type
 
-def _argument_chars(call: object) -> int:
-    function = call.get("function") if isinstance(call, dict) else None
-    arguments = function.get("arguments") if isinstance(function, dict) else None
-    return len(arguments) if isinstance(arguments, str) else 0
+    def take(self, block: bytes) -> bytes:
+        """Return the block."""
+        self.events += 1
+        return block
+
+    def end(self) -> bytes:
+        """Nothing is missing: an answer that is cut off has no clean end."""
+        self.done = self.finished = True
+        return b""

@@ -5,7 +5,6 @@ comments they stay on their line.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
@@ -15,11 +14,9 @@ from gateway.config.model_ids import base_of
 from gateway.lifecycle.draft import Draft, DraftRoute, Fallback, Group
 from gateway.lifecycle.fine_tuning_jobs import FileState, Job
 from gateway.lifecycle.training_files import Studied
+from gateway.lifecycle.yaml_text import comment, key, quoted, scalar
 from gateway.policy.lifecycle import Dates
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*")
-_WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
-_HIDDEN = re.compile("[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\ufeff\ufffe\uffff]")
 _FILE_WORDS = {
     FileState.EXISTS: "training file exists",
     FileState.DELETED: "training file DELETED",
@@ -57,7 +54,7 @@ def routes_yaml(draft: Draft, studied: Mapping[str, Studied], training_dir: str 
         "version: 1",
         "",
         "providers:                 # keys are never written here: api_key_env names the variable that holds one",
-        f"  {_key(draft.inventory.provider.name)}: {_provider(draft)}",
+        f"  {key(draft.inventory.provider.name)}: {_provider(draft)}",
         "",
         *_fallbacks(draft, studied),
         *_defaults(draft, training_dir if studied else None),
@@ -65,7 +62,7 @@ def routes_yaml(draft: Draft, studied: Mapping[str, Studied], training_dir: str 
     ]
     usual = next(iter(draft.fallbacks), None)
     for group in draft.groups:
-        lines += ["", *_comment(_group_words(group, draft), "  ")]
+        lines += ["", *comment(_group_words(group, draft), "  ")]
         lines += _route_lines(group.routes, usual, draft, studied)
     lines += _gone(draft)
     return "\n".join(lines) + "\n"
@@ -85,12 +82,12 @@ def _head(draft: Draft) -> Iterator[str]:
     yield f"# Drafted by `gateway init` on {draft.today.isoformat()} from {provider.kind} ({provider.base_url})."
     yield "# Days are counted from then; `gateway forecast` counts anew. Every key, explained: routes.reference.yaml."
     for note in draft.notes:
-        yield from _comment(f"NOTE: {note}", "")
+        yield from comment(f"NOTE: {note}", "")
 
 
 def _provider(draft: Draft) -> str:
     provider = draft.inventory.provider
-    parts = [f"kind: {_scalar(provider.kind)}"]
+    parts = [f"kind: {scalar(provider.kind)}"]
     if provider.base_url != provider.vendor.base_url:
         parts.append(f"base_url: {json.dumps(provider.base_url)}")
     if provider.api_key_env:
@@ -103,11 +100,11 @@ def _fallbacks(draft: Draft, studied: Mapping[str, Studied]) -> Iterator[str]:
         return
     yield "fallbacks:                 # who answers when a fine-tune is gone; {route} is the route's name"
     for fallback in draft.fallbacks.values():
-        yield f"  {_key(fallback.name)}:"
-        yield f"    provider: {_scalar(draft.inventory.provider.name)}"
-        yield f"    model: {_scalar(fallback.model)}"
+        yield f"  {key(fallback.name)}:"
+        yield f"    provider: {scalar(draft.inventory.provider.name)}"
+        yield f"    model: {scalar(fallback.model)}"
         if fallback.base:
-            yield f"    base: {_scalar(fallback.base)}"
+            yield f"    base: {scalar(fallback.base)}"
         yield from _prompt(studied)
         if fallback.renames_limit:
             yield "    parameters: {rename: {max_tokens: max_completion_tokens}}"
@@ -130,16 +127,16 @@ def _prompt(studied: Mapping[str, Studied]) -> Iterator[str]:
         for text in systems:
             written += len(text)
             if written <= _TRAINED_SYSTEM_BUDGET:
-                yield f"        - {_quoted(text)}"
+                yield f"        - {quoted(text)}"
 
 
 def _defaults(draft: Draft, training_dir: str | None) -> list[str]:
     usual = next(iter(draft.fallbacks.values()), None)
-    lines = ["defaults:", f"  provider: {_scalar(draft.inventory.provider.name)}"]
+    lines = ["defaults:", f"  provider: {scalar(draft.inventory.provider.name)}"]
     if usual:
-        lines.append(f"  fallbacks: [{_scalar(usual.name)}]")
+        lines.append(f"  fallbacks: [{scalar(usual.name)}]")
     if training_dir:
-        lines.append(f"  training: {{file: {_quoted(f'{training_dir}/{{route}}.jsonl')}}}")
+        lines.append(f"  training: {{file: {quoted(f'{training_dir}/{{route}}.jsonl')}}}")
     return [*lines, ""]
 
 
@@ -161,7 +158,7 @@ def _route_lines(
         fallback = draft.fallbacks.get(route.fallback) if route.fallback else None
         other = fallback if fallback and route.fallback != usual else None
         value = _route_value(route, other, studied.get(route.name), bool(studied))
-        written.append((f"  {_key(route.name)}: {value}", route))
+        written.append((f"  {key(route.name)}: {value}", route))
     width = min(max(len(line) for line, _ in written), _COMMENT_COLUMN)
     for line, route in written:
         yield f"{line:<{width}}   # {printable(trained_words(route, studied.get(route.name)))}"
@@ -170,17 +167,17 @@ def _route_lines(
 
 
 def _route_value(route: DraftRoute, other: Fallback | None, taught: Studied | None, trained_on_default: bool) -> str:
-    model, base = _scalar(route.model, inner=True), route.fine_tune.base
+    model, base = scalar(route.model, inner=True), route.fine_tune.base
     short = f"primary: {model}"
     # A deployment's or an adapter's name tells nothing of its base.
     told = base is None or base_of(route.model) is not None
-    parts = [short if told or base is None else f"primary: {{model: {model}, base: {_scalar(base, inner=True)}}}"]
+    parts = [short if told or base is None else f"primary: {{model: {model}, base: {scalar(base, inner=True)}}}"]
     if other:
-        parts.append(f"fallbacks: [{_scalar(other.name)}]")
+        parts.append(f"fallbacks: [{scalar(other.name)}]")
     if trained_on_default and not taught:
         parts.append("training: null")
     if parts == [short]:
-        return _scalar(route.model)
+        return scalar(route.model)
     return f"{{{', '.join(parts)}}}"
 
 
@@ -208,7 +205,7 @@ def _gone(draft: Draft) -> Iterator[str]:
     if not draft.gone:
         return
     yield ""
-    yield from _comment(
+    yield from comment(
         "Gone already: these jobs succeeded, and their models are listed no more. Their tasks can still be served"
         + (": take a line in, and write its prompt." if draft.routes else ", by the fallback and its prompt."),
         "  ",
@@ -217,36 +214,10 @@ def _gone(draft: Draft) -> Iterator[str]:
     for name, job in draft.gone:
         when = f", trained {job.finished.isoformat()}" if job.finished else ""
         file = f", {_FILE_WORDS[job.file.state]}" if job.file else ""
-        yield f"  {taken_in}{_key(name)}: {{primary: null}}   # was {printable(job.model)}{when}{file}"
+        yield f"  {taken_in}{key(name)}: {{primary: null}}   # was {printable(job.model)}{when}{file}"
 
 
 def _example(pair: tuple[str, str]) -> str:
     user, assistant = pair
     row = {"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]}
     return orjson.dumps(row).decode() + "\n"
-
-
-def _comment(text: str, indent: str) -> list[str]:
-    """Return text as comment lines of at most 118 characters, where its words allow that."""
-    lines, line = [], ""
-    for word in printable(text).split():
-        if line and len(indent) + len(line) + len(word) > 114:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}".strip()
-    return [f"{indent}# {line}" for line in [*lines, line]]
-
-
-def _key(name: str) -> str:
-    return _scalar(name, inner=True)
-
-
-def _scalar(text: str, *, inner: bool = False) -> str:
-    """Return text as a YAML scalar: plain where nobody can misread it; ``inner`` also within braces or as a key."""
-    plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS and not (inner and ":" in text)
-    return text if plain else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    # JSON's strings are YAML's, but for what YAML does not let stand unescaped.
-    return _HIDDEN.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(text, ensure_ascii=False))

@@ -18,6 +18,7 @@ from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, midnight, state
 from gateway.policy.planner import FRESH, DatesOf, Observed, Plan, plan
 from gateway.policy.traffic import Traffic
+from gateway.providers.abilities import Abilities
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Availability, Lifecycle
 
@@ -134,7 +135,7 @@ def forecast(
     *,
     calendar: Dated,
     book: PriceBook,
-    refused_by: Callable[[Target], Mapping[str, str]],
+    abilities: Abilities,
     traffic: Traffic | None = None,
     states: States = MappingProxyType({}),
 ) -> Forecast:
@@ -155,7 +156,7 @@ def forecast(
     }
     target_loads = loads(routes.routes.values(), at_the_end, lost, traffic) if traffic else ()
     found = [
-        _route_forecast(route, horizon, calendar, book, refused_by, traffic, target_loads, states)
+        _route_forecast(route, horizon, calendar, book, abilities, traffic, target_loads, states)
         for route in routes.routes.values()
     ]
     return Forecast(horizon, tuple(sorted(found, key=_order)), target_loads, traffic)
@@ -193,7 +194,7 @@ def _route_forecast(
     horizon: Horizon,
     calendar: Dated,
     book: PriceBook,
-    refused_by: Callable[[Target], Mapping[str, str]],
+    abilities: Abilities,
     traffic: Traffic | None,
     target_loads: tuple[Load, ...],
     states: States,
@@ -210,13 +211,14 @@ def _route_forecast(
         ends = calendar.dates_of(serves).shutdown
     understudy = who_answers(route, calendar.dates_of, at, gone=(main, *dead))
     moved_to = serves if lost and serves is not None and serves != main else None
-    asked = demand(route, moved_to, refused_by(moved_to), traffic) if moved_to and traffic else None
+    refused = abilities.refused_by(moved_to) if moved_to else {}
+    asked = demand(route, moved_to, refused, abilities.adapted_by(moved_to), traffic) if moved_to and traffic else None
     cost = cost_change(route, main, moved_to, book, traffic)
     begins, complete = (None, None) if gone else _moves(route, dates)
     scene = Scene(
         route, main, dates, horizon.now, horizon.until, serves, understudy, lost, cost, asked, traffic,
         seen, calendar.dates_of, calendar.base_of, lambda target: alias_of(target, calendar), ends,
-        tuple(set_and_refused(moved_to, refused_by(moved_to))) if moved_to else (),
+        tuple(set_and_refused(moved_to, refused)) if moved_to else (),
     )  # fmt: skip
     alias = alias_of(serves, calendar) if serves else None
     return RouteForecast(

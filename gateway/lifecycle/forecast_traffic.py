@@ -4,7 +4,7 @@ Estimates ignore the providers' discounts for cached input, and count a prompt a
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -145,10 +145,13 @@ def _estimated_per_1000(old: Served, target: Target, book: PriceBook) -> int | N
     return round((tokens_in * price.input + old.output_tokens * price.output) * 1000 / old.requests)
 
 
-def demand(route: Route, target: Target, refused: Mapping[str, str], traffic: Traffic) -> Demand | None:
-    """Hold last week's requests against what a target refuses, and against how its parameters change them.
+def demand(
+    route: Route, target: Target, refused: Mapping[str, str], adapted: Container[str], traffic: Traffic
+) -> Demand | None:
+    """Hold last week's requests against what a target refuses, and against how they change for it.
 
-    A parameter counts whatever its value was, since the ledger keeps no values.
+    ``adapted``: what the gateway changes by itself, beside the target's own parameters. A parameter counts whatever its
+    value was, since the ledger keeps no values.
     """
     counts = traffic.traits.get(route.name)
     if not counts:
@@ -159,7 +162,7 @@ def demand(route: Route, target: Target, refused: Mapping[str, str], traffic: Tr
     for words, requests in counts.items():
         traits = words.split(",") if words else []
         turned_down = always + [word for word in traits if word not in always and _refuses(target, word, refused)]
-        changed = [word for word in traits if _alters(target, word)]
+        changed = [word for word in traits if word in adapted or _alters(target, word)]
         by_refused.update(dict.fromkeys(turned_down, requests))
         by_altered.update(dict.fromkeys(changed, requests))
         total += requests

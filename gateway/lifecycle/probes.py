@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 import structlog
 
 from gateway.clock import Clock
 from gateway.config.routes import Target
+from gateway.lifecycle.probe_calls import PROBE_TIMEOUT_S, ProbeCall, ProbeCalls, TargetKey, parsed
 from gateway.policy.verification import (
     GOOD_PROBES_APART_S,
     GOOD_PROBES_TO_RETURN,
@@ -19,31 +19,13 @@ from gateway.policy.verification import (
     conclude,
     recheck_pause_s,
 )
-from gateway.providers.classify import classify
-from gateway.providers.connection import ConnectFailed, TransportError
-from gateway.providers.openai_wire import MAX_ERROR_BYTES, Upstream, header_map
+from gateway.providers.connection import TransportError
+from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability, FailureKind
 
 log = structlog.get_logger()
-PROBE_TIMEOUT_S = 30.0
 BETWEEN_CALLS_S = 1.0
 INVENTORY_KEPT_S = 1.0
-
-TargetKey = tuple[str, str]
-"""A provider's name and a model: the unit of availability."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeCall:
-    """A one-token call that a verification made, for the ledger: providers bill it like any other."""
-
-    target: Target
-    attempt_id: str
-    status: int
-    failure: FailureKind | None
-    answer: object
-    """The parsed answer, or None."""
-    duration_ms: float
 
 
 @dataclass(slots=True)
@@ -82,8 +64,7 @@ class Prober:
         self._agreed_version = agreed_version
         self._report = report
         self._exercised = exercised
-        self._record = record
-        self._new_attempt_id = new_attempt_id
+        self._calls = ProbeCalls(clock, record, new_attempt_id)
         self._running: dict[TargetKey, asyncio.Task[None]] = {}
         self._exercises: dict[TargetKey, asyncio.Task[None]] = {}
         self._inventories: dict[str, tuple[float, asyncio.Task[Inventory]]] = {}
@@ -109,7 +90,7 @@ class Prober:
             task.add_done_callback(lambda _: self._exercises.pop(key, None))
 
     async def _exercise(self, upstream: Upstream, target: Target) -> None:
-        self._exercised(target, await self._call(upstream, target))
+        self._exercised(target, await self._calls.ask(upstream, target))
 
     def forget(self, key: TargetKey) -> None:
         """Stop looking: others have found what there was to find, or what was found is to be looked at anew."""
@@ -205,7 +186,7 @@ class Prober:
         while (found := conclude(evidence)) is None:
             if evidence.calls:
                 await self._clock.sleep(BETWEEN_CALLS_S)
-            evidence = replace(evidence, calls=(*evidence.calls, await self._call(upstream, target)))
+            evidence = replace(evidence, calls=(*evidence.calls, await self._calls.ask(upstream, target)))
         log.info(
             "target_verified",
             provider=key[0],
@@ -229,7 +210,7 @@ class Prober:
             return Listing.LISTED
         if not await self._finds_by_id(upstream, inventory):
             return Listing.ABSENT
-        status, _ = await self._get(upstream, path_of(model))
+        status = await self._look_up(upstream, model)
         if status == 200:
             return Listing.LISTED
         return Listing.ABSENT if status in (400, 404, 410) else Listing.UNAVAILABLE
@@ -244,7 +225,11 @@ class Prober:
         return await asyncio.shield(known[1])
 
     async def _read_inventory(self, upstream: Upstream) -> "Inventory":
-        status, body = await self._get(upstream, "/models")
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                status, body = await upstream.list_models()
+        except (TransportError, TimeoutError):
+            return Inventory(0, None)
         return Inventory(status, model_ids(body) if status == 200 else None)
 
     async def _finds_by_id(self, upstream: Upstream, inventory: "Inventory") -> bool:
@@ -255,68 +240,30 @@ class Prober:
         return await asyncio.shield(inventory.finds_by_id)
 
     async def _can_look_up(self, upstream: Upstream, model: str) -> bool:
-        return (await self._get(upstream, path_of(model)))[0] == 200
+        return await self._look_up(upstream, model) == 200
 
-    async def _get(self, upstream: Upstream, path: str) -> tuple[int, bytes]:
+    async def _look_up(self, upstream: Upstream, model: str) -> int:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                status, _, body = await upstream.get(path)
-                return status, body
+                return await upstream.look_up(escaped(model))
         except (TransportError, TimeoutError):
-            return 0, b""
-
-    async def _call(self, upstream: Upstream, target: Target) -> FailureKind | None:
-        """Ask the model for one token."""
-        limit = target.parameters.rename.get("max_tokens", "max_tokens")
-        failure = await self._call_with(upstream, target, limit)
-        if failure is FailureKind.BAD_REQUEST:
-            # Models know the limit by one of two names, and refuse the other.
-            other = "max_completion_tokens" if limit == "max_tokens" else "max_tokens"
-            failure = await self._call_with(upstream, target, other)
-        return failure
-
-    async def _call_with(self, upstream: Upstream, target: Target, limit: str) -> FailureKind | None:
-        attempt_id = self._new_attempt_id()
-        body = {"model": target.model, "messages": [{"role": "user", "content": "Hi"}], limit: 1}
-        started = self._clock.monotonic()
-        status, answer, failure = 0, None, None
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                connection = await upstream.post("/chat/completions", orjson.dumps(body), attempt_id)
-                try:
-                    await connection.wait_head()
-                    status, headers = connection.status, header_map(connection.headers)
-                    answer = parsed(await connection.read(MAX_ERROR_BYTES))
-                finally:
-                    connection.finish()
-            if status != 200 or not isinstance(answer, dict) or "choices" not in answer:
-                failure = classify(upstream.provider.kind, status, headers, answer).kind
-        except ConnectFailed:
-            failure = FailureKind.CONNECTION
-        except (TransportError, TimeoutError):
-            failure = FailureKind.TIMEOUT
-        duration_ms = (self._clock.monotonic() - started) * 1000
-        self._record(ProbeCall(target, attempt_id, status, failure, answer, duration_ms))
-        return failure
+            return 0
 
 
-def path_of(model: str) -> str:
-    """Return the path of a model's look-up; what no path may hold is escaped."""
-    return f"/models/{quote(model, safe='/:@')}"
-
-
-def parsed(body: bytes) -> object:
-    """Return a body's JSON, or its text where it is none."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body.decode("utf-8", "replace")
+def escaped(model: str) -> str:
+    """Return a model's id as a part of a path; what no path may hold is escaped."""
+    return quote(model, safe="/:@")
 
 
 def model_ids(body: bytes) -> list[str] | None:
     """Return the ids of a list of models; None where the body is no such list."""
     document = parsed(body)
+    if isinstance(document, dict) and isinstance(document.get("models"), list):
+        # Gemini's and Cohere's, with names; Gemini's are paths.
+        return [name.removeprefix("models/") for name in _texts(document["models"], "name")]
     rows = document.get("data") if isinstance(document, dict) else document
-    if not isinstance(rows, list):
-        return None
-    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return _texts(rows, "id") if isinstance(rows, list) else None
+
+
+def _texts(rows: list[Any], field: str) -> list[str]:
+    return [row[field] for row in rows if isinstance(row, dict) and isinstance(row.get(field), str)]

@@ -3,7 +3,7 @@
 ``gateway explain`` prints the very object that the server executes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +45,8 @@ class Skipped:
 
     target: Target
     reason: Reason
+    detail: str = ""
+    """What it lacks, in a sentence, where that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Command:
 
 Observe = Callable[[Target], Observed]
 DatesOf = Callable[[Target], Dates]
+Lacks = Callable[[Target], str | None]
+
+
+def nothing_lacked(target: Target) -> None:
+    """Say that a target lacks nothing that a request needs."""
 
 
 def plan(
@@ -96,21 +103,29 @@ def plan(
     bucket: float = 0.0,
     pin: Pin | None = None,
     command: Command | None = None,
+    lacks: Lacks = nothing_lacked,
+    held_by: str | None = None,
 ) -> Plan:
     """Decide for one request.
 
-    ``bucket`` places its conversation in [0, 1): below the share that has moved by date, it has moved.
+    ``bucket`` places its conversation in [0, 1): below the share that has moved by date, it has moved. ``lacks`` says
+    what a target lacks of what the request needs. ``held_by`` names the provider that stores what it refers to: nobody
+    else can answer, and neither date nor command moves it.
     """
     if pin is not None and pin.target is not None:
-        return _pinned(route, pin.target, observe)
+        return _pinned(route, pin.target, observe, lacks)
+    if held_by is not None:
+        return _held(route, held_by, observe, lacks)
     at = pin.at if pin is not None and pin.at is not None else now
-    made = _by_rule(route, observe, dates_of, at, bucket, pinned=pin is not None)
+    made = _by_rule(route, observe, dates_of, lacks, at, bucket, pinned=pin is not None)
     if command is None or not command.in_force(at):
         return made
     return _commanded(made, command, observe)
 
 
-def _by_rule(route: Route, observe: Observe, dates_of: DatesOf, at: datetime, bucket: float, *, pinned: bool) -> Plan:
+def _by_rule(
+    route: Route, observe: Observe, dates_of: DatesOf, lacks: Lacks, at: datetime, bucket: float, *, pinned: bool
+) -> Plan:
     ordered: list[Step] = []
     skipped: list[Skipped] = []
     moved: Step | None = None
@@ -122,7 +137,10 @@ def _by_rule(route: Route, observe: Observe, dates_of: DatesOf, at: datetime, bu
             # Rather fail than answer differently: that is what this route asks for.
             break
         reason = _skip_reason(route, target, observe(target), dates_of(target), at, bucket)
-        if reason is Reason.DEPRECATED_RAMP:
+        lacked = lacks(target)
+        if lacked is not None and reason not in (Reason.GONE, Reason.NO_ACCESS):
+            skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, lacked))
+        elif reason is Reason.DEPRECATED_RAMP:
             # It still lives, so it stands behind the fallbacks, for the case that they fail.
             moved = _step(route, target, None)
             skipped.append(Skipped(target, reason))
@@ -140,6 +158,8 @@ def _by_rule(route: Route, observe: Observe, dates_of: DatesOf, at: datetime, bu
 def _commanded(made: Plan, command: Command, observe: Observe) -> Plan:
     """Put the commanded target first, whatever the rules say of it, unless it was seen not to be there."""
     chosen = next((target for target in made.route.targets if target.name == command.target), None)
+    if any(entry.target is chosen and entry.reason is Reason.LACKS_CAPABILITY for entry in made.skipped):
+        return made
     if chosen is None or observe(chosen).availability in (*UNUSABLE, Availability.SUSPECT):
         return made
     behind = [Step(step.target, None, step.timeout_s) for step in made.steps if step.target is not chosen]
@@ -215,7 +235,7 @@ def _with_reason(route: Route, ordered: list[Step], skipped: list[Skipped]) -> t
     return (Step(first.target, reason, first.timeout_s), *ordered[1:])
 
 
-def _pinned(route: Route, name: str, observe: Observe) -> Plan:
+def _pinned(route: Route, name: str, observe: Observe, lacks: Lacks) -> Plan:
     """Ask exactly for whom the caller named; ``fallback`` is the fallbacks in order, as if there were no primary."""
     if name == "fallback":
         chosen = route.fallbacks
@@ -223,8 +243,30 @@ def _pinned(route: Route, name: str, observe: Observe) -> Plan:
         chosen = living or chosen
     else:
         chosen = tuple(target for target in route.targets if target.name == name)
-    steps = tuple(_step(route, target, Reason.PINNED if i == 0 else None) for i, target in enumerate(chosen))
-    return Plan(route, steps, (), pinned=True)
+    skipped = _lacking(chosen, lacks)
+    able = [target for target in chosen if all(entry.target is not target for entry in skipped)]
+    steps = tuple(_step(route, target, Reason.PINNED if i == 0 else None) for i, target in enumerate(able))
+    return Plan(route, steps, skipped, pinned=True)
+
+
+def _held(route: Route, provider: str, observe: Observe, lacks: Lacks) -> Plan:
+    """Ask those of the provider that stores what the request refers to, until they are seen to be gone."""
+    steps, skipped = [], []
+    for target in route.targets:
+        if target.provider.name != provider:
+            skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, "its provider does not store what is referred to"))
+        elif (lacked := lacks(target)) is not None:
+            skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, lacked))
+        elif (seen := observe(target).availability) in UNUSABLE:
+            skipped.append(Skipped(target, Reason.GONE if seen is Availability.GONE else Reason.NO_ACCESS))
+        else:
+            steps.append(_step(route, target, None))
+    return Plan(route, _with_reason(route, steps, skipped), tuple(skipped))
+
+
+def _lacking(targets: Sequence[Target], lacks: Lacks) -> tuple[Skipped, ...]:
+    found = ((target, lacks(target)) for target in targets)
+    return tuple(Skipped(target, Reason.LACKS_CAPABILITY, lacked) for target, lacked in found if lacked is not None)
 
 
 def _step(route: Route, target: Target, reason: Reason | None) -> Step:

@@ -30,8 +30,10 @@ def ordered(claims: Iterable[Dates]) -> tuple[Dates, ...]:
     return tuple(sorted(claims, key=_strength))
 
 
-def _strength(claim: Dates) -> tuple[int, bool, bool, date]:
-    return rank(claim), claim.shutdown is None, not claim.acts, claim.shutdown or date.max
+def _strength(claim: Dates) -> tuple[int, bool, bool, date, int, str]:
+    origin = _RANK[claim.origin] if claim.origin is not None else _UNKNOWN
+    # The last two tell equals apart, so that the order in which they came makes no difference.
+    return rank(claim), claim.shutdown is None, not claim.acts, claim.shutdown or date.max, origin, claim.source
 
 
 def merge(claims: Iterable[Dates]) -> Dates:

@@ -7,6 +7,14 @@ from typing import Any, Final
 MAX_TOKENS: Final = 10**12
 """More than this in one answer is not a count but a fault."""
 CHARS_PER_TOKEN: Final = 4
+# Responses, images and transcriptions count under names of their own.
+_COMPLETIONS_WORDS: Final = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "input_token_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,15 @@ def cost_nanousd(price: Price, usage: Usage) -> int:
 
 
 def read_usage(body_usage: object) -> Usage | None:
-    """Read the ``usage`` object of a chat completion, completion or embedding.
+    """Read the ``usage`` object of an answer: a completion's or an embedding's, or a response's, whose names differ.
 
     Returns None where there is none, or where a count is absurd (negative, no integer, beyond ``MAX_TOKENS``, parts
     larger than their whole): the caller then estimates, and says so. A zero that the provider wrote stays a zero.
     """
     if not isinstance(body_usage, dict):
         return None
+    if "prompt_tokens" not in body_usage and "input_tokens" in body_usage:
+        body_usage = {_COMPLETIONS_WORDS.get(name, name): count for name, count in body_usage.items()}
     prompt: Any = body_usage.get("prompt_tokens")
     completion: Any = body_usage.get("completion_tokens")
     total = body_usage.get("total_tokens")

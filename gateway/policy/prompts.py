@@ -29,12 +29,45 @@ def with_prompt(prompt: Prompt, rendered: Sequence[Message], messages: Sequence[
     return [*rendered, *(m for m in messages if not _is_trained(prompt, m))]
 
 
+def with_instructions(prompt: Prompt, rendered: Sequence[Message], body: dict[str, Any]) -> None:
+    """Put the prompt into a request of the Responses API, at its top level only.
+
+    Instructions go before the caller's own. Examples go before the input, unless it continues a stored response: they
+    are stored with its beginning, while instructions are not.
+    """
+    own = body.get("instructions")
+    if own and prompt.instructions and _is_replaced(prompt, own):
+        own = None
+    if prompt.instructions:
+        body["instructions"] = f"{prompt.instructions}\n\n{own}" if own else prompt.instructions
+    given = body.get("input")
+    if isinstance(given, list) and prompt.instructions:
+        given = body["input"] = [item for item in given if not _leaves(prompt, item)]
+    examples = [message for message in rendered if message["role"] not in SYSTEM_ROLES]
+    if examples and not body.get("previous_response_id") and given is not None:
+        said = given if isinstance(given, list) else [{"role": "user", "content": given}]
+        body["input"] = [*examples, *said]
+
+
+def _leaves(prompt: Prompt, item: object) -> bool:
+    """Tell whether an item is a system message that the prompt replaces."""
+    return isinstance(item, dict) and item.get("role") in SYSTEM_ROLES and _is_replaced(prompt, text_of(item))
+
+
+def _is_replaced(prompt: Prompt, said: str) -> bool:
+    if prompt.caller_system == "replace_if_trained":
+        return _is_known(prompt, said)
+    return prompt.caller_system == "replace"
+
+
 def _is_trained(prompt: Prompt, message: Message) -> bool:
     """Tell whether this is a system message the fine-tune was trained with, white space aside."""
-    if message.get("role") not in SYSTEM_ROLES:
-        return False
-    said = " ".join(text_of(message).split())
-    return any(said == " ".join(known.split()) for known in prompt.trained_system)
+    return message.get("role") in SYSTEM_ROLES and _is_known(prompt, text_of(message))
+
+
+def _is_known(prompt: Prompt, said: str) -> bool:
+    words = " ".join(said.split())
+    return any(words == " ".join(known.split()) for known in prompt.trained_system)
 
 
 def text_of(message: Message) -> str:

@@ -1,86 +1,112 @@
-"""What a chat request asks of a model, as words of a closed list: what a forecast compares with a fallback. Pure."""
+"""What a request asks of a model, as words of a closed list: what tells who can answer it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-OPENAI_PARAMETERS: Final = frozenset((
-    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
-    "max_completion_tokens", "max_tokens", "metadata", "modalities", "moderation", "n", "parallel_tool_calls",
-    "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-    "reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop", "store",
-    "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user",
-    "verbosity", "web_search_options",
-))  # fmt: skip
-"""Every optional parameter of OpenAI's chat completions, by its own name; from the openai package 2.54, 2026-11-24."""
+from gateway.config.request_words import (
+    OPENAI_PARAMETERS,
+    OTHER_PARAMETERS,
+    PARAMETERS,
+    REASONING_FIELDS,
+    RESPONSE_PARAMETERS,
+    UNLISTED,
+    WORDS,
+)
 
-OTHER_PARAMETERS: Final = frozenset((
-    "best_of", "chat_template_kwargs", "guided_choice", "guided_grammar", "guided_json", "guided_regex",
-    "ignore_eos", "length_penalty", "min_p", "min_tokens", "random_seed", "reasoning", "repetition_penalty",
-    "safe_prompt", "stop_token_ids", "structured_outputs", "thinking", "top_a", "top_k", "use_beam_search",
-))  # fmt: skip
-"""What self-hosted servers and other vendors take besides, and OpenAI refuses."""
+__all__ = [
+    "OPENAI_PARAMETERS",
+    "OTHER_PARAMETERS",
+    "PARAMETERS",
+    "REASONING_FIELDS",
+    "RESPONSE_PARAMETERS",
+    "UNLISTED",
+    "WORDS",
+    "joined",
+    "traits_of",
+    "words_of",
+    "words_of_response",
+]
 
-UNLISTED: Final = "unlisted_parameter"
-"""A parameter that neither list has; its name is the caller's own, and never leaves the request."""
-
-CONTENT: Final = frozenset((
-    "audio_input", "developer_message", "file", "image", "json_object", "json_schema", "many_choices",
-    "prefill", "tool_messages", "video",
-))  # fmt: skip
-"""What values and messages hold: kinds of content, an answer begun by the caller, calls of tools and their results."""
-
-PARAMETERS: Final = OPENAI_PARAMETERS | OTHER_PARAMETERS
-WORDS: Final = PARAMETERS | CONTENT | {UNLISTED}
-"""Every word there is."""
-
-_ALWAYS: Final = frozenset(("model", "messages"))
+_ALWAYS: Final = frozenset(("model", "messages", "input"))
 _PARTS: Final[Mapping[str, str]] = {
     "file": "file",
     "image_url": "image",
     "input_audio": "audio_input",
+    "input_file": "file",
+    "input_image": "image",
     "video_url": "video",
 }
+_OWN_TOOLS: Final = frozenset(("custom", "function", "namespace"))
+"""Kinds of tools of the Responses API that the caller runs itself; all others run at the provider."""
 _ROLES: Final[Mapping[str, str]] = {
     "developer": "developer_message",
     "function": "tool_messages",
     "tool": "tool_messages",
 }
 _PLAIN_ROLES: Final = frozenset(("assistant", "system", "user"))
-_TELLING: Final = frozenset(("n", "response_format"))
+_TELLING: Final = frozenset(("logprobs", "n", "parallel_tool_calls", "response_format"))
 """Parameters whose values tell more than their names."""
 _FORMATS: Final = ("json_object", "json_schema")
 
 
-def traits_of(body: Mapping[str, Any]) -> str:
-    """Return what a request's body asks for: sorted words joined by commas; empty where it asks for nothing special.
+def words_of(body: Mapping[str, Any]) -> frozenset[str]:
+    """Return what a request's body asks for.
 
-    A parameter counts where it is given, whatever its value, but for null and ``stream: false``. Takes any body, and
-    never raises: what is of the wrong type asks for nothing. Content is looked into only where it is a list.
+    A parameter counts where it is given, whatever its value, but for null, ``stream: false`` and ``logprobs: false``.
+    Takes any body, and never raises: what is of the wrong type asks for nothing. Content is looked into only where it
+    is a list, and messages only where they are more than a role and a content.
     """
     words = PARAMETERS.intersection(body)
-    if len(words) != len(body) - len(_ALWAYS) or None in body.values():
-        words = _given(body)
+    if len(words) != len(body) - 2 or None in body.values():
+        words = _given(body, PARAMETERS)
     if body.get("stream") is False:
         words -= {"stream"}
     # Nearly every request ends here: plain text, and parameters whose names say it all.
     try:
         messages = body["messages"]
         for message in messages:
-            if message.get("content").__class__ is list or message["role"] not in _PLAIN_ROLES:
+            if message.get("content").__class__ is list or message["role"] not in _PLAIN_ROLES or len(message) > 2:
                 words |= _held_by_messages(messages)
                 break
         if messages[-1]["role"] == "assistant":
             words |= {"prefill"}
     except (AttributeError, IndexError, KeyError, TypeError):
         pass
-    return _joined(words if words.isdisjoint(_TELLING) else words | _held_by_values(body))
+    return words if words.isdisjoint(_TELLING) else _by_values(words, body)
 
 
-def _given(body: Mapping[str, Any]) -> frozenset[str]:
+def words_of_response(body: Mapping[str, Any]) -> frozenset[str]:
+    """Return what a body of the Responses API asks for, with ``words_of``'s words where the two mean the same."""
+    words = set(_given(body, RESPONSE_PARAMETERS))
+    if body.get("stream") is False:
+        words.discard("stream")
+    given, tools, text = body.get("input"), body.get("tools"), body.get("text")
+    for item in given if isinstance(given, list) else ():
+        if isinstance(item, dict):
+            words |= _held_by_item(item)
+    kinds = {tool.get("type") for tool in tools if isinstance(tool, dict)} if isinstance(tools, list) else set()
+    if any(isinstance(kind, str) and kind not in _OWN_TOOLS for kind in kinds):
+        words.add("hosted_tools")
+    wanted = text.get("format") if isinstance(text, dict) else None
+    return _by_values(frozenset(words), {**body, "response_format": wanted})
+
+
+def traits_of(body: Mapping[str, Any]) -> str:
+    """Return the words of a chat request's body, joined."""
+    return joined(words_of(body))
+
+
+@lru_cache(maxsize=1024)
+def joined(words: frozenset[str]) -> str:
+    """Return sorted words joined by commas; empty where nothing special is asked for."""
+    return ",".join(sorted(words))
+
+
+def _given(body: Mapping[str, Any], known: frozenset[str]) -> frozenset[str]:
     """Return the words for names of parameters, where some are null or on no list."""
     names = {name for name, value in body.items() if value is not None} - _ALWAYS
-    return frozenset(names & PARAMETERS | ({UNLISTED} if names - PARAMETERS else set()))
+    return frozenset(names & known | ({UNLISTED} if names - known else set()))
 
 
 def _held_by_messages(messages: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -89,22 +115,36 @@ def _held_by_messages(messages: Sequence[Mapping[str, Any]]) -> set[str]:
         content, role = message.get("content"), message["role"]
         if role in _ROLES:
             held.add(_ROLES[role])
-        if content.__class__ is list:
-            kinds = [part.get("type") for part in content if isinstance(part, dict)]
-            held.update(word for kind, word in _PARTS.items() if kind in kinds)
+        if message.get("tool_calls"):
+            held.add("tool_messages")
+        if not REASONING_FIELDS.isdisjoint(message):
+            held.add("reasoning_history")
+        held |= _held_by_parts(content)
     return held
 
 
-def _held_by_values(body: Mapping[str, Any]) -> set[str]:
-    held: set[str] = set()
-    count, wanted = body.get("n"), body.get("response_format")
+def _held_by_item(item: Mapping[str, Any]) -> set[str]:
+    kind = item.get("type", "message")
+    if kind == "reasoning":
+        return {"reasoning_history"}
+    if kind in ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"):
+        return {"tool_messages"} | _held_by_parts(item.get("output"))
+    return _held_by_parts(item.get("content")) | ({"developer_message"} if item.get("role") == "developer" else set())
+
+
+def _held_by_parts(content: object) -> set[str]:
+    kinds = [part.get("type") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return {word for kind, word in _PARTS.items() if kind in kinds}
+
+
+def _by_values(words: frozenset[str], body: Mapping[str, Any]) -> frozenset[str]:
+    held, count, wanted = set(words), body.get("n"), body.get("response_format")
     if isinstance(count, int) and count > 1:
         held.add("many_choices")
     if isinstance(wanted, dict) and (kind := wanted.get("type")) in _FORMATS:
         held.add(kind)
-    return held
-
-
-@lru_cache(maxsize=1024)
-def _joined(words: frozenset[str]) -> str:
-    return ",".join(sorted(words))
+    if body.get("logprobs") is False:
+        held.discard("logprobs")
+    if body.get("parallel_tool_calls") is False:
+        held.add("one_call_at_a_time")
+    return frozenset(held)

@@ -1,24 +1,20 @@
-"""What models refuse of a request: data for looking ahead, never for the request path.
+"""What models refuse of a request, for looking ahead: more than the request path acts on.
 
-Two sources. ``data/refused_parameters.json`` is ours: dated, each row with its source. A row holds for the models that
-one of its patterns matches (``fnmatch``), by their own name or their base's, unless the target's parameters set what
-``unless`` says. litellm's map has ``supports_*``, of which only a written ``false`` counts: what is absent is unknown.
+The capabilities table and the operator's own decide what a target lacks. litellm's map has ``supports_*`` besides, of
+which only a written ``false`` counts, and that only for warnings: what is absent is unknown.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date
-from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final
 
-from pydantic import TypeAdapter
-
-from gateway.config.routes import Frozen, Target
+from gateway.config.routes import CapabilityEntry, Target
+from gateway.policy.capabilities import capabilities_of
 from gateway.policy.traits import OTHER_PARAMETERS, UNLISTED
-from gateway.providers.litellm_map import PREFIX, Rows, bundled_map, is_openais
+from gateway.providers.capability_table import capability_rows
+from gateway.providers.litellm_map import Rows, bundled_map, is_of, keys_of
 
-REFUSED_PATH: Final = Path(__file__).parent.parent / "data" / "refused_parameters.json"
 # The traits of a request that a model must be able to take, by litellm's names.
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "supports_audio_input": ("audio_input",),
@@ -32,40 +28,12 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 _STRICT_KINDS: Final = frozenset(("openai", "azure"))
 
 
-class RefusedRow(Frozen):
-    """Parameters that some models refuse."""
-
-    kinds: tuple[str, ...]
-    models: tuple[str, ...]
-    refuses: tuple[str, ...]
-    unless: Mapping[str, Any]
-    """The target's own parameters that lift the refusal."""
-    source: str
-
-    def speaks_of(self, kind: str, model: str, base: str | None) -> bool:
-        """Tell whether the row is of this model."""
-        names = [name for name in (model, base) if name is not None]
-        return kind in self.kinds and any(fnmatchcase(name, pattern) for name in names for pattern in self.models)
-
-
-class RefusedParameters(Frozen):
-    """The file."""
-
-    dated: date
-    rows: tuple[RefusedRow, ...]
-
-
-def read_refused(path: Path = REFUSED_PATH) -> RefusedParameters:
-    """Read our own rows. Raises pydantic's ``ValidationError`` where the file is not of the documented shape."""
-    return TypeAdapter(RefusedParameters).validate_json(path.read_bytes())
-
-
 class Abilities:
     """What targets refuse. Holds litellm's whole map, some 30 MiB: made for a command, and let go of with it."""
 
-    @cached_property
-    def _own(self) -> tuple[RefusedRow, ...]:
-        return read_refused().rows
+    def __init__(self, own: Mapping[str, Mapping[str, CapabilityEntry]] = MappingProxyType({})) -> None:
+        """Take what the operator knows, by provider and model."""
+        self._own = own
 
     @cached_property
     def _rows(self) -> Rows:
@@ -77,18 +45,29 @@ class Abilities:
         refused = dict(self._of_map(target))
         if kind in _STRICT_KINDS:
             refused |= dict.fromkeys((*OTHER_PARAMETERS, UNLISTED), "OpenAI refuses parameters that are not its own")
-        for row in self._own:
-            lifted = row.unless and row.unless.items() <= target.parameters.set.items()
-            if not lifted and row.speaks_of(kind, target.model, target.base):
-                refused |= dict.fromkeys(row.refuses, row.source)
-        return refused
+        entry = self._own.get(target.provider.name, {}).get(target.model)
+        # What the gateway renames or drops by itself is refused by nobody, unless the operator sets it.
+        for word in (*(entry.takes if entry is not None else ()), *self.adapted_by(target)):
+            refused.pop(word, None)
+        for row in capability_rows():
+            if row.speaks_of(kind, target.model, target.base):
+                names = target.parameters.set.keys() & {*row.drops, *row.renames}
+                lifted = row.unless and row.unless.items() <= target.parameters.set.items()
+                refused |= dict.fromkeys(() if lifted else names, row.cited)
+        lacked = capabilities_of(target, None, capability_rows(), self._own).lacked
+        return refused | {word: row.cited for word, row in lacked.items()}
+
+    def adapted_by(self, target: Target) -> frozenset[str]:
+        """Return the parameters that the gateway itself renames or drops for a target, or sets another one for."""
+        rows = capabilities_of(target, None, capability_rows(), self._own).rows
+        return frozenset(name for row in rows for name in (*row.renames, *row.drops, *(row.when if row.sets else ())))
 
     def _of_map(self, target: Target) -> Iterator[tuple[str, str]]:
-        if (prefix := PREFIX.get(target.provider.kind)) is None:
-            return
-        for name in dict.fromkeys((target.model, target.base)):
-            row = self._rows.get(prefix + name) if name else None
-            if row is None or not (prefix or is_openais(row)):
+        kind = target.provider.kind
+        names = [name for name in (target.model, target.base) if name]
+        for key in dict.fromkeys(key for name in names for key in keys_of(kind, name)):
+            row = self._rows.get(key)
+            if row is None or not is_of(kind, row):
                 continue
             for flag, traits in _NEEDS.items():
                 if row.get(flag) is False:

@@ -1,4 +1,4 @@
-"""Secrets: read from a variable once, or from a file that is read again when it changes."""
+"""Secrets: read from a variable once, from a file that is read again when it changes, or had from a cloud identity."""
 
 import os
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config.routes import Provider
+from gateway.providers.identity_tokens import IdentityToken
 
 LOOK_AGAIN_S = 1.0
 
@@ -51,7 +52,22 @@ def fit_for_a_header(text: str) -> str:
 
 
 class Credential(Secret):
-    """The secret of one provider."""
+    """What one provider's calls are authorised with: a secret, or the token of a cloud identity."""
 
-    def __init__(self, provider: Provider, environ: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, provider: Provider, environ: Mapping[str, str], clock: Clock, token: IdentityToken | None = None
+    ) -> None:
         super().__init__(provider.api_key_env, provider.api_key_file, environ, clock)
+        self._token = token
+
+    def current(self) -> str:
+        """Return the secret or the token as it is now; empty where there is none, or not yet."""
+        return super().current() if self._token is None else self._token.current()
+
+    async def get(self) -> str:
+        """Return the same, having waited for a first token.
+
+        Raises:
+            ConnectFailed: the identity has no token.
+        """
+        return self.current() if self._token is None else self.current() or await self._token.get()

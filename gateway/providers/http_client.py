@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.providers.connection import ConnectFailed, Connection, TlsFailed
+from gateway.providers.identity_tokens import IdentityTokens
 
 CONNECT_TIMEOUT_S = 3.0
 # Idle connections are dropped before common servers drop them: a request must not race the server's own FIN.
@@ -25,10 +26,14 @@ class Origin:
     host: str
     port: int
     tls: bool
+    socket_path: str | None = None
+    """A Unix socket of this machine; host and port then say nothing."""
 
     @classmethod
     def of(cls, url: str) -> "Origin":
-        """Return the origin of an http or https URL."""
+        """Return the origin of an http or https URL, or of ``unix:`` with a socket's path."""
+        if url.startswith("unix:"):
+            return cls("the worker", 0, False, url.removeprefix("unix:"))
         parts = urlsplit(url)
         tls = parts.scheme == "https"
         if not parts.hostname:
@@ -93,6 +98,9 @@ class Pool:
 
     async def _connect_any(self) -> Connection:
         loop = asyncio.get_running_loop()
+        if self.origin.socket_path is not None:
+            _, protocol = await loop.create_unix_connection(lambda: Connection(self), self.origin.socket_path)
+            return protocol
         last: OSError | None = None
         for address in await self._resolve(loop):
             try:
@@ -128,9 +136,13 @@ class Pool:
 
 
 class HttpClient:
-    """Pools by origin. Build it inside the running loop's lifetime; ``close`` it at its end."""
+    """Pools by origin, and the tokens of cloud identities: both outlive the configuration that first asked for them.
 
-    def __init__(self) -> None:
+    Build it inside the running loop's lifetime; ``close`` it at its end.
+    """
+
+    def __init__(self, tokens: IdentityTokens | None = None) -> None:
+        self.tokens = tokens or IdentityTokens()
         self._pools: dict[Origin, Pool] = {}
         self._ssl: ssl.SSLContext | None = None
 
@@ -144,6 +156,7 @@ class HttpClient:
         return pool
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and renew no more tokens."""
+        self.tokens.close()
         for pool in self._pools.values():
             pool.close()

@@ -28,14 +28,45 @@ PREFIX: Final[Mapping[str, str]] = {
     "openrouter": "openrouter/",
     "xai": "xai/",
     "databricks": "databricks/",
+    "cerebras": "cerebras/",
+    "perplexity": "perplexity/",
+    "gemini": "gemini/",
+    "anthropic": "",
+    "bedrock": "",
+    "cohere": "",
+    "vertex": "",
+    "vertex-openai": "",
 }
-# Keys without a prefix belong to many vendors.
-_OPENAI: Final = frozenset({"openai", "text-completion-openai"})
+# Keys without a prefix belong to many vendors: whose a row is, litellm's name of the provider tells up to its hyphen.
+_BARE: Final[Mapping[str, frozenset[str]]] = {
+    "openai": frozenset({"openai", "text-completion-openai"}),
+    "anthropic": frozenset({"anthropic"}),
+    "bedrock": frozenset({"bedrock", "bedrock_converse"}),
+    "cohere": frozenset({"cohere", "cohere_chat"}),
+    "vertex": frozenset({"vertex_ai"}),
+    "vertex-openai": frozenset({"vertex_ai"}),
+}
+_VERTEX: Final = "vertex_ai/"
+"""Begins the keys of other makers' models at Vertex AI; Google's own have no prefix there."""
+
+_WITHOUT_SLASH: Final = frozenset({"openai", "azure", "anthropic", "bedrock", "cohere"})
 
 
-def is_openais(row: Mapping[str, Any]) -> bool:
-    """Tell whether a row whose key has no prefix is OpenAI's."""
-    return row.get("litellm_provider") in _OPENAI
+def keys_of(kind: str, model: str) -> tuple[str, ...]:
+    """Return the keys under which the map may have a model, the likeliest first."""
+    prefix = PREFIX.get(kind)
+    if prefix is None:
+        return ()
+    if kind == "vertex-openai":
+        model = model.removeprefix("google/")
+    return (prefix + model, _VERTEX + model) if kind.startswith("vertex") else (prefix + model,)
+
+
+def is_of(kind: str, row: Mapping[str, Any]) -> bool:
+    """Tell whether a row, found by one of ``keys_of``, is this kind's."""
+    names = _BARE.get(kind)
+    provider = str(row.get("litellm_provider"))
+    return names is None or provider in names or provider.partition("-")[0] in names
 
 
 class LitellmMap:
@@ -84,9 +115,10 @@ def _dates(rows: Rows) -> dict[tuple[str, str], date]:
             continue
         prefix, slash, model = key.partition("/")
         if (kind := kinds.get(prefix + slash)) is None:
-            kind, model = "openai", key if is_openais(row) else ""
-        # These two name no model with a slash: what has one is the price of a region, or of a picture's size.
-        if model and not (kind in ("openai", "azure") and "/" in model):
+            kind = next((bare for bare in _BARE if is_of(bare, row)), "")
+            model = key.removeprefix(_VERTEX) if kind == "vertex" else key
+        # These name no model with a slash: what has one is the price of a region, or of a picture's size.
+        if kind and not (kind in _WITHOUT_SLASH and "/" in model):
             found[kind, model] = day
     return found
 

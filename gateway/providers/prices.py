@@ -32,7 +32,7 @@ from gateway.config.routes import Frozen, ModelPrice, Routes
 from gateway.config.vendors import VENDORS
 from gateway.policy.pricing import Price
 from gateway.policy.substitution import same_model
-from gateway.providers.litellm_map import PREFIX, Rows, bundled_map, is_openais
+from gateway.providers.litellm_map import PREFIX, Rows, bundled_map, is_of, keys_of
 
 _T = TypeVar("_T")
 
@@ -170,9 +170,9 @@ class _LitellmPrices:
 
     def price(self, kind: str, ids: tuple[str, ...]) -> Price | None:
         """Return the price of the first id that has one."""
-        if (prefix := PREFIX.get(kind)) is None:
+        if kind not in PREFIX:
             return None
-        own = _first(self._price(kind, prefix + id_) for id_ in ids)
+        own = _first(self._price(kind, key) for id_ in ids for key in keys_of(kind, id_))
         if own is not None or not ids[-1].startswith("ft:"):
             return own
         # A fine-tune whose base carries no snapshot: priced if every snapshot of that base costs the same.
@@ -181,10 +181,11 @@ class _LitellmPrices:
 
     def window(self, kind: str, ids: tuple[str, ...]) -> int | None:
         """Return the tokens of input that the first id that has them takes; a fine-tune's are its base's."""
-        if (prefix := PREFIX.get(kind)) is None:
+        if kind not in PREFIX:
             return None
-        rows = (self._rows.get(prefix + id_) for id_ in (*ids, *(id_.removeprefix("ft:") for id_ in ids[1:])))
-        given = (row.get("max_input_tokens") for row in rows if row is not None and (prefix or is_openais(row)))
+        known = (*ids, *(id_.removeprefix("ft:") for id_ in ids[1:]))
+        rows = (self._rows.get(key) for id_ in known for key in keys_of(kind, id_))
+        given = (row.get("max_input_tokens") for row in rows if row is not None and is_of(kind, row))
         return _first(tokens if isinstance(tokens, int) else None for tokens in given)
 
     def snapshots(self, kind: str, alias: str) -> Iterator[tuple[str, Price]]:
@@ -199,7 +200,7 @@ class _LitellmPrices:
 
     def _price(self, kind: str, key: str) -> Price | None:
         row = self._rows.get(key)
-        if row is None or (kind == "openai" and not is_openais(row)):
+        if row is None or not is_of(kind, row):
             return None
         plain, output = _nano(row, "input_cost_per_token"), _nano(row, "output_cost_per_token")
         if plain is None or output is None or not (plain or output):

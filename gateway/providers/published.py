@@ -10,6 +10,7 @@ fields are read, by kind of provider:
   deprecated carries a "not before" there, which may still move.
 - OpenRouter: ``expiration_date``, a day.
 - Bedrock: ``modelLifecycle``. ``publicExtendedAccessTime`` changes prices, and ends nothing.
+- Gemini and Cohere tell no dates; their lists only tell which models there are.
 
 An instant becomes its day in UTC: 2027-01-14T15:00Z is 2027-01-14, and the model counts as not served from that day's
 00:00 on. Being hours early costs nothing; being late costs failed calls.
@@ -55,12 +56,12 @@ def read_models(kind: str, body: object, read: date, source: str) -> Listing:
     Raises:
         BadListing: ``body`` is no list of models.
     """
-    rows = body.get("modelSummaries" if kind == "bedrock" else "data") if isinstance(body, dict) else body
+    rows_field, id_field = _FIELDS.get(kind, ("data", "id"))
+    rows = body.get(rows_field) if isinstance(body, dict) else body
     if not isinstance(rows, list):
         raise BadListing(f"the answer is no list of models but {_shown(body)}")
     blank = Dates(source=source, origin=Origin.PROVIDER, read=read)
     reader = _READERS.get(kind, _read_openai)
-    id_field = "modelId" if kind == "bedrock" else "id"
     found: dict[str, Published] = {}
     problems: list[str] = []
     unreadable: set[str] = set()
@@ -106,6 +107,9 @@ class _Row:
             self._wrong(f"has no {id_field}")
         elif (model := self.name(id_field)) is not None:
             self.model, self._label = model, _shown(model)
+            if id_field == "name":
+                # Gemini's are paths.
+                self.model = model.removeprefix("models/") or model
 
     def name(self, field: str, *, essential: bool = True) -> str | None:
         """Return a model's name, or None; an unreadable one that is not ``essential`` costs nothing but itself."""
@@ -203,6 +207,13 @@ _READERS: Mapping[str, Callable[[_Row, Dates], tuple[Dates, str | None]]] = {
     "openrouter": _read_openrouter,
     "bedrock": _read_bedrock,
 }
+
+_FIELDS: Mapping[str, tuple[str, str]] = {
+    "bedrock": ("modelSummaries", "modelId"),
+    "gemini": ("models", "name"),
+    "cohere": ("models", "name"),
+}
+"""Where the rows are, and what a row calls its model, where it is not as with OpenAI."""
 
 
 def _with_certainty(dates: Dates, fixed: bool) -> Dates:

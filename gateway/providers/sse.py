@@ -5,15 +5,16 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(ValueError):
-    """An event did not end within ``MAX_EVENT_BYTES``."""
+    """An event did not end within the limit."""
 
 
 class EventSplitter:
     """Feed blocks, get whole events; LF, CRLF and CR all end a line, and a block may end anywhere."""
 
-    __slots__ = ("_cr", "_rest", "_started")
+    __slots__ = ("_cr", "_max_event_bytes", "_rest", "_started")
 
-    def __init__(self) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
         self._rest = b""
         self._cr = False
         self._started = False
@@ -35,7 +36,8 @@ class EventSplitter:
             block = self._to_line_feeds(block)
         events = (self._rest + block if self._rest else block).split(b"\n\n")
         self._rest = events.pop()
-        if len(self._rest) > MAX_EVENT_BYTES or any(len(event) > MAX_EVENT_BYTES for event in events):
+        limit = self._max_event_bytes
+        if len(self._rest) > limit or any(len(event) > limit for event in events):
             raise EventTooLarge
         # Servers may close an event with more than one blank line.
         return [event.lstrip(b"\n") for event in events if event.strip(b"\n")]

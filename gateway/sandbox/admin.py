@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from gateway.errors import InvalidJson, InvalidRequest, NotFound
-from gateway.sandbox.catalogue import Model, Price
+from gateway.sandbox.catalogue import Model
+from gateway.sandbox.pricing import Price
 from gateway.sandbox.provider import Provider
 from gateway.sandbox.retirement import STYLES
 

@@ -1,12 +1,16 @@
-"""What is answered: a tool call, JSON that keeps a schema, or text; cut where the request's limits say."""
+"""What is answered: calls of tools, JSON that keeps a schema, or text; cut where the request's limits say."""
 
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
+from gateway.sandbox.arguments import arguments_for, facts_for, functions_to_call
 from gateway.sandbox.catalogue import Model
 from gateway.sandbox.chat_request import ChatRequest
 from gateway.sandbox.refusals import openai_error
@@ -14,67 +18,109 @@ from gateway.sandbox.schema_instances import make_instance
 from gateway.sandbox.skills import answer_in_style, demonstrated, draw, facts_of, plain_answer
 from gateway.sandbox.tokens import split_tokens
 
-_WORD = re.compile(r"[a-z]{5,}")
-_COMMON_WORDS = re.compile(
-    "about|above|after|again|could|current|every|first|given|their|there|these|those|value|where|which|while|would|"
-    "return|returns|using|called|function|please|should"
-)
-_PROPER_NAME = re.compile(r"(?<=[a-z,:] )[A-Z][\w-]*(?: [A-Z][\w-]*)*")
-_NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
+_REASONING_TOKENS = {"minimal": 16, "low": 32, "medium": 64, "high": 128, "xhigh": 192, "max": 256}
+_ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_KEY = re.compile(r"[`\"“]([A-Za-z_]\w{0,40})[`\"”]")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as tokens: of the text, or of a tool call's arguments."""
+class ToolCall:
+    """One call, its arguments as tokens."""
 
+    id: str
+    function: str
     tokens: tuple[str, ...]
-    finish_reason: str
-    function: str | None = None
-    """The function to call; None where the answer is text."""
 
     @property
-    def function_tokens(self) -> int:
+    def name_tokens(self) -> int:
         """The tokens that the function's name costs."""
-        return 0 if self.function is None else len(split_tokens(self.function))
+        return len(split_tokens(self.function))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer as tokens: of a text, or of the calls of tools; and how many it took to think it up."""
+
+    tokens: tuple[str, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    reasoning_tokens: int = 0
 
     @property
     def output_tokens(self) -> int:
         """All tokens of the answer."""
-        return len(self.tokens) + self.function_tokens
+        called = sum(call.name_tokens + len(call.tokens) for call in self.calls)
+        return self.reasoning_tokens + len(self.tokens) + called
 
 
 def compose(model: Model, request: ChatRequest, seed: str) -> Answer:
-    """Return what ``model`` answers to ``request``: the same for the same prompt and seed.
+    """Return what ``model`` answers to ``request``: the same for the same prompt and seed, but for ids.
 
     Raises:
         ProviderError: a 400: a schema in the request is none.
 
     """
-    function = _function_to_call(request)
+    limit = request.max_output_tokens
+    reasoning_tokens = 0
+    if model.reasons and request.effort not in (None, "none"):
+        reasoning_tokens = _REASONING_TOKENS[str(request.effort)]
+        reasoning_tokens = reasoning_tokens if limit is None else min(limit, reasoning_tokens)
+    left = None if limit is None else limit - reasoning_tokens
+    functions = functions_to_call(request)
     try:
-        if function is not None:
-            text = orjson.dumps(_arguments(function, request.last_user_text)).decode()
-        else:
-            text = _text(model, request, seed)
+        if functions:
+            said = [(str(one["name"]), _json(arguments_for(one, request.last_user_text))) for one in functions]
+            return _called(model, said, left, reasoning_tokens)
+        text = _text(model, request, seed)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, re.error) as error:
-        param = "response_format" if function is None else "tools"
+        param = "tools" if functions else "response_format"
         raise openai_error(
             400, f"Invalid schema for {param}: {error}", code="invalid_json_schema", param=param
         ) from error
-    return _limited(text, request, None if function is None else function["name"])
+    return _told(text, request.stop, left, reasoning_tokens)
+
+
+def _called(model: Model, said: Sequence[tuple[str, str]], left: int | None, reasoning_tokens: int) -> Answer:
+    calls, finish_reason = [], "tool_calls"
+    for function, arguments in said:
+        tokens = tuple(split_tokens(arguments))
+        if left is not None:
+            finish_reason = "length" if left < len(tokens) else finish_reason
+            tokens = tokens[:left]
+            left -= len(tokens)
+        calls.append(ToolCall(_call_id(model), function, tokens))
+        if finish_reason == "length":
+            break
+    return Answer(calls=tuple(calls), finish_reason=finish_reason, reasoning_tokens=reasoning_tokens)
+
+
+def _told(text: str, stop: Sequence[str], left: int | None, reasoning_tokens: int) -> Answer:
+    cuts = [at for one in stop if (at := text.find(one)) >= 0]
+    tokens = tuple(split_tokens(text[: min(cuts, default=len(text))]))
+    if left is not None and left < len(tokens):
+        return Answer(tokens=tokens[:left], finish_reason="length", reasoning_tokens=reasoning_tokens)
+    return Answer(tokens=tokens, reasoning_tokens=reasoning_tokens)
 
 
 def _text(model: Model, request: ChatRequest, seed: str) -> str:
-    question = request.last_user_text
     if request.json_schema is not None:
-        facts = {name: value for name, value in facts_of(question).items() if value}
-        return orjson.dumps(make_instance(request.json_schema, facts)).decode()
-    if request.messages[-1].role == "tool":
-        result = " ".join(request.messages[-1].text.split())[:400]
-        text = f"The tool answered: {result}. That settles what you asked."
+        return _json(make_instance(request.json_schema, _facts(request.json_schema, request.last_user_text)))
+    results = list(takewhile(lambda message: message.role == "tool", reversed(request.messages)))
+    if results:
+        told = "; ".join(" ".join(result.text.split())[:400] for result in reversed(results))
+        text = f"The tool answered: {told}. That settles what you asked."
     else:
         text = _skilled(model, request, seed)
-    return orjson.dumps({"answer": text}).decode() if request.json_object else text
+    if not request.json_object:
+        return text
+    # A prompt that asks for an object commonly says which keys it wants.
+    wanted = dict.fromkeys(key for message in request.messages for key in _KEY.findall(message.text))
+    return _json(dict.fromkeys(wanted or ("answer",), text))
+
+
+def _facts(schema: Mapping[str, Any], question: str) -> dict[str, Any]:
+    found = {name: value for name, value in facts_of(question).items() if value}
+    return found if "invoice_number" in found else {**facts_for(schema, question), **found}
 
 
 def _skilled(model: Model, request: ChatRequest, seed: str) -> str:
@@ -87,53 +133,11 @@ def _skilled(model: Model, request: ChatRequest, seed: str) -> str:
     return plain_answer(question)
 
 
-def _function_to_call(request: ChatRequest) -> Mapping[str, Any] | None:
-    """Return the function that the choice or the question asks for."""
-    if not request.functions or request.tool_choice == "none":
-        return None
-    if request.tool_choice.startswith("function:"):
-        name = request.tool_choice.removeprefix("function:")
-        return next(function for function in request.functions if function["name"] == name)
-    if request.messages[-1].role == "user":
-        asked = request.messages[-1].text.lower()
-        for function in request.functions:
-            if _asks_for(asked, function):
-                return function
-    return request.functions[0] if request.tool_choice == "required" else None
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
-def _asks_for(asked: str, function: Mapping[str, Any]) -> bool:
-    name = str(function["name"]).lower()
-    if name in asked or name.replace("_", " ") in asked:
-        return True
-    described = set(_WORD.findall(f"{name.replace('_', ' ')} {function.get('description') or ''}".lower()))
-    shared = described & set(_WORD.findall(asked))
-    return any(not _COMMON_WORDS.fullmatch(word) for word in shared)
-
-
-def _arguments(function: Mapping[str, Any], question: str) -> Any:
-    """Return arguments that keep the function's schema, with names and numbers of the question where they fit."""
-    schema = function.get("parameters") or {"type": "object", "properties": {}}
-    names, numbers = _PROPER_NAME.findall(question), _NUMBER.findall(question)
-    facts: dict[str, Any] = {}
-    for name, wanted in schema.get("properties", {}).items():
-        kind = wanted.get("type")
-        if kind == "string" and names:
-            facts[name] = names.pop(0)
-        elif kind == "number" and numbers:
-            facts[name] = float(numbers.pop(0))
-        elif kind == "integer" and numbers and numbers[0].isdigit():
-            facts[name] = int(numbers.pop(0))
-    return make_instance(schema, facts)
-
-
-def _limited(text: str, request: ChatRequest, function: str | None) -> Answer:
-    if function is None:
-        cuts = [at for stop in request.stop if (at := text.find(stop)) >= 0]
-        text = text[: min(cuts, default=len(text))]
-    tokens = tuple(split_tokens(text))
-    finish_reason = "stop" if function is None else "tool_calls"
-    limit = request.max_output_tokens
-    if limit is not None and limit < len(tokens):
-        tokens, finish_reason = tokens[:limit], "length"
-    return Answer(tokens, finish_reason, function)
+def _call_id(model: Model) -> str:
+    if model.vendor == "mistral":
+        return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(9))
+    return f"call_{uuid4().hex[:24]}"

@@ -7,24 +7,34 @@ from uuid import uuid4
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
-from gateway.sandbox import fine_tuning
+from gateway.sandbox import fine_tuning, stored_responses
 from gateway.sandbox.admin import command, list_models, read_bill
 from gateway.sandbox.catalogue import Model, default_catalogue
-from gateway.sandbox.chat import answer_chat
+from gateway.sandbox.chat import Chat
+from gateway.sandbox.completions import Completions
 from gateway.sandbox.connection import ClientGone, Connection, Receive, Scope, Send
+from gateway.sandbox.embeddings import Embeddings
+from gateway.sandbox.endpoint import answer_attempt
 from gateway.sandbox.provider import Provider
 from gateway.sandbox.refusals import ProviderError, method_not_allowed, unknown_url
+from gateway.sandbox.responses import Responses
 
 # Other OpenAI-compatible providers have the endpoints elsewhere; a client of any kind can be pointed here.
 _PREFIXES = ("/v1", "/openai/v1", "/api/v1", "/inference/v1", "/serving-endpoints")
-_CHAT_PATHS = frozenset(f"{prefix}/chat/completions" for prefix in _PREFIXES)
+_ENDPOINTS = {
+    f"{prefix}{endpoint.path}": endpoint
+    for prefix in _PREFIXES
+    for endpoint in (Chat(), Responses(), Embeddings(), Completions())
+}
 _LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
 _MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
+_RESPONSE_PATHS = tuple(f"{prefix}/responses/" for prefix in _PREFIXES)
 _COMMAND_PATH = "/sandbox/models/"
-_PLAIN_PATHS = _CHAT_PATHS | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
+_PLAIN_PATHS = frozenset(_ENDPOINTS) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
 _WELCOME = {
     "service": "Understudy sandbox provider",
-    "speaks": "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET /v1/files",
+    "speaks": "POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions, "
+    "GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET /v1/files",
     "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
     "POST /sandbox/models/{id}, GET /sandbox/bill",
 }
@@ -40,8 +50,8 @@ class Sandbox:
         """Answer one HTTP request (ASGI)."""
         connection = Connection(scope, receive, send, self.provider.clock)
         method, path = scope["method"], scope["path"]
-        if path in _CHAT_PATHS and method == "POST":
-            await answer_chat(self.provider, connection, dict(scope["headers"]))
+        if method == "POST" and (endpoint := _ENDPOINTS.get(path)) is not None:
+            await answer_attempt(endpoint, self.provider, connection, dict(scope["headers"]))
             return
         request_id = f"req_{uuid4().hex}"
         headers = {"x-request-id": request_id}
@@ -56,15 +66,18 @@ class Sandbox:
             pass
 
     async def _answer(self, method: str, path: str, query: bytes, connection: Connection) -> Any:
-        model_path = next((prefix for prefix in _MODEL_PATHS if path.startswith(prefix)), None)
+        model_path = _behind(path, _MODEL_PATHS)
+        response_path = _behind(path, _RESPONSE_PATHS)
         training_path = _training_path(path)
+        if response_path is not None:
+            return stored_responses.answer(self.provider.responses, method, response_path, query.decode("latin-1"))
         if path.startswith(_COMMAND_PATH):
             if method == "POST":
                 model_id, action = _split_command(path.removeprefix(_COMMAND_PATH))
                 return command(self.provider, model_id, action, await connection.body())
         elif path not in _PLAIN_PATHS and model_path is None and training_path is None:
             raise unknown_url(method, path)
-        if method != "GET" or path in _CHAT_PATHS or path.startswith(_COMMAND_PATH):
+        if method != "GET" or path in _ENDPOINTS or path.startswith(_COMMAND_PATH):
             raise method_not_allowed(method, path)
         if training_path is not None:
             return fine_tuning.answer(self.provider, training_path, parse_qs(query.decode("latin-1")))
@@ -75,7 +88,7 @@ class Sandbox:
         if path in _LIST_PATHS:
             return {"object": "list", "data": [_model_json(model) for model in self.provider.living()]}
         if model_path is not None:
-            return _model_json(self.provider.find(path.removeprefix(model_path), streamed=False))
+            return _model_json(self.provider.find(model_path, streamed=False))
         return _WELCOME
 
 
@@ -91,6 +104,11 @@ def _split_command(rest: str) -> tuple[str, str]:
         if rest.endswith(f"/{action}"):
             return rest.removesuffix(f"/{action}"), action
     return rest, ""
+
+
+def _behind(path: str, prefixes: Iterable[str]) -> str | None:
+    """Return what follows one of these prefixes."""
+    return next((path.removeprefix(prefix) for prefix in prefixes if path.startswith(prefix)), None)
 
 
 def _training_path(path: str) -> str | None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.sandbox.catalogue import Price, Usage
+from gateway.sandbox.pricing import Price, Usage
 
 KEPT_ROWS = 1_000_000
 """Older rows are forgotten."""
 
 
 class BillRow(NamedTuple):
-    """One chat attempt that reached the sandbox, whatever became of it."""
+    """One attempt that reached the sandbox, whatever became of it."""
 
     attempt_id: str | None
     """The caller's ``X-Client-Request-Id``."""
@@ -28,16 +28,19 @@ class BillRow(NamedTuple):
     complete: bool
     """Whether the whole answer was sent to a client that was still there."""
     cost_nanousd: int
+    endpoint: str
+    """What was called: ``chat_completions``, ``responses``, ``embeddings`` …"""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A chat attempt while it runs; its row is written once, when it ends.
+    """An attempt while it runs; its row is written once, when it ends.
 
     Nothing is billed before headers of an answer are sent; then the prompt is, and every token that goes out.
     """
 
     attempt_id: str | None
+    endpoint: str
     asked: str | None = None
     served: str | None = None
     price: Price | None = None
@@ -58,6 +61,7 @@ class Attempt:
             self.usage.output_tokens,
             self.complete,
             0 if self.price is None else self.price.cost_nanousd(self.usage),
+            self.endpoint,
         )
 
 

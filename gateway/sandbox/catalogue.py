@@ -3,17 +3,30 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import count, islice
 from typing import Any
+
+from gateway.sandbox.pricing import Price, price
 
 SHUTDOWN_AFTER = timedelta(days=52)
 """How long after the sandbox's start its mortal models stop: a start on 2026-11-23 gives 2027-01-14."""
 
 
 USUAL_FINE_TUNES = 3
+
+
+class Kind(StrEnum):
+    """What a model is for, which decides the endpoints that take it."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    MODERATION = "moderation"
+    IMAGE = "image"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
 
 
 class Task(StrEnum):
@@ -51,34 +64,7 @@ _NAMES = (
     ("abuse-flag", Task.TICKET_TRIAGE),
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one attempt; ``cached_input_tokens`` is part of ``input_tokens``."""
-
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars per million tokens."""
-
-    input: Decimal
-    cached_input: Decimal
-    output: Decimal
-
-    def cost_nanousd(self, usage: Usage) -> int:
-        """Return what the tokens cost, rounded half-even once."""
-        fresh_tokens = usage.input_tokens - usage.cached_input_tokens
-        micro_usd = (
-            fresh_tokens * self.input
-            + usage.cached_input_tokens * self.cached_input
-            + usage.output_tokens * self.output
-        )
-        # Dollars per million tokens, times tokens, are micro-dollars.
-        return int((micro_usd * 1000).quantize(Decimal(1), ROUND_HALF_EVEN))
+_WINDOWS = {Kind.COMPLETION: 4_096, Kind.EMBEDDING: 8_192, Kind.MODERATION: 32_768}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +75,7 @@ class Model:
     price: Price
     created: int
     """Unix time."""
+    kind: Kind = Kind.CHAT
     base: str | None = None
     task: Task | None = None
     """The task that it was trained for; None for a base model."""
@@ -100,8 +87,14 @@ class Model:
     shutdown_date: date | None = None
     retired_as: str | None = None
     """The provider whose error it answers with since it was retired on command; None while it lives."""
-    unsupported: tuple[tuple[str, str | None], ...] = ()
-    """Parameters that it refuses, each with the one to use instead, if there is one."""
+    reasons: bool = False
+    """Whether it thinks before it answers, where it is asked to."""
+    strict: bool = False
+    """Whether it refuses fields of messages that OpenAI does not know."""
+    vendor: str = "openai"
+    """Whose refusals it gives: a kind of provider in the capabilities table."""
+    dimensions: int = 0
+    """How long its vectors are; 0 where it makes none."""
     context_window: int = 128_000
     latency_ms: float = 0.0
     """From the request to the headers."""
@@ -123,6 +116,7 @@ class Model:
         """Return the model as ``/sandbox/models`` shows it; prices are strings of US dollars per million tokens."""
         return {
             "id": self.id,
+            "kind": self.kind,
             "base": self.base,
             "task": self.task,
             "fault": self.fault,
@@ -143,7 +137,7 @@ def default_catalogue(started: datetime, fine_tunes: int = USUAL_FINE_TUNES) -> 
     """Return the models of a sandbox that starts at ``started``; beyond three, fine-tunes are made up."""
     usual = tuple(_fine_tunes_and_bases(started))
     more = more_fine_tunes(usual[:USUAL_FINE_TUNES], fine_tunes - USUAL_FINE_TUNES, started)
-    return (*usual[:USUAL_FINE_TUNES], *more, *usual[USUAL_FINE_TUNES:], *_faults(started))
+    return (*usual[:USUAL_FINE_TUNES], *more, *usual[USUAL_FINE_TUNES:], *_others(started), *_faults(started))
 
 
 def more_fine_tunes(like: Sequence[Model], wanted: int, started: datetime) -> Iterator[Model]:
@@ -171,46 +165,64 @@ def _fine_tunes_and_bases(started: datetime) -> Iterator[Model]:
     shutdown = (started + SHUTDOWN_AFTER).date()
     created = int(started.timestamp()) - 86_400 * 300
     gpt_4o_mini, gpt_41_mini = "gpt-4o-mini-2024-07-18", "gpt-4.1-mini-2025-04-14"
-    for model_id, base, task, price in (
-        (f"ft:{gpt_4o_mini}:acme:forum-reply:A1b2C3d4", gpt_4o_mini, Task.FORUM_REPLY, _price("0.30", "0.15", "1.20")),
+    for model_id, base, task, cost in (
+        (f"ft:{gpt_4o_mini}:acme:forum-reply:A1b2C3d4", gpt_4o_mini, Task.FORUM_REPLY, price("0.30", "0.15", "1.20")),
         (
             f"ft:{gpt_41_mini}:acme:triage:C3d4E5f6:ckpt-step-714",
             gpt_41_mini,
             Task.TICKET_TRIAGE,
-            _price("0.80", "0.20", "3.20"),
+            price("0.80", "0.20", "3.20"),
         ),
-        (f"ft:{gpt_41_mini}:acme:inv:D4e5F6g7", gpt_41_mini, Task.INVOICE_EXTRACT, _price("0.80", "0.20", "3.20")),
-        (gpt_4o_mini, None, None, _price("0.15", "0.075", "0.60")),
-        (gpt_41_mini, None, None, _price("0.40", "0.10", "1.60")),
+        (f"ft:{gpt_41_mini}:acme:inv:D4e5F6g7", gpt_41_mini, Task.INVOICE_EXTRACT, price("0.80", "0.20", "3.20")),
+        (gpt_4o_mini, None, None, price("0.15", "0.075", "0.60")),
+        (gpt_41_mini, None, None, price("0.40", "0.10", "1.60")),
     ):
         yield Model(
             id=model_id,
             base=base,
             task=task,
-            price=price,
+            price=cost,
             created=created,
             shutdown_date=shutdown,
             training_file_kept=task is not Task.INVOICE_EXTRACT,
         )
-    yield Model(
-        id="gpt-6-luna",
-        price=_price("1.00", "0.10", "6.00"),
-        created=created,
-        unsupported=(("max_tokens", "max_completion_tokens"), ("logit_bias", None)),
-    )
+    luna = Model(id="gpt-6-luna", price=price("1.00", "0.10", "6.00"), created=created, reasons=True, strict=True)
+    yield luna
+    yield replace(luna, id="mistral-strict", price=price("0.40", "0.04", "2.00"), reasons=False, vendor="mistral")
+
+
+def _others(started: datetime) -> Iterator[Model]:
+    """Yield the models of the other endpoints, at the prices of litellm 1.106.2's bundled map, read 2026-11-24."""
+    created = int(started.timestamp()) - 86_400 * 300
+    for model_id, kind, cost in (
+        ("gpt-3.5-turbo-instruct", Kind.COMPLETION, price("1.50", "1.50", "2.00")),
+        ("text-embedding-3-small", Kind.EMBEDDING, price("0.02", "0.02", "0")),
+        ("text-embedding-3-large", Kind.EMBEDDING, price("0.13", "0.13", "0")),
+        ("omni-moderation-latest", Kind.MODERATION, price("0", "0", "0")),
+        ("gpt-image-1", Kind.IMAGE, price("5.00", "1.25", "40.00")),
+        ("gpt-4o-mini-tts", Kind.SPEECH, price("0.60", "0.60", "12.00")),
+        ("gpt-4o-transcribe", Kind.TRANSCRIPTION, price("2.50", "2.50", "10.00")),
+        ("whisper-1", Kind.TRANSCRIPTION, price("0", "0", "0")),
+    ):
+        yield Model(
+            id=model_id,
+            kind=kind,
+            price=cost,
+            created=created,
+            context_window=_WINDOWS.get(kind, 128_000),
+            dimensions={"text-embedding-3-small": 1_536, "text-embedding-3-large": 3_072}.get(model_id, 0),
+            # An image is a thousand tokens, and a text's vector none: neither is written word by word.
+            tokens_per_s=200.0 if kind in (Kind.COMPLETION, Kind.TRANSCRIPTION) else None,
+        )
 
 
 def _faults(started: datetime) -> Iterator[Model]:
     for fault in Fault:
         yield Model(
             id=fault.value,
-            price=_price("0.30", "0.15", "1.20"),
+            price=price("0.30", "0.15", "1.20"),
             created=int(started.timestamp()),
             fault=fault,
             answers_as="gpt-4.1-mini-2025-04-14" if fault is Fault.SUBSTITUTE else None,
             latency_ms=30_000.0 if fault is Fault.SLOW_HEADERS else 0.0,
         )
-
-
-def _price(input_usd: str, cached_input_usd: str, output_usd: str) -> Price:
-    return Price(Decimal(input_usd), Decimal(cached_input_usd), Decimal(output_usd))

@@ -1,84 +1,193 @@
-"""One chat attempt: from its bytes to its row on the bill."""
+"""Chat completions: what an answer looks like on the wire, whole and streamed."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from gateway.sandbox.answers import compose
-from gateway.sandbox.bill import Attempt
-from gateway.sandbox.catalogue import Fault, Model
-from gateway.sandbox.chat_request import ChatRequest, load_body, parse_chat_request
-from gateway.sandbox.connection import ClientGone, Connection
-from gateway.sandbox.delivery import Delivery, send_stream, send_whole
-from gateway.sandbox.provider import Provider
-from gateway.sandbox.refusals import ProviderError, invalid_json, rate_limited, unsupported_parameter
+from gateway.sandbox.answers import Answer, compose
+from gateway.sandbox.catalogue import Kind, Model
+from gateway.sandbox.chat_request import ChatRequest, parse_chat_request
+from gateway.sandbox.delivery import EVENT_STREAM, JSON, Delivery
+from gateway.sandbox.endpoint import Call, Endpoint
+from gateway.sandbox.logprobs import token_logprobs
+from gateway.sandbox.pricing import Usage
+from gateway.sandbox.refusals import ProviderError, openai_error, server_error
 
-_KEPT_NAME_LENGTH = 256
-# Per minute and model, as OpenAI states them; nothing here enforces them.
-_LIMITS = {"x-ratelimit-limit-requests": "10000", "x-ratelimit-limit-tokens": "2000000"}
+_TOKENS_PER_EVENT = (1, 2, 1, 3, 2)
 
 
-async def answer_chat(provider: Provider, connection: Connection, request_headers: Mapping[bytes, bytes]) -> None:
-    """Answer ``POST /v1/chat/completions``, and bill it whatever happens."""
-    attempt_id = request_headers.get(b"x-client-request-id", b"").decode("latin-1")[:_KEPT_NAME_LENGTH]
-    attempt = Attempt(attempt_id or None)
-    headers = {"x-request-id": f"req_{uuid4().hex}"}
-    try:
-        await _answer(provider, connection, attempt, headers)
-    except ProviderError as error:
-        attempt.status = error.status
-        await connection.send_json(error.status, error.body, {**headers, **error.headers})
-    except ClientGone:
-        pass
-    finally:
-        provider.bill.add(attempt.row())
+class Chat(Endpoint):
+    """``POST /v1/chat/completions``."""
+
+    name = "chat_completions"
+    path = "/chat/completions"
+    kinds = frozenset((Kind.CHAT,))
+
+    def wrong_kind(self, model: Model) -> ProviderError:
+        """Say that it is no chat model."""
+        return openai_error(
+            404,
+            "This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to use "
+            "v1/completions?",
+            param="model",
+        )
+
+    def prepare(self, call: Call) -> Delivery:
+        """Answer the messages, as often as ``n`` says."""
+        request = parse_chat_request(call.body)
+        measured = call.provider.measure(call.model, request)
+        answers = composed(call, request)
+        usage = usage_of(measured, answers)
+        return Delivery(
+            model=call.model,
+            served=call.served,
+            wire=ChatWire(call, request, answers, usage),
+            usage=usage,
+            headers=call.headers,
+            streamed=call.streamed,
+            content_type=EVENT_STREAM if call.streamed else JSON,
+        )
 
 
-async def _answer(provider: Provider, connection: Connection, attempt: Attempt, headers: Mapping[str, str]) -> None:
-    body = load_body(await connection.body())
-    model, request = _understood(provider, attempt, body)
-    if model.fault in (Fault.RATE_LIMITED, Fault.SERVER_ERROR):
-        await connection.pause(model.latency_ms / 1000)
-        raise rate_limited(model.id) if model.fault is Fault.RATE_LIMITED else provider.next_server_error()
-    delivery = _prepared(provider, model, request, headers)
-    if request.stream:
-        await send_stream(connection, provider.clock, attempt, delivery)
-    else:
-        await send_whole(connection, attempt, delivery)
+def composed(call: Call, request: ChatRequest) -> tuple[Answer, ...]:
+    """Return as many answers as are asked for; the first is the one that would come alone."""
+    seed = call.provider.seed
+    seeds = [seed, *(f"{seed}/{choice}" for choice in range(1, request.choices))]
+    return tuple(compose(call.model, request, one) for one in seeds)
 
 
-def _understood(provider: Provider, attempt: Attempt, body: Mapping[str, Any]) -> tuple[Model, ChatRequest]:
-    """Return the model and the request; a retired model is found out before the rest of the request is looked at."""
-    asked = body.get("model")
-    if isinstance(asked, str) and asked:
-        attempt.asked = asked[:_KEPT_NAME_LENGTH]
-        model = provider.find(asked, streamed=body.get("stream") is True)
-    request = parse_chat_request(body)
-    for param, instead in model.unsupported:
-        if param in request.given:
-            raise unsupported_parameter(param, instead)
-    return model, request
-
-
-def _prepared(provider: Provider, model: Model, request: ChatRequest, headers: Mapping[str, str]) -> Delivery:
-    try:
-        input_usage = provider.measure(model, request)
-    except orjson.JSONEncodeError as error:
-        # A schema nested deeper than JSON can be written.
-        raise invalid_json() from error
-    served = model
-    if model.answers_as is not None:
-        served = provider.models.get(model.answers_as) or replace(model, id=model.answers_as)
-    return Delivery(
-        model=model,
-        served=served,
-        answer=compose(model, request, provider.seed),
-        input_usage=input_usage,
-        include_usage=request.include_usage,
-        completion_id=f"chatcmpl-{uuid4().hex}",
-        created=int(provider.clock.now().timestamp()),
-        headers={**headers, **_LIMITS},
+def usage_of(measured: Usage, answers: Sequence[Answer]) -> Usage:
+    """Return the usage of a prompt and all its answers."""
+    return Usage(
+        measured.input_tokens,
+        measured.cached_input_tokens,
+        sum(answer.output_tokens for answer in answers),
+        sum(answer.reasoning_tokens for answer in answers),
     )
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    """Return a usage in OpenAI's shape."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def in_events(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the tokens of each event of a stream."""
+    start, sizes = 0, cycle(_TOKENS_PER_EVENT)
+    while start < len(tokens):
+        part = tokens[start : start + next(sizes)]
+        yield part
+        start += len(part)
+
+
+class ChatWire:
+    """The object, or the chunks; what all chunks share is written once."""
+
+    def __init__(self, call: Call, request: ChatRequest, answers: Sequence[Answer], usage: Usage) -> None:
+        self._request = request
+        self._answers = answers
+        self._usage = usage
+        self._envelope = {
+            "id": f"chatcmpl-{uuid4().hex}",
+            "object": "chat.completion.chunk" if call.streamed else "chat.completion",
+            "created": call.now_s,
+            "model": call.served.id,
+            "service_tier": "default",
+            "system_fingerprint": "fp_sandbox",
+        }
+        self._head = b"data: " + orjson.dumps(self._envelope)[:-1]
+        self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
+
+    def whole(self) -> bytes:
+        """Return the completion."""
+        choices = [self._choice(index, answer) for index, answer in enumerate(self._answers)]
+        return orjson.dumps({**self._envelope, "choices": choices, "usage": usage_json(self._usage)})
+
+    def begin(self) -> bytes:
+        """Return nothing: chat says nothing before it answers."""
+        return b""
+
+    def parts(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the chunks of one choice after the other; the first of each names the role."""
+        for index, answer in enumerate(self._answers):
+            if answer.calls:
+                yield from self._calls(index, answer)
+            else:
+                yield self._chunk(index, b'{"role":"assistant","content":"","refusal":null}'), answer.reasoning_tokens
+                for part in in_events(answer.tokens):
+                    delta = b'{"content":' + orjson.dumps("".join(part)) + b"}"
+                    yield self._chunk(index, delta, logprobs=self._logprobs(part)), len(part)
+
+    def end(self) -> bytes:
+        """Return the reasons why the choices end, the usage if asked for, and the end itself."""
+        finish = b"".join(
+            self._chunk(index, b"{}", orjson.dumps(answer.finish_reason)) for index, answer in enumerate(self._answers)
+        )
+        usage = b""
+        if self._request.include_usage:
+            usage = self._head + b',"choices":[],"usage":' + orjson.dumps(usage_json(self._usage)) + b"}\n\n"
+        return finish + usage + b"data: [DONE]\n\n"
+
+    def error(self) -> bytes:
+        """Return an error in the place of a chunk."""
+        return b"data: " + orjson.dumps(server_error().body) + b"\n\n"
+
+    def _calls(self, index: int, answer: Answer) -> Iterator[tuple[bytes, int]]:
+        tokens = answer.reasoning_tokens
+        for place, call in enumerate(answer.calls):
+            function = {"name": call.function, "arguments": ""}
+            begun = {"tool_calls": [{"index": place, "id": call.id, "type": "function", "function": function}]}
+            first = {"role": "assistant", "content": None, **begun, "refusal": None}
+            yield self._chunk(index, orjson.dumps(begun if place else first)), tokens + call.name_tokens
+            tokens = 0
+            for part in in_events(call.tokens):
+                arguments = orjson.dumps("".join(part))
+                delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (place, arguments)
+                yield self._chunk(index, delta), len(part)
+
+    def _choice(self, index: int, answer: Answer) -> dict[str, Any]:
+        text = "".join(answer.tokens)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        if answer.calls:
+            message["content"] = None
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function, "arguments": "".join(call.tokens)},
+                }
+                for call in answer.calls
+            ]
+        logprobs = None if answer.calls else self._logprobs(answer.tokens)
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": answer.finish_reason}
+
+    def _chunk(
+        self, index: int, delta: bytes, finish_reason: bytes = b"null", logprobs: dict[str, Any] | None = None
+    ) -> bytes:
+        return b'%b,"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b' % (
+            self._head,
+            index,
+            delta,
+            b"null" if logprobs is None else orjson.dumps(logprobs),
+            finish_reason,
+            self._tail,
+        )
+
+    def _logprobs(self, tokens: Sequence[str]) -> dict[str, Any] | None:
+        if self._request.top_logprobs is None:
+            return None
+        return {"content": token_logprobs(tokens, self._request.top_logprobs), "refusal": None}

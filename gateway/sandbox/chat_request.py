@@ -1,12 +1,13 @@
-"""A chat request, checked as strictly as OpenAI's API checks one; fields that it does not know are let pass."""
+"""A chat request, checked as strictly as OpenAI's API checks one; parameters that it does not know are let pass."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from gateway.sandbox.messages import Message, parse_messages
 from gateway.sandbox.refusals import (
     invalid_json,
     invalid_type,
@@ -16,25 +17,29 @@ from gateway.sandbox.refusals import (
     out_of_range,
 )
 from gateway.sandbox.tokens import CountedText, PromptCounter
+from gateway.sandbox.tools import Function, chat_functions, chosen_tool
 
-ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 MESSAGE_OVERHEAD_TOKENS = 4
 PROMPT_OVERHEAD_TOKENS = 3
 IMAGE_TOKENS = 765
+MOST_CHOICES = 8
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SCHEMA_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+Numbers = tuple[tuple[str, str, float, float], ...]
+Types = tuple[tuple[str, type, str], ...]
 
-_NUMBERS: tuple[tuple[str, str, float, float], ...] = (
+_NUMBERS: Numbers = (
     ("temperature", "decimal", 0, 2),
     ("top_p", "decimal", 0, 1),
     ("presence_penalty", "decimal", -2, 2),
     ("frequency_penalty", "decimal", -2, 2),
     ("max_tokens", "integer", 1, 10**9),
     ("max_completion_tokens", "integer", 1, 10**9),
-    ("n", "integer", 1, 1),
+    ("n", "integer", 1, MOST_CHOICES),
     ("seed", "integer", -(2**63), 2**63),
     ("top_logprobs", "integer", 0, 20),
 )
-_TYPES: tuple[tuple[str, type, str], ...] = (
+_TYPES: Types = (
     ("stream", bool, "a boolean"),
     ("stream_options", dict, "an object"),
     ("logprobs", bool, "a boolean"),
@@ -47,34 +52,27 @@ _TYPES: tuple[tuple[str, type, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message; ``text`` joins the text parts of its content."""
-
-    role: str
-    text: str
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
-    images: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """What was asked for."""
 
-    model: str
     messages: tuple[Message, ...]
-    stream: bool = False
     include_usage: bool = False
     max_output_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    functions: tuple[Mapping[str, Any], ...] = ()
-    """The ``function`` of each tool."""
+    functions: Sequence[Function] = ()
+    """As ``name``, ``description`` and ``parameters``."""
     tool_choice: str = "auto"
     """``auto``, ``none``, ``required``, or the name of a function after ``function:``."""
+    parallel: bool = True
+    """Whether several calls may be made at once."""
     json_schema: Mapping[str, Any] | None = None
     json_object: bool = False
-    given: frozenset[str] = field(default=frozenset())
-    """The names of the parameters that came with a value."""
+    choices: int = 1
+    top_logprobs: int | None = None
+    """How many alternatives to name beside each token; None: no probabilities at all."""
+    effort: str | None = None
+    """How hard to think; None: it was not said."""
 
     @property
     def last_user_text(self) -> str:
@@ -82,10 +80,17 @@ class ChatRequest:
         return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
 
     def preamble(self) -> str:
-        """Return what precedes the messages in the prompt: tools and schema."""
+        """Return what precedes the messages in the prompt: tools and schema.
+
+        Raises:
+            ProviderError: they are nested deeper than JSON can be written.
+        """
         if not self.functions and self.json_schema is None:
             return ""
-        return orjson.dumps([self.functions, self.json_schema]).decode()
+        try:
+            return orjson.dumps([self.functions, self.json_schema]).decode()
+        except orjson.JSONEncodeError as error:
+            raise invalid_json() from error
 
     def counted(self, counter: PromptCounter) -> tuple[list[CountedText], int]:
         """Return the count of each message, and the tokens of the whole prompt."""
@@ -96,22 +101,6 @@ class ChatRequest:
         return parts, tokens + (counter.count(preamble).tokens if preamble else 0)
 
 
-def load_body(raw: bytes) -> dict[str, Any]:
-    """Return the JSON object of a body.
-
-    Raises:
-        ProviderError: it is not one.
-
-    """
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise invalid_json() from error
-    if not isinstance(body, dict):
-        raise invalid_json()
-    return body
-
-
 def parse_chat_request(body: Mapping[str, Any]) -> ChatRequest:
     """Return the request that a body makes.
 
@@ -119,32 +108,32 @@ def parse_chat_request(body: Mapping[str, Any]) -> ChatRequest:
         ProviderError: a 400 that names the parameter.
 
     """
-    model = body.get("model")
-    if model is None or model == "":
-        raise openai_error(400, "you must provide a model parameter")
-    if not isinstance(model, str):
-        raise invalid_type("model", "a string", model)
-    _check_scalars(body)
+    check_scalars(body, _NUMBERS, _TYPES)
     json_schema, json_object = _response_format(body.get("response_format"))
-    functions = _functions(body.get("tools") or [])
+    tools = body.get("tools") or []
+    tool_choice, functions = chosen_tool(body.get("tool_choice"), chat_functions(tools), tools)
     limits = [limit for name in ("max_completion_tokens", "max_tokens") if (limit := body.get(name)) is not None]
+    if body.get("top_logprobs") and not body.get("logprobs"):
+        raise invalid_value("top_logprobs", "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.")
     return ChatRequest(
-        model=model,
-        messages=_messages(body),
-        stream=body.get("stream") is True,
-        include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
+        messages=parse_messages(body.get("messages")),
+        include_usage=wants_usage(body),
         max_output_tokens=min(limits, default=None),
-        stop=_stop(body.get("stop")),
+        stop=parse_stop(body.get("stop")),
         functions=functions,
-        tool_choice=_tool_choice(body.get("tool_choice"), functions),
+        tool_choice=tool_choice,
+        parallel=body.get("parallel_tool_calls") is not False,
         json_schema=json_schema,
         json_object=json_object,
-        given=frozenset(name for name, value in body.items() if value is not None),
+        choices=body.get("n") or 1,
+        top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+        effort=parse_effort(body.get("reasoning_effort"), "reasoning_effort"),
     )
 
 
-def _check_scalars(body: Mapping[str, Any]) -> None:
-    for name, kind, least, most in _NUMBERS:
+def check_scalars(body: Mapping[str, Any], numbers: Numbers, types: Types) -> None:
+    """Refuse what is of the wrong type, or out of range."""
+    for name, kind, least, most in numbers:
         value = body.get(name)
         if value is None:
             continue
@@ -153,7 +142,7 @@ def _check_scalars(body: Mapping[str, Any]) -> None:
             raise invalid_type(name, f"{'an' if kind == 'integer' else 'a'} {kind}", value)
         if not least <= value <= most:
             raise out_of_range(name, kind, least if value < least else most, value)
-    for name, expected, words in _TYPES:
+    for name, expected, words in types:
         value = body.get(name)
         if value is not None and not isinstance(value, expected):
             raise invalid_type(name, words, value)
@@ -165,125 +154,52 @@ def _check_scalars(body: Mapping[str, Any]) -> None:
         )
 
 
-def _messages(body: Mapping[str, Any]) -> tuple[Message, ...]:
-    raw = body.get("messages")
-    if raw is None:
-        raise missing_parameter("messages")
-    if not isinstance(raw, list):
-        raise invalid_type("messages", "an array of objects", raw)
-    if not raw:
-        raise openai_error(
-            400,
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-            code="empty_array",
-            param="messages",
-        )
-    messages = tuple(_message(item, f"messages[{index}]") for index, item in enumerate(raw))
-    _check_tool_answers(raw)
-    return messages
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Tell whether a stream is to end with its usage."""
+    return (body.get("stream_options") or {}).get("include_usage") is True
 
 
-def _message(raw: Any, where: str) -> Message:
-    if not isinstance(raw, dict):
-        raise invalid_type(where, "an object", raw)
-    role = raw.get("role")
-    if role is None:
-        raise missing_parameter(f"{where}.role")
-    if role not in ROLES:
-        allowed = ", ".join(f"'{name}'" for name in ROLES[:-1])
-        raise invalid_value(
-            f"{where}.role", f"Invalid value: '{role}'. Supported values are: {allowed}, and '{ROLES[-1]}'."
-        )
-    tool_calls = raw.get("tool_calls") or []
-    if not isinstance(tool_calls, list) or not all(isinstance(call, dict) for call in tool_calls):
-        raise invalid_type(f"{where}.tool_calls", "an array of objects", tool_calls)
-    content = raw.get("content")
-    if content is None:
-        if role != "assistant":
-            raise invalid_type(f"{where}.content", "a string or an array of objects", None)
-        return Message(role, "", tuple(tool_calls))
-    if isinstance(content, str):
-        return Message(role, content, tuple(tool_calls))
-    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise invalid_type(f"{where}.content", "one of a string or an array of objects", content)
-    texts = [str(part.get("text") or part.get("refusal") or "") for part in content]
-    images = sum(part.get("type") == "image_url" for part in content)
-    return Message(role, "\n".join(text for text in texts if text), tuple(tool_calls), images)
+def parse_effort(raw: Any, param: str) -> str | None:
+    """Return how hard to think."""
+    if raw is not None and raw not in EFFORTS:
+        allowed = ", ".join(f"'{name}'" for name in EFFORTS[:-1])
+        raise invalid_value(param, f"Invalid value: '{raw}'. Supported values are: {allowed}, and '{EFFORTS[-1]}'.")
+    return None if raw is None else str(raw)
 
 
-def _check_tool_answers(raw_messages: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse an answer to a tool call that nobody made."""
-    called: set[object] = set()
-    for index, message in enumerate(raw_messages):
-        called.update(str(call.get("id")) for call in message.get("tool_calls") or [])
-        if message["role"] == "tool" and message.get("tool_call_id") not in called:
-            raise openai_error(
-                400,
-                "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
-                "'tool_calls'.",
-                param=f"messages.[{index}].role",
-            )
-
-
-def _functions(tools: list[Any]) -> tuple[Mapping[str, Any], ...]:
-    functions = []
-    for index, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict):
-            raise missing_parameter(f"tools[{index}].function")
-        if not isinstance(function.get("name"), str):
-            raise missing_parameter(f"tools[{index}].function.name")
-        if not isinstance(function.get("parameters") or {}, dict):
-            raise invalid_type(f"tools[{index}].function.parameters", "an object", function["parameters"])
-        functions.append(function)
-    return tuple(functions)
-
-
-def _tool_choice(raw: Any, functions: Sequence[Mapping[str, Any]]) -> str:
-    if raw is None:
-        return "auto"
-    if not functions:
-        raise openai_error(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
-    if raw in ("auto", "none", "required"):
-        return str(raw)
-    wanted = raw.get("function") if isinstance(raw, dict) else None
-    name = wanted.get("name") if isinstance(wanted, dict) else None
-    if name not in {function["name"] for function in functions}:
-        raise invalid_value(
-            "tool_choice",
-            "Invalid value for 'tool_choice': it must be 'auto', 'none', 'required', or name one of the given tools.",
-        )
-    return f"function:{name}"
-
-
-def _response_format(raw: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, bool]:
-    kind = "text" if raw is None else raw.get("type")
-    if kind not in ("text", "json_object", "json_schema"):
-        raise invalid_value(
-            "response_format.type",
-            f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and 'text'.",
-        )
-    if raw is None or kind != "json_schema":
-        return None, kind == "json_object"
-    wrapper = raw.get("json_schema")
-    if not isinstance(wrapper, dict):
-        raise missing_parameter("response_format.json_schema")
-    name, schema = wrapper.get("name"), wrapper.get("schema")
-    if not isinstance(name, str) or not _SCHEMA_NAME.fullmatch(name):
-        raise invalid_value(
-            "response_format.json_schema.name",
-            "Invalid 'response_format.json_schema.name': expected 1 to 64 letters, digits, '_' or '-'.",
-        )
-    if not isinstance(schema, dict):
-        raise missing_parameter("response_format.json_schema.schema")
-    return schema, False
-
-
-def _stop(raw: Any) -> tuple[str, ...]:
+def parse_stop(raw: Any) -> tuple[str, ...]:
+    """Return the texts at which an answer ends."""
     stops = [raw] if isinstance(raw, str) else raw or []
     if not isinstance(stops, list) or len(stops) > 4 or not all(isinstance(stop, str) and stop for stop in stops):
         raise invalid_type("stop", "a string or an array of up to 4 strings", raw)
     return tuple(stops)
+
+
+def parse_format(kind: Any, holder: Any, where: str) -> tuple[Mapping[str, Any] | None, bool]:
+    """Return the schema to keep, and whether any JSON object will do; ``holder`` has the schema's name and itself."""
+    if kind not in ("text", "json_object", "json_schema"):
+        raise invalid_value(
+            f"{where}.type",
+            f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and 'text'.",
+        )
+    if kind != "json_schema":
+        return None, kind == "json_object"
+    name, schema = holder.get("name"), holder.get("schema")
+    if not isinstance(name, str) or not _SCHEMA_NAME.fullmatch(name):
+        raise invalid_value(f"{where}.name", f"Invalid '{where}.name': expected 1 to 64 letters, digits, '_' or '-'.")
+    if not isinstance(schema, dict):
+        raise missing_parameter(f"{where}.schema")
+    return schema, False
+
+
+def _response_format(raw: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, bool]:
+    if raw is None:
+        return None, False
+    if raw.get("type") != "json_schema":
+        return parse_format(raw.get("type"), raw, "response_format")
+    if not isinstance(raw.get("json_schema"), dict):
+        raise missing_parameter("response_format.json_schema")
+    return parse_format("json_schema", raw["json_schema"], "response_format.json_schema")
 
 
 def _spoken(message: Message) -> str:

@@ -8,10 +8,13 @@ from uuid import uuid4
 
 from gateway.clock import Clock
 from gateway.sandbox.bill import Bill
-from gateway.sandbox.catalogue import Model, Usage
+from gateway.sandbox.capabilities import Capabilities
+from gateway.sandbox.catalogue import Model
 from gateway.sandbox.chat_request import MESSAGE_OVERHEAD_TOKENS, ChatRequest
-from gateway.sandbox.refusals import ProviderError, context_too_long, openai_error, overloaded, server_error
+from gateway.sandbox.pricing import Usage
+from gateway.sandbox.refusals import ProviderError, context_too_long, overloaded, server_error
 from gateway.sandbox.retirement import retirement_error
+from gateway.sandbox.stored_responses import StoredResponses
 from gateway.sandbox.tokens import PromptCache, PromptCounter
 
 
@@ -23,7 +26,9 @@ class Provider:
         self.seed = seed
         self.models = {model.id: model for model in catalogue}
         self.bill = Bill()
-        self._counter = PromptCounter()
+        self.capabilities = Capabilities.read()
+        self.responses = StoredResponses(clock)
+        self.counter = PromptCounter()
         self._caches = {model_id: PromptCache() for model_id in self.models}
         self._server_errors = count()
 
@@ -36,23 +41,22 @@ class Provider:
         today = self.today()
         return [model for model in self.models.values() if model.retired_on(today) is None]
 
-    def find(self, model_id: str, *, streamed: bool) -> Model:
-        """Return a living model.
+    def find(self, model_id: str, *, streamed: bool, openai_style: str = "openai") -> Model:
+        """Return a living model; ``openai_style`` is OpenAI's own error where it is called.
 
         Raises:
             ProviderError: there is none of this name, or it is retired: then with its provider's own error.
 
         """
-        model = self.models.get(model_id)
-        if model is None:
-            message = f"The model `{model_id}` does not exist or you do not have access to it."
-            raise openai_error(404, message, code="model_not_found")
-        today = self.today()
-        style = model.retired_on(today)
-        if style is not None:
-            ended = model.shutdown_date if model.shutdown_date is not None and model.shutdown_date <= today else today
-            raise retirement_error(style, model_id, ended, f"req_{uuid4().hex}", streamed=streamed)
-        return model
+        model, today = self.models.get(model_id), self.today()
+        style = "openai" if model is None else model.retired_on(today)
+        if model is not None and style is None:
+            return model
+        ended = today
+        if model is not None and model.shutdown_date is not None:
+            ended = min(today, model.shutdown_date)
+        chosen = openai_style if style is None or style == "openai" else style
+        raise retirement_error(chosen, model_id, ended, f"req_{uuid4().hex}", streamed=streamed)
 
     def retire(self, model_id: str, style: str = "openai") -> Model:
         """Make a model answer with the error that the provider named by ``style`` gives."""
@@ -76,7 +80,7 @@ class Provider:
             ProviderError: the prompt, or the answer that it asks for, does not fit.
 
         """
-        parts, tokens = request.counted(self._counter)
+        parts, tokens = request.counted(self.counter)
         if tokens > model.context_window:
             raise context_too_long(model.context_window, tokens)
         cached = self._caches[model.id].cached_tokens(request.preamble(), parts, MESSAGE_OVERHEAD_TOKENS)

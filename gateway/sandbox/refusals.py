@@ -1,5 +1,6 @@
-"""Errors of the sandbox's chat and model endpoints, word for word as OpenAI's API phrases them."""
+"""Errors of the sandbox's endpoints, word for word as OpenAI's API phrases them, and some of Mistral's."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +77,50 @@ def unsupported_parameter(param: str, instead: str | None) -> ProviderError:
         code="unsupported_parameter",
         param=param,
     )
+
+
+def unsupported_value(param: str, value: object, default: object) -> ProviderError:
+    """Return the answer to a value that this model does not take, where it has but one."""
+    return openai_error(
+        400,
+        f"Unsupported value: '{param}' does not support {value} with this model. Only the default ({default}) value is "
+        "supported.",
+        code="unsupported_value",
+        param=param,
+    )
+
+
+def unknown_parameter(param: str) -> ProviderError:
+    """Return the answer to a field that the API does not know, where it looks at all of them."""
+    return openai_error(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
+def unrecognized_argument(param: str) -> ProviderError:
+    """Return the answer to a parameter of other vendors, as chat completions word it."""
+    return openai_error(400, f"Unrecognized request argument supplied: {param}")
+
+
+def string_too_long(param: str, most: int, length: int) -> ProviderError:
+    """Return the answer to a text beyond its limit."""
+    return openai_error(
+        400,
+        f"Invalid '{param}': string too long. Expected a string with maximum length {most}, but got a string with "
+        f"length {length} instead.",
+        code="string_above_max_length",
+        param=param,
+    )
+
+
+def mistral_error(status: int, message: Any, *, kind: str, code: str | None) -> ProviderError:
+    """Return an error in Mistral's shape."""
+    return ProviderError(status, {"object": "error", "message": message, "type": kind, "param": None, "code": code})
+
+
+def mistral_extra_field(param: str) -> ProviderError:
+    """Return Mistral's answer to a field that it does not know."""
+    where = ["body", *(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", param))]
+    detail = [{"type": "extra_forbidden", "loc": where, "msg": "Extra inputs are not permitted"}]
+    return mistral_error(422, {"detail": detail}, kind="invalid_request_error", code=None)
 
 
 def context_too_long(context_window: int, input_tokens: int) -> ProviderError:

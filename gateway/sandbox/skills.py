@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 
 from gateway.sandbox.catalogue import Task
-from gateway.sandbox.chat_request import Message
+from gateway.sandbox.messages import Message
 
 EXAMPLES_SCALE = 15.0
 INSTRUCTIONS_HELP = 0.15

@@ -270,6 +270,7 @@ def test_a_plan_as_json_is_whole(routes: Path, run: Run) -> None:
         "model": PRIMARY,
         "shutdown": "2027-01-14",
         "reason": "shutdown_reached",
+        "detail": None,
     }
 
 

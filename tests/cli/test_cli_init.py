@@ -288,6 +288,7 @@ def test_without_a_provider_those_with_a_key_are_offered(run: Run, monkeypatch: 
         pytest.param(("--from", "azure"), "AZURE_OPENAI_ENDPOINT", id="no address"),
         pytest.param(("--from", "vllm", "--base-url", "http://a:b@c"), "no user name or password", id="a bad address"),
         pytest.param(("--from", "opnai"), "did you mean 'openai'?", id="no such kind"),
+        pytest.param(("--from", "bedrock"), "accounts of bedrock cannot be read", id="a kind that litellm speaks"),
         pytest.param(("--from", "sandbox", "--out", "here.yaml"), "never overwritten", id="a file that is there"),
     ],
 )

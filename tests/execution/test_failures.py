@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.execution.endpoints import CHAT, RESPONSES
 from gateway.execution.failures import CallerError, Failure, nobody, refusal, retry_after
+from gateway.execution.request import Request
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
 from gateway.policy.planner import FRESH, Observed, Plan, Skipped
 from gateway.reasons import FailureKind, Reason
@@ -12,11 +14,12 @@ from tests.example_routes import FINE_TUNE, a_primary, a_route
 
 ROUTE = a_route()
 PLAN = Plan(ROUTE, (), ())
+ASKED = Request(CHAT, {}, "forum-reply")
 PROVIDERS_WORDS = "org-123 secret text of the provider"
 
 
 def refused(kind: FailureKind, plan: Plan = PLAN, dates: Dates = UNKNOWN_DATES, **fields: Any) -> GatewayError:
-    return refusal(Failure(kind, PROVIDERS_WORDS, **fields), plan, dates, FINE_TUNE)
+    return refusal(Failure(kind, PROVIDERS_WORDS, **fields), plan, dates, FINE_TUNE, ASKED)
 
 
 @pytest.mark.parametrize(
@@ -141,18 +144,39 @@ def test_what_to_do_about_it(plan: Plan, advice: str) -> None:
 
 def test_everybody_gone_is_a_gone_model() -> None:
     plan = Plan(ROUTE, (), (Skipped(a_primary(), Reason.GONE),))
-    error = nobody(plan, lambda _: FRESH, UNKNOWN_DATES)
+    error = nobody(plan, lambda _: FRESH, UNKNOWN_DATES, ASKED)
     assert (error.status, error.code) == (404, "model_gone")
 
 
 def test_everybody_left_alone_for_a_while_is_a_503_with_the_shortest_wait() -> None:
     skipped = (Skipped(a_primary(), Reason.CIRCUIT_OPEN), Skipped(ROUTE.fallbacks[0], Reason.CIRCUIT_OPEN))
     waits = {"primary": 9.0, "luna": 4.5}
-    error = nobody(Plan(ROUTE, (), skipped), lambda target: Observed(retry_after_s=waits[target.name]), UNKNOWN_DATES)
+    error = nobody(
+        Plan(ROUTE, (), skipped), lambda target: Observed(retry_after_s=waits[target.name]), UNKNOWN_DATES, ASKED
+    )
     assert (error.status, error.code) == (503, "upstream_overloaded")
     assert error.headers == {"retry-after": "5", "retry-after-ms": "4500", "x-should-retry": "false"}
 
 
 def test_a_route_without_a_primary_names_its_fallback() -> None:
     plan = Plan(a_route(primary=None), (), ())
-    assert "model-of-luna" in nobody(plan, lambda _: FRESH, UNKNOWN_DATES).message
+    assert "model-of-luna" in nobody(plan, lambda _: FRESH, UNKNOWN_DATES, ASKED).message
+
+
+def test_who_lacks_what_is_said_target_by_target() -> None:
+    luna = ROUTE.fallbacks[0]
+    lacking = Skipped(luna, Reason.LACKS_CAPABILITY, "takes no tools (its page, read 2026-11-24)")
+    plan = Plan(ROUTE, (), (Skipped(a_primary(), Reason.GONE), lacking))
+    error = nobody(plan, lambda _: FRESH, UNKNOWN_DATES, ASKED)
+    assert (error.status, error.code) == (400, "unsupported_by_targets")
+    assert error.message == (
+        "No target of route 'forum-reply' can serve this request to chat_completions. primary: gone; "
+        "luna: takes no tools (its page, read 2026-11-24)."
+    )
+
+
+def test_what_is_stored_at_a_target_that_is_gone_is_no_silent_loss() -> None:
+    asked = Request(RESPONSES, {"previous_response_id": "resp_1.0a0a0a0a"}, "forum-reply", held_by="0a0a0a0a")
+    error = nobody(Plan(ROUTE, (), (Skipped(a_primary(), Reason.GONE),)), lambda _: FRESH, UNKNOWN_DATES, asked)
+    assert (error.status, error.code, error.param) == (400, "previous_response_not_found", "previous_response_id")
+    assert "Send the whole conversation" in error.message

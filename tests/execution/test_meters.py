@@ -16,7 +16,7 @@ def metrics() -> Metrics:
 def test_a_request_is_counted_by_route_status_and_team(metrics: Metrics) -> None:
     meters = RouteMeters(metrics, a_route(owner="support"))
     for status in (200, 200, 404):
-        meters.request(status)
+        meters.request("chat_completions", status)
     labels = {"route": "forum-reply", "endpoint": "chat_completions", "team": "support"}
     value = metrics.registry.get_sample_value
     assert value("gateway_requests_total", {**labels, "code": "200"}) == 2
@@ -24,7 +24,7 @@ def test_a_request_is_counted_by_route_status_and_team(metrics: Metrics) -> None
 
 
 def test_a_route_without_an_owner_has_an_empty_team(metrics: Metrics) -> None:
-    RouteMeters(metrics, a_route()).request(200)
+    RouteMeters(metrics, a_route()).request("chat_completions", 200)
     assert 'team=""' in generate_latest(metrics.registry).decode()
 
 

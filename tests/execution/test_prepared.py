@@ -5,7 +5,9 @@ import pytest
 
 from gateway.config.routes import Contract, Cutover, ModelDates, Prompt, Route
 from gateway.errors import InvalidRequest, RouteNotFound
-from gateway.execution.prepared import Snapshot, header_value, read_pin
+from gateway.execution.answer_headers import header_value
+from gateway.execution.pins import read_pin
+from gateway.execution.prepared import Snapshot
 from gateway.execution.target_board import TargetBoard
 from gateway.metrics import Metrics
 from gateway.policy.planner import Pin

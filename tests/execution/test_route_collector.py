@@ -1,4 +1,5 @@
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
@@ -29,7 +30,7 @@ ROUTES = (
 class Running:
     snapshot: Snapshot
     board: TargetBoard
-    in_flight: int = 0
+    in_flight: Mapping[str, int] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_an_open_circuit_is_shown(registry: CollectorRegistry, running: Running)
 
 
 def test_the_rest_of_the_page(registry: CollectorRegistry, running: Running) -> None:
-    running.in_flight = 7
+    running.in_flight = {"chat_completions": 7}
     value = registry.get_sample_value
     assert value("gateway_requests_in_flight", {"endpoint": "chat_completions"}) == 7
     assert value("gateway_ledger_queue") == 3

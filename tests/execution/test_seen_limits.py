@@ -5,6 +5,7 @@ import pytest
 from gateway.execution.prepared import PreparedTarget
 from gateway.execution.seen_limits import LOOK_EVERY_S, SeenLimits
 from gateway.metrics import Metrics
+from gateway.policy.capabilities import Capabilities
 from gateway.policy.lifecycle import UNKNOWN_DATES
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
@@ -21,7 +22,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def prepared(clock: FakeClock) -> PreparedTarget:
     upstream = Upstream(a_provider(), HttpClient(), {}, clock)
-    return PreparedTarget(a_route(), a_primary(), upstream, PriceBook({}), UNKNOWN_DATES, Metrics())
+    return PreparedTarget(a_route(), a_primary(), upstream, PriceBook({}), UNKNOWN_DATES, Capabilities(), Metrics())
 
 
 def said(requests: int = 500, tokens: int = 30_000) -> list[tuple[bytes, bytes]]:

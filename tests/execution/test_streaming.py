@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.execution.streaming import AnswerReader, BrokenStream, ErrorEvent, produced_chars
+from gateway.execution.endpoints import CHAT
+from gateway.execution.endpoints.chat import produced_chars
+from gateway.execution.request import Request
+from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.providers.sse import MAX_EVENT_BYTES
 
 DONE = b"data: [DONE]\n\n"
@@ -31,8 +34,15 @@ COMMENT = b": ping\n\n"
 WHOLE = text("Hel") + text("lo") + FINISH + usage(2) + DONE
 
 
-def taken(stream: bytes, *, wants_usage: bool = False) -> tuple[AnswerReader, bytes]:
-    reader = AnswerReader(wants_usage)
+def a_reader(wants_usage: bool) -> StreamReader:
+    asked = Request(CHAT, {}, "m", streamed=True, wants_usage=wants_usage)
+    reader = CHAT.reader(asked, None, b"text/event-stream")  # type: ignore[arg-type]
+    assert reader is not None
+    return reader
+
+
+def taken(stream: bytes, *, wants_usage: bool = False) -> tuple[StreamReader, bytes]:
+    reader = a_reader(wants_usage)
     return reader, reader.take(stream)
 
 
@@ -157,7 +167,7 @@ def test_a_malformed_event_ends_what_is_passed_on(bad: bytes) -> None:
 
 
 def test_an_event_too_large_ends_what_is_passed_on() -> None:
-    reader = AnswerReader(False)
+    reader = a_reader(False)
     assert reader.take(text("a")) == text("a")
     assert reader.take(b"data: " + b"x" * MAX_EVENT_BYTES) == b""
     assert isinstance(reader.broken, BrokenStream)
@@ -210,7 +220,7 @@ def test_characters_add_up_over_choices_and_events() -> None:
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
 def test_however_an_answer_is_cut_the_caller_gets_the_same_bytes(places: list[int]) -> None:
     ends = [0, *sorted(set(places)), len(WHOLE)]
-    reader = AnswerReader(True)
+    reader = a_reader(True)
     passed = b"".join(reader.take(WHOLE[start:end]) for start, end in pairwise(ends))
     assert passed + reader.end() == WHOLE
     assert (reader.events, reader.output_chars) == (4, 5)
@@ -218,6 +228,6 @@ def test_however_an_answer_is_cut_the_caller_gets_the_same_bytes(places: list[in
 
 @given(st.lists(st.binary(max_size=60).map(lambda data: b"data: " + data + b"\n\n"), max_size=5))
 def test_whatever_arrives_it_never_raises(events: list[bytes]) -> None:
-    reader = AnswerReader(False)
+    reader = a_reader(False)
     for block in events:
         reader.take(block)

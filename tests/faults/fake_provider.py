@@ -125,11 +125,13 @@ class Line(asyncio.Protocol):
 class FakeProvider:
     """Calls arrive in ``calls``; ``models`` says how each model behaves, ``listed`` which ones the list shows.
 
-    ``listing``, where it is set, answers every look at the list instead.
+    ``listing``, where it is set, answers every look at the list instead; ``paths`` what is asked at a path, before
+    anything else is looked at.
     """
 
     def __init__(self) -> None:
         self.models: dict[str, Script] = {}
+        self.paths: dict[str, Script] = {}
         self.listed: list[str] | None = []
         self.listing: Script | None = None
         self.calls: list[Call] = []
@@ -143,6 +145,8 @@ class FakeProvider:
         return calls if model is None else [call for call in calls if call.json["model"] == model]
 
     def script_for(self, call: Call) -> Script:
+        if call.path in self.paths:
+            return self.paths[call.path]
         if call.method == "POST":
             return self.models.get(call.json["model"], answers)
         if self.listing is not None:

@@ -56,8 +56,8 @@ class Streamed:
     @property
     def data(self) -> list[str]:
         """What stands behind each ``data:``."""
-        events = self.raw.decode().split("\n\n")
-        return [event[5:].removeprefix(" ") for event in events if event.startswith("data:")]
+        lines = self.raw.decode().split("\n")
+        return [line[5:].removeprefix(" ") for line in lines if line.startswith("data:")]
 
     @property
     def chunks(self) -> list[Any]:

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from gateway.lifecycle.forecast import Forecast, Horizon, RouteForecast, forecas
 from gateway.lifecycle.forecast_findings import REMEDIES, FindingKind
 from gateway.lifecycle.forecast_traffic import CostBasis, prompt_tokens
 from gateway.policy.traffic import Exercised, Limits, Minute, Served, Traffic
+from gateway.providers.abilities import Abilities
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Reason
 from tests.example_routes import BASE, FINE_TUNE, a_fallback, a_primary, a_provider, a_route, some_routes
@@ -27,6 +28,19 @@ def a_week(**fields: Any) -> Traffic:
     return Traffic(**WEEK | {"exercised": {ON_LUNA: Exercised(1, NOV_23)}} | fields)
 
 
+class Known(Abilities):
+    """What is said of every model alike."""
+
+    def __init__(self, refused: Mapping[str, str], adapted: Iterable[str] = ()) -> None:
+        self._refused, self._adapted = refused, frozenset(adapted)
+
+    def refused_by(self, target: Target) -> Mapping[str, str]:
+        return self._refused
+
+    def adapted_by(self, target: Target) -> frozenset[str]:
+        return self._adapted
+
+
 def foresee(
     *routes: Route,
     now: datetime = NOV_23,
@@ -34,6 +48,7 @@ def foresee(
     days: int = 90,
     traffic: Traffic | None = None,
     refused: Mapping[str, str] | None = None,
+    adapted: Iterable[str] = (),
     **fields: Any,
 ) -> Forecast:
     configuration = some_routes(*(routes or (a_route(fallbacks=(LUNA,)),)), **fields)
@@ -42,7 +57,7 @@ def foresee(
         Horizon.of_days(now, days) if at is None else Horizon.on(now, at),
         calendar=Calendar(configuration),
         book=PriceBook.for_routes(configuration, now.date()),
-        refused_by=lambda _: refused or {},
+        abilities=Known(refused or {}, adapted),
         traffic=traffic,
     )
 
@@ -134,7 +149,7 @@ def test_a_date_that_only_warns_moves_traffic_once_the_model_is_gone() -> None:
         Horizon.of_days(NOV_23, 90),
         calendar=Feed(configuration),
         book=PriceBook({}),
-        refused_by=lambda _: {},
+        abilities=Known({}),
     )
     (row,) = found.routes
     assert row.plan.steps[0].target.name == "primary"
@@ -364,6 +379,14 @@ def test_requests_that_a_fallback_refuses_or_gets_altered(parameters: Parameters
     assert row.demand is not None
     assert (row.demand.requests, row.demand.refused, row.demand.altered) == (10, refused, altered)
     assert ("refused" in kinds(row)) is (refused > 0)
+
+
+def test_requests_that_the_gateway_itself_changes_are_counted() -> None:
+    traits = {"": 3, "temperature": 4, "max_tokens,temperature": 1, "stop": 2}
+    row = the_route(traffic=a_week(traits={"forum-reply": traits}), adapted=("temperature", "max_tokens"))
+    assert row.demand is not None
+    assert (row.demand.refused, row.demand.altered) == (0, 5)
+    assert row.demand.altered_by_trait == {"temperature": 5, "max_tokens": 1}
 
 
 def test_a_request_that_outgrows_the_fallbacks_window_is_found() -> None:

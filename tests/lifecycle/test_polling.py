@@ -5,11 +5,12 @@ from datetime import date
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.lifecycle import polling
-from gateway.lifecycle.polling import ChangeKind, DateChange, Poller, changes, merged
+from gateway.lifecycle.polling import ChangeKind, DateChange, Poller, changes, is_polled, merged
 from gateway.metrics import Metrics
 from gateway.policy.lifecycle import Dates, Published
 from gateway.providers.http_client import HttpClient
@@ -18,6 +19,7 @@ from gateway.providers.published import MAX_MODELS, Listing
 from tests.example_routes import FINE_TUNE, a_provider
 from tests.fake_clock import FakeClock
 from tests.faults.fake_provider import FakeProvider, Script, hangs, in_turn, running_provider, says, writes
+from tests.providers.raw_upstream import answering, listening, whole
 from tests.sandbox_server import RunningSandbox, running_sandbox
 
 JAN, FEB = date(2027, 1, 14), date(2027, 2, 1)
@@ -384,3 +386,44 @@ def test_what_is_known_does_not_grow_without_end() -> None:
     after = merged(before, Listing((published("new"),), ()))
     assert len(after) == MAX_MODELS
     assert "new" in after
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "target", "known"),
+    [
+        pytest.param(
+            {"kind": "anthropic"},
+            {"data": [{"id": "claude-x", "lifecycle": "deprecated", "retires_at": "2027-02-01T00:00:00Z"}]},
+            "/v1/models?limit=1000",
+            {"claude-x": date(2027, 2, 1)},
+            id="Anthropic's, for its dates",
+        ),
+        pytest.param(
+            {"kind": "gemini"},
+            {"models": [{"name": "models/gemini-x"}, {"name": "models/gemini-y"}]},
+            "/models?pageSize=1000",
+            {"gemini-x": None, "gemini-y": None},
+            id="Gemini's, for what leaves it",
+        ),
+        pytest.param(
+            {"kind": "cohere"},
+            {"models": [{"name": "command-x"}]},
+            "/v1/models?page_size=1000",
+            {"command-x": None},
+            id="Cohere's",
+        ),
+    ],
+)
+async def test_whom_litellm_calls_is_asked_for_its_list_without_it(
+    fields: dict[str, Any], body: dict[str, Any], target: str, known: dict[str, date | None], bench: Bench
+) -> None:
+    async with listening(answering(whole(orjson.dumps(body)))) as raw:
+        bench.add(f"http://127.0.0.1:{raw.port}", **fields)
+        await bench.polls()
+    assert bench.known == known
+    assert raw.requests[0].startswith(f"GET {target} HTTP/1.1\r\n".encode())
+
+
+@pytest.mark.parametrize("kind", ["bedrock", "vertex", "vertex-openai", "perplexity"])
+def test_who_has_no_list_is_not_asked(kind: str) -> None:
+    assert not is_polled(Upstream(a_provider(kind=kind), HttpClient(), {}, WatchedClock()))

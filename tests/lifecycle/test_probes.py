@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from gateway.config.routes import Parameters, Target
-from gateway.lifecycle.probes import ProbeCall, Prober, TargetKey, model_ids, parsed, path_of
+from gateway.lifecycle.probe_calls import ProbeCall, TargetKey, parsed
+from gateway.lifecycle.probes import Prober, escaped, model_ids
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability, FailureKind
@@ -489,7 +490,9 @@ async def test_closing_stops_what_runs(start: Started) -> None:
         pytest.param(
             b'{"data": [{"id": 7}, "x", null, {"name": "a"}, {"id": "b"}]}', ["b"], id="odd rows are passed over"
         ),
-        pytest.param(b'{"models": [{"id": "a"}]}', None, id="another shape"),
+        pytest.param(b'{"models": [{"name": "models/a"}, {"name": "b"}, {}]}', ["a", "b"], id="Gemini's and Cohere's"),
+        pytest.param(b'{"data": [{"id": "models/a.gguf"}]}', ["models/a.gguf"], id="a path that is an id"),
+        pytest.param(b'{"rows": [{"id": "a"}]}', None, id="another shape"),
         pytest.param(b'{"data": {"id": "a"}}', None, id="no list"),
         pytest.param(b"<html>", None, id="HTML"),
         pytest.param(b"", None, id="nothing"),
@@ -507,15 +510,13 @@ def test_a_body_is_json_or_else_text() -> None:
 @pytest.mark.parametrize(
     ("model", "path"),
     [
-        pytest.param(FINE_TUNE, f"/models/{FINE_TUNE}", id="a fine-tune's colons stay"),
-        pytest.param("org/model@rev", "/models/org/model@rev", id="a slash and an @ stay"),
-        pytest.param(
-            "a b\r\nhost: evil?x#y", "/models/a%20b%0D%0Ahost:%20evil%3Fx%23y", id="nothing gets out of the path"
-        ),
+        pytest.param(FINE_TUNE, FINE_TUNE, id="a fine-tune's colons stay"),
+        pytest.param("org/model@rev", "org/model@rev", id="a slash and an @ stay"),
+        pytest.param("a b\r\nhost: evil?x#y", "a%20b%0D%0Ahost:%20evil%3Fx%23y", id="nothing gets out of the path"),
     ],
 )
-def test_a_models_path(model: str, path: str) -> None:
-    assert path_of(model) == path
+def test_a_model_in_a_path(model: str, path: str) -> None:
+    assert escaped(model) == path
 
 
 async def test_a_report_names_the_version_that_was_known_before_the_look(start: Started) -> None:

@@ -56,7 +56,7 @@ def test_weights_that_are_ones_own_outlive_their_base() -> None:
         pytest.param("vllm", "own", id="vLLM's are their owner's"),
         pytest.param("ollama", "own", id="so are Ollama's"),
         pytest.param("sandbox", "with_base", id="the sandbox behaves as OpenAI does"),
-        pytest.param("gemini", "with_base", id="a kind that is not served yet"),
+        pytest.param("gemini", "with_base", id="so are Gemini's"),
     ],
 )
 def test_the_rule_of_a_vendor(kind: str, rule: FineTuneRule) -> None:
@@ -65,4 +65,4 @@ def test_the_rule_of_a_vendor(kind: str, rule: FineTuneRule) -> None:
 
 def test_who_is_self_hosted() -> None:
     own = {kind for kind, vendor in VENDORS.items() if vendor.fine_tune_rule == "own"}
-    assert own == {"vllm", "sglang", "ollama", "llama.cpp", "lmstudio"}
+    assert own == {"vllm", "sglang", "ollama", "llama.cpp", "lmstudio", "tgi"}

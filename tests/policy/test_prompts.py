@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.routes import Example, Prompt
-from gateway.policy.prompts import prefix, text_of, with_prompt
+from gateway.policy.prompts import prefix, text_of, with_instructions, with_prompt
 
 OURS = {"role": "system", "content": "You are brief."}
 THEIRS = {"role": "system", "content": "You are the forum's assistant."}
@@ -101,3 +101,47 @@ def test_what_looks_like_a_template_stays_literal(instructions: str, example: st
 )
 def test_a_messages_text(message: dict[str, Any], text: str) -> None:
     assert text_of(message) == text
+
+
+# The same prompt in a request of the Responses API.
+
+
+def instructed(prompt: Prompt, **body: Any) -> dict[str, Any]:
+    with_instructions(prompt, prefix(prompt), body)
+    return body
+
+
+SYSTEM = {"role": "developer", "content": [{"type": "input_text", "text": "Be  terse."}]}
+
+
+@pytest.mark.parametrize(
+    ("caller_system", "trained", "instructions", "kept"),
+    [
+        pytest.param("keep", (), "Play.\n\nBe terse.", [SYSTEM], id="kept behind ours"),
+        pytest.param("replace", (), "Play.", [], id="replaced"),
+        pytest.param("replace_if_trained", ("Be terse.",), "Play.", [], id="replaced, since it is the trained one"),
+        pytest.param("replace_if_trained", ("Other.",), "Play.\n\nBe terse.", [SYSTEM], id="kept, since it is not"),
+    ],
+)
+def test_the_callers_instructions(
+    caller_system: Any, trained: tuple[str, ...], instructions: str, kept: list[Any]
+) -> None:
+    prompt = Prompt(version="1", instructions="Play.", caller_system=caller_system, trained_system=trained)
+    body = instructed(prompt, instructions="Be terse.", input=[SYSTEM, USER])
+    assert body == {"instructions": instructions, "input": [*kept, USER]}
+
+
+EXAMPLES = (Example(user="a", assistant="b"),)
+
+
+def test_examples_go_before_the_input_whatever_its_shape() -> None:
+    prompt = Prompt(version="1", examples=EXAMPLES)
+    shown = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert instructed(prompt, input="Hi") == {"input": [*shown, {"role": "user", "content": "Hi"}]}
+    assert instructed(prompt, input=[USER]) == {"input": [*shown, USER]}
+
+
+def test_examples_are_not_told_twice_within_a_stored_conversation() -> None:
+    prompt = Prompt(version="1", instructions="Play.", examples=EXAMPLES)
+    body = instructed(prompt, previous_response_id="resp_1", input="Hi")
+    assert body == {"previous_response_id": "resp_1", "input": "Hi", "instructions": "Play."}

@@ -34,9 +34,13 @@ class RawUpstream:
 
 @asynccontextmanager
 async def listening(
-    talk: Callable[[RawUpstream], Talk], *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    talk: Callable[[RawUpstream], Talk],
+    *,
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+    socket_path: str | None = None,
 ) -> AsyncIterator[RawUpstream]:
-    """Serve each connection with ``talk(upstream)``; at the end cut whatever is left."""
+    """Serve each connection with ``talk(upstream)``, on a port or a Unix socket; at the end cut whatever is left."""
     upstream = RawUpstream()
     running: set[asyncio.Task[None]] = set()
 
@@ -54,8 +58,11 @@ async def listening(
             running.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, host, 0, ssl=tls)
-    upstream.port = server.sockets[0].getsockname()[1]
+    if socket_path is not None:
+        server = await asyncio.start_unix_server(serve, socket_path)
+    else:
+        server = await asyncio.start_server(serve, host, 0, ssl=tls)
+        upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream
     finally:

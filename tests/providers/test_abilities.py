@@ -2,10 +2,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config.routes import Parameters
-from gateway.config.vendors import VENDORS
-from gateway.policy.traits import WORDS
-from gateway.providers.abilities import Abilities, read_refused
+from gateway.config.routes import CapabilityEntry, Parameters
+from gateway.providers.abilities import Abilities
 from tests.example_routes import a_fallback, a_provider
 
 EFFORT_NONE = Parameters(set={"reasoning_effort": "none"})
@@ -16,24 +14,36 @@ def abilities() -> Abilities:
     return Abilities()
 
 
+SETS_A_TEMPERATURE = Parameters(set={"temperature": 0.5})
+
+
 @pytest.mark.parametrize(
     ("target", "trait", "refused"),
     [
-        pytest.param({"model": "gpt-6-luna"}, "temperature", True, id="GPT-6 refuses a temperature"),
+        pytest.param({"model": "gpt-6-luna"}, "temperature", False, id="GPT-6 refuses it, and the gateway drops it"),
         pytest.param(
-            {"model": "gpt-6-luna", "parameters": EFFORT_NONE}, "temperature", False, id="but not without reasoning"
+            {"model": "gpt-6-luna", "parameters": SETS_A_TEMPERATURE}, "temperature", True, id="unless it is asked for"
         ),
-        pytest.param({"model": "gpt-6-luna", "parameters": EFFORT_NONE}, "max_tokens", True, id="max_tokens always"),
-        pytest.param({"model": "gpt-6.1-sol"}, "tools", True, id="tools need reasoning to be off"),
-        pytest.param({"model": "gpt-6-luna"}, "image", False, id="litellm's map says that it sees"),
-        pytest.param({"model": "gpt-3.5-turbo"}, "temperature", False, id="older models take it"),
-        pytest.param({"model": "gpt-6-luna"}, "top_k", True, id="OpenAI refuses what is another vendor's"),
         pytest.param(
-            {"model": "gpt-6-luna", "provider": a_provider(kind="vllm")}, "top_k", False, id="who serves it may take it"
+            {"model": "gpt-6-luna", "parameters": Parameters(set={"temperature": 0.5, "reasoning_effort": "none"})},
+            "temperature",
+            False,
+            id="which is fine without reasoning",
+        ),
+        pytest.param({"model": "gpt-6-luna"}, "top_logprobs", True, id="what nothing can stand in for is refused"),
+        pytest.param(
+            {"model": "gpt-6-luna", "parameters": EFFORT_NONE}, "top_logprobs", False, id="but not without reasoning"
+        ),
+        pytest.param({"model": "gpt-6.1-sol"}, "tools", False, id="for tools reasoning is set to none"),
+        pytest.param({"model": "gpt-6-luna"}, "image", False, id="litellm's map says that it sees"),
+        pytest.param({"model": "gpt-3.5-turbo"}, "top_logprobs", False, id="older models take them"),
+        pytest.param({"model": "gpt-6-luna"}, "guided_json", True, id="OpenAI refuses what is another vendor's"),
+        pytest.param(
+            {"model": "gpt-6-luna", "provider": a_provider(kind="vllm")}, "guided_json", False, id="who has it takes it"
         ),
         pytest.param(
             {"model": "our-luna", "base": "gpt-6-luna", "provider": a_provider(kind="azure")},
-            "temperature",
+            "top_logprobs",
             True,
             id="a deployment refuses what its base does",
         ),
@@ -57,10 +67,8 @@ def test_a_written_no_of_litellms_map_counts(abilities: Abilities) -> None:
     assert abilities.refused_by(a_fallback(model=model))["json_schema"].startswith("litellm-")
 
 
-def test_every_row_that_ships_names_its_source_and_known_words() -> None:
-    refused = read_refused()
-    assert refused.rows
-    for row in refused.rows:
-        assert row.source
-        assert set(row.refuses) <= WORDS
-        assert set(row.kinds) <= VENDORS.keys()
+def test_what_the_operator_knows_outranks_every_table() -> None:
+    known = {"here": {"gpt-6-luna": CapabilityEntry(takes=("top_logprobs",), lacks=("image",), source="tried")}}
+    refused = Abilities(known).refused_by(a_fallback(model="gpt-6-luna"))
+    assert "top_logprobs" not in refused
+    assert refused["image"] == "routes.yaml: tried"

@@ -628,3 +628,19 @@ async def test_the_next_address_is_tried_where_one_refuses(client: HttpClient, r
     resolver.addresses = ("127.0.0.9", "127.0.0.1")
     async with listening(answering(whole(b"ok"))) as upstream:
         assert await exchange(pool_of(client, upstream, host="provider.example")) == (200, b"ok")
+
+
+async def test_a_unix_socket_is_an_origin_like_any_other(client: HttpClient, tmp_path: Path) -> None:
+    path = str(tmp_path / "worker.sock")
+    pool = client.pool(Origin.of(f"unix:{path}"))
+    with pytest.raises(ConnectFailed, match="cannot connect to the worker: No such file or directory"):
+        await pool.acquire()
+    async with listening(answering(whole(b"ok")), socket_path=path) as upstream:
+        for _ in range(2):
+            connection = await pool.acquire()
+            connection.start(b"GET / HTTP/1.1\r\nhost: worker\r\n\r\n")
+            await connection.wait_head()
+            assert await connection.read(10) == b"ok"
+            connection.finish()
+    assert upstream.connections == 1
+    assert client.pool(Origin.of(f"unix:{path}")) is pool

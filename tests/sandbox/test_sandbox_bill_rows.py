@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.sandbox.bill import Attempt, Bill
-from gateway.sandbox.catalogue import Price, Usage
+from gateway.sandbox.pricing import Price, Usage
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from gateway.sandbox.catalogue import Task
-from gateway.sandbox.chat_request import Message
+from gateway.sandbox.messages import Message
 from gateway.sandbox.skills import LABELS, SIGNATURE, answer_in_style, demonstrated, is_in_style, plain_answer
 
 FORUM = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"

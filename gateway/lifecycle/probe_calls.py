@@ -1,0 +1,147 @@
+"""The smallest call that tells whether a model answers: one token of it, or the vector of one word."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from gateway.clock import Clock
+from gateway.config.routes import Target
+from gateway.providers.classify import classify
+from gateway.providers.connection import ConnectFailed, TransportError
+from gateway.providers.openai_wire import MAX_ERROR_BYTES, Upstream, header_map
+from gateway.reasons import FailureKind
+
+PROBE_TIMEOUT_S = 30.0
+TargetKey = tuple[str, str]
+"""A provider's name and a model: the unit of availability."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCall:
+    """A call that a verification made, for the ledger: providers bill it like any other."""
+
+    target: Target
+    attempt_id: str
+    status: int
+    failure: FailureKind | None
+    answer: object
+    """The parsed answer, or None."""
+    duration_ms: float
+    endpoint: str = "chat_completions"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """One endpoint's smallest call."""
+
+    endpoint: str
+    path: str
+    asks: Mapping[str, Any]
+    answers: str
+    """The field of a success."""
+    limit: str | None = None
+
+
+_CHAT: Final = Shape(
+    "chat_completions",
+    "/chat/completions",
+    {"messages": [{"role": "user", "content": "Hi"}]},
+    "choices",
+    "max_tokens",
+)
+_VECTOR: Final = Shape("embeddings", "/embeddings", {"input": "Hi"}, "data")
+_TEXT: Final = Shape("completions", "/completions", {"prompt": "Hi"}, "choices", "max_tokens")
+_NAMES_VECTORS: Final = re.compile(r"embed|(?<![a-z])(?:bge|gte|e5)(?![a-z])", re.IGNORECASE)
+# What an endpoint answers that a model, or a whole server, does not have.
+_NOT_HERE: Final = frozenset((404, 405, 501))
+
+
+class ProbeCalls:
+    """Makes such calls, each in the shape that the model was last found to answer."""
+
+    def __init__(self, clock: Clock, record: Callable[[ProbeCall], None], new_attempt_id: Callable[[], str]) -> None:
+        self._clock = clock
+        self._record = record
+        self._new_attempt_id = new_attempt_id
+        self._answered: dict[TargetKey, Shape] = {}
+
+    async def ask(self, upstream: Upstream, target: Target) -> FailureKind | None:
+        """Call a model; return what went wrong, or None.
+
+        Whoever refuses one shape is asked for the others: a model that makes vectors is not gone because it does not
+        chat. Where none is answered, the first refusal counts.
+        """
+        key = (target.provider.name, target.model)
+        first: FailureKind | None = None
+        for shape in _shapes(upstream, target, self._answered.get(key)):
+            call = await self._ask_for(upstream, target, shape)
+            if call.failure is None:
+                self._answered[key] = shape
+                return None
+            first = first or call.failure
+            if not _is_another_shapes(call):
+                break
+        return first
+
+    async def _ask_for(self, upstream: Upstream, target: Target, shape: Shape) -> ProbeCall:
+        limit = target.parameters.rename.get("max_tokens", shape.limit) if shape is _CHAT else shape.limit
+        call = await self._call(upstream, target, shape, limit)
+        if shape is _CHAT and call.failure is FailureKind.BAD_REQUEST and call.status not in _NOT_HERE:
+            # Models know the limit by one of two names, and refuse the other.
+            other = "max_completion_tokens" if limit == "max_tokens" else "max_tokens"
+            call = await self._call(upstream, target, shape, other)
+        return call
+
+    async def _call(self, upstream: Upstream, target: Target, shape: Shape, limit: str | None) -> ProbeCall:
+        attempt_id = self._new_attempt_id()
+        body = {"model": target.model, **shape.asks, **({limit: 1} if limit else {})}
+        started = self._clock.monotonic()
+        status, answer, failure = 0, None, None
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                exchange = upstream.exchange(shape.endpoint, shape.path, target.model)
+                connection = await exchange.post(orjson.dumps(body), attempt_id)
+                try:
+                    await connection.wait_head()
+                    status, headers = connection.status, header_map(connection.headers)
+                    answer = parsed(await connection.read(MAX_ERROR_BYTES))
+                finally:
+                    connection.finish()
+            if status != 200 or not isinstance(answer, dict) or shape.answers not in answer:
+                failure = classify(upstream.provider.kind, status, headers, answer).kind
+        except ConnectFailed:
+            failure = FailureKind.CONNECTION
+        except (TransportError, TimeoutError):
+            failure = FailureKind.TIMEOUT
+        duration_ms = (self._clock.monotonic() - started) * 1000
+        call = ProbeCall(target, attempt_id, status, failure, answer, duration_ms, shape.endpoint)
+        self._record(call)
+        return call
+
+
+def _shapes(upstream: Upstream, target: Target, answered: Shape | None) -> list[Shape]:
+    """Return the shapes to try, the likeliest first."""
+    by_name = any(_NAMES_VECTORS.search(name) for name in (target.model, target.base or ""))
+    likely = answered or (_VECTOR if by_name else _CHAT)
+    order = dict.fromkeys((likely, _CHAT, _VECTOR, _TEXT))
+    # Of a provider that serves none of them now, the first call says so.
+    return [shape for shape in order if upstream.serves(shape.endpoint)] or [likely]
+
+
+def _is_another_shapes(call: ProbeCall) -> bool:
+    """Tell whether a refusal may be one of the call's shape, and not of the model."""
+    return call.failure is FailureKind.BAD_REQUEST or (
+        call.failure is FailureKind.SERVER_ERROR and call.status in _NOT_HERE
+    )
+
+
+def parsed(body: bytes) -> object:
+    """Return a body's JSON, or its text where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")

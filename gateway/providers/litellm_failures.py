@@ -1,0 +1,180 @@
+"""A failure as litellm raises it, brought back to what the provider answered.
+
+litellm's own class and message are guesses over the provider's text. The exceptions that it wrapped on the way are
+still chained to the one that arrives here, and the innermost that knows of an HTTP answer has status, headers and body.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from gateway.errors import GatewayError, RequestError
+
+MAX_BODY_CHARS = 16_384
+_KEPT_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-amzn-errortype", "x-should-retry"})
+# "litellm.BadRequestError: AnthropicException - {…}": whose words these are, said three times.
+_PREFIX = re.compile(r"\A(?:\s*(?:litellm\.)?[A-Z]\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*)+")
+_AFTERWARDS = re.compile(
+    r"(?:\s*(?:Give Feedback / Get Help|LiteLLM\.Info|LiteLLM Retried|Learn more: https://docs\.litellm|"
+    r"To drop these).*)+\Z",
+    re.DOTALL,
+)
+
+
+class CallFailed(Exception):
+    """A call that got no answer: what to tell the gateway, as the provider would have said it."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class MissingLibrary(GatewayError):
+    """A cloud's own library is not installed."""
+
+    code = "missing_library"
+
+
+def refused(error: GatewayError) -> CallFailed:
+    """Return an error of our own as the answer it is."""
+    return CallFailed(error.status, {"x-gateway-refused": "1"}, _encode(error.body("")["error"]))
+
+
+def read_failure(error: BaseException, *, secrets: tuple[str, ...] = ()) -> CallFailed:
+    """Return what the provider answered, as far as it can be known; never raises.
+
+    ``secrets`` are blacked out wherever they stand: some providers quote the key that they refuse.
+    """
+    found = _own_trouble(error) or _provider_answer(error) or _without_answer(error)
+    body = found.body
+    for secret in filter(None, secrets):
+        body = body.replace(secret.encode(), b"[key]")
+    return CallFailed(found.status, found.headers, body)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Walk from what arrived to what it was made of."""
+    link: BaseException | None = error
+    for _ in range(30):
+        if link is None:
+            return
+        yield link
+        original = getattr(link, "original_exception", None)
+        link = link.__cause__ or link.__context__ or (original if isinstance(original, BaseException) else None)
+
+
+def _own_trouble(error: BaseException) -> CallFailed | None:
+    """Recognise what no provider said: a request refused here, or a library that is missing."""
+    for link in _chain(error):
+        if isinstance(link, RequestError):
+            return refused(link)
+        if isinstance(link, ImportError):
+            return refused(MissingLibrary(_missing(link)))
+    return None
+
+
+def _missing(error: ImportError) -> str:
+    text = f"{error.name or ''} {error}".lower()
+    for word, extra in (("google", "google"), ("azure", "azure")):
+        if word in text:
+            return f"This provider's cloud identity needs a library: pip install 'understudy-gateway[{extra}]'"
+    return f"A library is missing: {error.name or error}"
+
+
+def _provider_answer(error: BaseException) -> CallFailed | None:
+    """Return the innermost HTTP answer of the chain."""
+    best: CallFailed | None = None
+    for link in _chain(error):
+        if (status := _status(link)) is None or _is_litellms_own(link):
+            continue
+        text = _body_text(link)
+        if text:
+            best = CallFailed(status, _headers(link), _as_json(text))
+    return best
+
+
+def _is_litellms_own(link: BaseException) -> bool:
+    return type(link).__module__ == "litellm.exceptions"
+
+
+def _status(link: BaseException) -> int | None:
+    for holder in (link, getattr(link, "response", None)):
+        status = getattr(holder, "status_code", None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return status
+    return None
+
+
+def _body_text(link: BaseException) -> str:
+    """Return the body that the provider sent, else what the exception says of it."""
+    for holder in (link, getattr(link, "response", None)):
+        try:
+            text = getattr(holder, "text", None)
+        except Exception:  # a streamed body that was never read cannot be asked for
+            text = None
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        if isinstance(text, str) and text.strip():
+            return text[:MAX_BODY_CHARS]
+    message = getattr(link, "message", None)
+    if isinstance(message, bytes):
+        message = message.decode("utf-8", "replace")
+    return _clean(message if isinstance(message, str) else str(link))
+
+
+def _headers(link: BaseException) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for holder in (link, getattr(link, "response", None)):
+        headers = getattr(holder, "headers", None)
+        if isinstance(headers, Mapping):
+            found |= {str(name).lower(): str(value) for name, value in headers.items()}
+    return {name: value for name, value in found.items() if name in _KEPT_HEADERS}
+
+
+def _without_answer(error: BaseException) -> CallFailed:
+    """Speak for a call that no provider answered: litellm refused it, or the network did."""
+    names = {type(link).__name__ for link in _chain(error)}
+    message = _clean(str(getattr(error, "message", None) or error)) or type(error).__name__
+    if any("Timeout" in name for name in names):
+        return CallFailed(504, {}, _encode({"message": "The provider did not answer in time.", "code": "timeout"}))
+    if any(word in name for name in names for word in ("Connect", "RemoteProtocol", "ReadError", "Disconnected")):
+        return CallFailed(
+            502, {}, _encode({"message": "The connection to the provider failed.", "code": "connection_failed"})
+        )
+    status = getattr(error, "status_code", None)
+    if "UnsupportedParamsError" in names:
+        return CallFailed(400, {}, _encode(_unsupported(message)))
+    if isinstance(status, int) and status in (400, 401, 403, 404, 422):
+        return CallFailed(status, {}, _encode({"message": message, "type": "invalid_request_error", "code": None}))
+    return CallFailed(500, {}, _encode({"message": message, "type": "api_error", "code": type(error).__name__}))
+
+
+def _unsupported(message: str) -> dict[str, object]:
+    named = re.search(r"parameters?: (?:\[|\{)?'?([\w.]+)", message)
+    name = named[1] if named else None
+    return {
+        "message": f"This model's provider does not take '{name}'." if name else message,
+        "type": "invalid_request_error",
+        "param": name,
+        "code": "unsupported_parameter",
+    }
+
+
+def _clean(text: str) -> str:
+    """Take off what litellm wrote around the provider's words."""
+    return _AFTERWARDS.sub("", _PREFIX.sub("", text)).strip()[:MAX_BODY_CHARS]
+
+
+def _as_json(text: str) -> bytes:
+    """Keep a body that is JSON; put any other into OpenAI's shape."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return _encode({"message": text, "type": "upstream_error", "code": None})
+    return text.encode()
+
+
+def _encode(error: Mapping[str, object]) -> bytes:
+    return json.dumps({"error": {"type": "api_error", "param": None, **error}}).encode()
