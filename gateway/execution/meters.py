@@ -2,7 +2,11 @@
 
 from gateway.config.routes import Route, Target
 from gateway.metrics import OTHER, Counter, Histogram, Metrics
+from gateway.policy.traits import WORDS
 from gateway.reasons import Outcome, Reason, Role
+
+CHANGEABLE = WORDS | {"input", "reasoning", "text.format", "tool_call_id"}
+"""What the gateway itself may change of a request: the names that ``x-gateway-adapted`` has, and no caller's own."""
 
 
 class TargetMeters:
@@ -33,8 +37,8 @@ class TargetMeters:
         self.aborts: dict[str, Counter] = {
             side: metrics.stream_aborts.labels(route.name, side) for side in ("client", "upstream")
         }
-        known = {*target.parameters.rename, *target.parameters.set, *target.parameters.drop, "response_format"}
-        self._adaptations = {name: metrics.adaptations.labels(route.name, name) for name in sorted(known)}
+        own = {*target.parameters.rename, *target.parameters.set, *target.parameters.drop}
+        self._adaptations = {name: metrics.adaptations.labels(route.name, name) for name in sorted(own)}
         self._fallbacks: dict[Reason, Counter] = {}
         self._is_fallback = target.role is Role.FALLBACK
 
@@ -50,7 +54,10 @@ class TargetMeters:
     def adapted(self, parameter: str) -> None:
         """Count a changed parameter."""
         child = self._adaptations.get(parameter)
-        (child or self._metrics.adaptations.labels(self._route, OTHER)).inc()
+        if child is None:
+            label = parameter if parameter in CHANGEABLE else OTHER
+            child = self._adaptations[parameter] = self._metrics.adaptations.labels(self._route, label)
+        child.inc()
 
     def answered_because(self, reason: Reason) -> None:
         """Count a request that a fallback answered."""

@@ -119,6 +119,8 @@ def _arguments(call: Call) -> dict[str, Any]:
         "max_retries": 0,
         "no-log": True,
         "caching": False,
+        # Tools are the caller's: litellm would look among them for servers of its proxy, with a library we have not.
+        "_skip_mcp_handler": True,
     }
     if call.key is not None:
         # Vertex AI takes no keys: a service account's JSON stands in for one.

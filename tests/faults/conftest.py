@@ -60,6 +60,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             more_routes: Mapping[str, Any] | None = None,
             more_fallbacks: Mapping[str, Any] | None = None,
             more_providers: Mapping[str, Any] | None = None,
+            more_sections: Mapping[str, Any] | None = None,
             base: Mapping[str, Any] | None = None,
             lifecycle: Mapping[str, Any] | None = None,
             environ: Mapping[str, str] | None = None,
@@ -79,6 +80,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
                 "routes": {"reply": {"primary": "tuned", **(route or {})}, **(more_routes or {})},
                 "prices": {"first": PRICES, "second": PRICES},
                 "lifecycle": lifecycle or {},
+                **(more_sections or {}),
             }
             gateway = await stack.enter_async_context(
                 served(routes, directory, empty_ledger, environ=environ or {}, **settings)

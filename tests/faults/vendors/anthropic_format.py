@@ -25,7 +25,10 @@ HEADERS = {"request-id": "req_011CSHoEeqs5C35K2UUqR7Fy"}
 
 
 def message(
-    *content: Mapping[str, Any], model: str = MODEL, stop_reason: str = "end_turn", usage: Mapping[str, int] | None = None
+    *content: Mapping[str, Any],
+    model: str = MODEL,
+    stop_reason: str = "end_turn",
+    usage: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """A whole answer."""
     return {
@@ -102,7 +105,9 @@ def refuses(status: int, kind: str, text: str, headers: Mapping[str, str] | None
 
 
 def error_event(kind: str = "overloaded_error", text: str = "Overloaded") -> bytes:
-    return b"event: error\ndata: %b\n\n" % json.dumps({"type": "error", "error": {"type": kind, "message": text}}).encode()
+    return (
+        b"event: error\ndata: %b\n\n" % json.dumps({"type": "error", "error": {"type": kind, "message": text}}).encode()
+    )
 
 
 def _streams(call: Call) -> bool:
