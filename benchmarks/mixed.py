@@ -4,8 +4,8 @@
 
 An open loop: 200 plain requests a second to a provider of OpenAI's wire format, at fixed instants, alone and beside 20
 a second to a provider that litellm translates (Anthropic's format), in turns. Latency counts from the instant a request
-was due, so that a gateway which stalls cannot hide it. The gateway and its worker share one core, the stub and the load
-the other.
+was due, so that a gateway which stalls cannot hide it. Then the translated kind alone, as fast as eight callers get
+answers. The gateway and its worker share one core, the stub and the load the other.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from benchmarks.process import Failed, Server  # noqa: E402
 
 WIRE_RATE, LITELLM_RATE = 200, 20
 TURNS = 4
+CALLERS = 8
 GOAL_P99_MS = 5.0
 STARTS_WITHIN_S = 60.0
 
@@ -92,6 +93,19 @@ class Load:
                 group.create_task(self.ask(due, tally))
         return tally
 
+    async def run_closed(self, callers: int, seconds: float) -> float:
+        """Let so many callers ask again as soon as they are answered; return how many answers came a second."""
+        tally, started = Tally(), perf_counter()
+
+        async def caller() -> None:
+            while perf_counter() - started < seconds and not tally.errors:
+                await self.ask(perf_counter(), tally)
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        if tally.errors:
+            raise Failed("a request through litellm failed")
+        return len(tally.late_us) / (perf_counter() - started)
+
     async def ask(self, due: float, tally: Tally) -> None:
         """Send one request; count how late its answer was."""
         loop = asyncio.get_running_loop()
@@ -118,12 +132,23 @@ async def measure(port: int, seconds: float) -> dict[str, Any]:
         _add(beside, mixed[0])
         _add(translated, mixed[1])
     figures = {name: summarise(tally.late_us) for name, tally in (("alone", alone), ("beside", beside))}
+    rate = await litellm.run_closed(CALLERS, seconds / TURNS)
     added = (figures["beside"]["p99_us"] or 0) - (figures["alone"]["p99_us"] or 0)
     return {
         "wire_per_s": WIRE_RATE, "litellm_per_s": LITELLM_RATE, "wire": figures,
         "litellm": summarise(translated.late_us),
-        "added_p99_ms": round(added / 1000, 2), "goal_ms": GOAL_P99_MS, "met": added / 1000 <= GOAL_P99_MS,
+        "litellm_alone_per_s": round(rate, 1),
+        "added_p99_ms": round(added / 1000, 2),
         "errors": alone.errors + beside.errors + translated.errors,
+    }  # fmt: skip
+
+
+def goal(figures: dict[str, Any]) -> dict[str, Any]:
+    """Hold what litellm adds to the others against its bound, in the form of ``figures.judge``."""
+    return {
+        "goal": f"p99 of {WIRE_RATE} requests/s beside {LITELLM_RATE} through litellm, added ms",
+        "figure": "added_p99_ms", "peer": None, "bound": "at most", "limit": GOAL_P99_MS,
+        "value": figures["added_p99_ms"], "met": figures["added_p99_ms"] <= GOAL_P99_MS,
     }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def table(results: dict[str, Any]) -> str:
     said = "; ".join(
         f"{goal['goal']}: {goal['bound']} {goal['limit']:g}, measured {goal['value']:.2f}" for goal in missed
     )
+    lines += ["", *_mixed(results["mixed"])] if results.get("mixed") else []
     machine, noise = results["machine"], results["noise"]
     day = results["date"][:10]
     verdict = f"Of our goals this run missed: {said}." if missed else "Every goal was met."
@@ -50,6 +51,16 @@ def table(results: dict[str, Any]) -> str:
         f"ledger and metrics on; {noise['stolen_share']:.0%} of the processor was others'. {verdict}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _mixed(figures: dict[str, Any]) -> list[str]:
+    wire, litellm = figures["wire_per_s"], figures["litellm_per_s"]
+    return [
+        f"Providers that litellm translates: {figures['litellm_alone_per_s']:.0f} requests/s on the same core, and "
+        f"{litellm} of them a second add {max(0.0, figures['added_p99_ms']):.1f} ms to the p99 of {wire} others. Their "
+        f"process takes the memory of both to {figures['memory_with_worker_mib']:.0f} MiB; without such a provider "
+        "there is none."
+    ]
 
 
 def rewritten(readme: str) -> str:

@@ -19,6 +19,7 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 from rich.status import Status  # noqa: E402
 
+from benchmarks import mixed  # noqa: E402
 from benchmarks.answers import CHUNKS, EVENTS_PER_WRITE  # noqa: E402
 from benchmarks.drivers import wrk_version  # noqa: E402
 from benchmarks.figures import judge, ratios  # noqa: E402
@@ -36,9 +37,10 @@ what happens
   Each subject runs alone on one core; the stub upstream and the load share another. It is started, asked until it
   answers, and then sent plain answers and streams of 100 chunks, over 1 connection and over 64. Peers are installed
   once, into benchmarks/.cache, at exact versions; nginx and wrk come from your distribution (apt install nginx wrk).
+  At the end the gateway once more, with a provider that litellm translates beside one that it speaks to itself.
 
 examples
-  python benchmarks/run.py                          everything, some six minutes; writes results/latest.json
+  python benchmarks/run.py                          everything, some seven minutes; writes results/latest.json
   python benchmarks/run.py --only gateway --quick   a look at a change, half a minute; writes nothing
   python benchmarks/run.py --only gateway tensorzero --seconds 20 --json /tmp/two.json
 
@@ -115,14 +117,18 @@ def run(peers: Sequence[Peer], cores: list[int], seconds: float, install: bool, 
                 except (Absent, Failed) as error:
                     absent[peer.name] = str(error)
                     console.print(f"{title}: {escape(str(error))}")
+        beside = None
+        if "gateway" in subjects:
+            status.update("the gateway beside its own litellm")
+            beside = mixed.run(4 * seconds, install=install)
     return {
         "date": started.isoformat(timespec="seconds"),
         "machine": machine(),
         "noise": {"load_average_before": round(load_before, 2), "stolen_share": stolen_share(ticks_before)},
         "method": method(cores, seconds),
-        "versions": versions, "absent": absent, "subjects": subjects,
+        "versions": versions, "absent": absent, "subjects": subjects, "mixed": beside,
         "ratios": ratios({name: figures for name, figures in subjects.items() if name != "direct"}),
-        "goals": judge(subjects),
+        "goals": judge(subjects) + ([mixed.goal(beside)] if beside else []),
     }  # fmt: skip
 
 
@@ -166,7 +172,8 @@ def verdict(report: dict[str, Any], wanted: bool, console: Console) -> int:
     if "gateway" not in report["subjects"]:
         console.print(f"The gateway could not be measured: {escape(report['absent']['gateway'])}")
         return 1
-    if errors := sum(count for name, count in report["subjects"]["gateway"].items() if "errors_" in name):
+    errors = sum(count for name, count in report["subjects"]["gateway"].items() if "errors_" in name)
+    if errors := errors + report["mixed"]["errors"]:
         console.print(f"The gateway failed {errors} requests: its figures do not count.")
         return 1
     missed = [goal["goal"] for goal in report["goals"] if goal["met"] is False]

@@ -42,6 +42,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     console.print(_figures(subjects))
     if report["ratios"]:
         console.print(_ratios(report["ratios"]))
+    if report["mixed"]:
+        console.print(_mixed(report["mixed"]))
     if "gateway" in subjects:
         console.print(_goals(report["goals"]))
     for name, reason in report["absent"].items():
@@ -62,6 +64,25 @@ def _ratios(ratios: Mapping[str, Mapping[str, float | None]]) -> Table:
     titles = {name: title for title, name in ROWS.items()}
     for name in next(iter(ratios.values())):
         table.add_row(titles[name], *(_number(values[name]) for values in ratios.values()))
+    return table
+
+
+def _mixed(figures: Mapping[str, Any]) -> Table:
+    wire, litellm = figures["wire_per_s"], figures["litellm_per_s"]
+    table = _table(
+        "The gateway and its litellm on one core; latency from when a request was due", "", "p50 µs", "p99 µs"
+    )
+    rows = {
+        f"{wire} requests/s, alone": figures["wire"]["alone"],
+        f"{wire} requests/s, beside {litellm} through litellm": figures["wire"]["beside"],
+        f"the {litellm} through litellm": figures["litellm"],
+    }
+    for title, row in rows.items():
+        table.add_row(title, _number(row["p50_us"]), _number(row["p99_us"]))
+    table.caption = (
+        f"Through litellm alone: {figures['litellm_alone_per_s']:.0f} requests/s. "
+        f"Memory of both: {figures['memory_with_worker_mib']:.0f} MiB."
+    )
     return table
 
 

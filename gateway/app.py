@@ -29,6 +29,7 @@ from gateway.errors import GatewayError, Unauthenticated
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
+from gateway.policy import residency
 from gateway.providers import classify
 from gateway.providers.http_client import HttpClient
 from gateway.wiring import Running
@@ -50,6 +51,7 @@ class FrontDoor:
         self._environ = os.environ if environ is None else environ
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
+        self._prove_residency(self.loaded)
         self._hot: dict[str, ASGIApp] = {}
         """Endpoints that take a model, by path."""
         self._until_known: asyncio.Event | None = None
@@ -148,11 +150,17 @@ class FrontDoor:
         await self._clock.sleep(PREPARE_AFTER_S)
         await asyncio.to_thread(classify.prepare)
 
+    def _prove_residency(self, loaded: Loaded) -> None:
+        """Say at load, and not at the first request, what the key's residency keeps from its callers."""
+        for gap in residency.gaps(loaded.routes, self._settings.key_residency):
+            log.warning("outside_residency", message=gap)
+
     async def _watch(self, running: Running, services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
         """Replace the configuration whole when its files change; keep the last good one when they are broken."""
 
         def on_loaded(loaded: Loaded) -> None:
             running.replace(loaded.routes)
+            self._prove_residency(loaded)
             self.loaded, services.config_error = loaded, None
             metrics.config_reloads.labels("loaded").inc()
             log.info("config_loaded", config_hash=loaded.routes.config_hash, routes=len(loaded.routes.routes))

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from gateway.errors import GatewayError, RequestError
 
+# "throttlingException {…}": the last frame of Bedrock's event stream, with the name that is a header elsewhere.
+_STREAM_EXCEPTION = re.compile(r"\A([A-Za-z]{1,60}Exception) (\{.*\})\Z", re.DOTALL)
 MAX_BODY_CHARS = 16_384
 _KEPT_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-amzn-errortype", "x-should-retry"})
 # "litellm.BadRequestError: AnthropicException - {…}": whose words these are, said three times.
@@ -91,8 +93,17 @@ def _provider_answer(error: BaseException) -> CallFailed | None:
             continue
         text = _body_text(link)
         if text:
-            best = CallFailed(status, _headers(link), _as_json(text))
+            best = _from_stream(status, text) or CallFailed(status, _headers(link), _as_json(text))
     return best
+
+
+def _from_stream(status: int, text: str) -> CallFailed | None:
+    """Recognise how Bedrock's streams say that they failed, and say it as its other answers do."""
+    named = _STREAM_EXCEPTION.match(text)
+    if named is None:
+        return None
+    # AWS's 424 is a model that broke off: by itself it would read as the caller's to mend.
+    return CallFailed(502 if status == 424 else status, {"x-amzn-errortype": named[1]}, _as_json(named[2]))
 
 
 def _is_litellms_own(link: BaseException) -> bool:

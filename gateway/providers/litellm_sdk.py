@@ -9,7 +9,9 @@ import base64
 import contextlib
 import os
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import orjson
@@ -40,6 +42,9 @@ _BEDROCK_ROUTES = (
     "converse/", "invoke/", "converse_like/", "openai/", "chat_completions/", "agent/", "agentcore/", "mantle/",
     "async_invoke/", "nova/", "nova-2/",
 )  # fmt: skip
+_MCP = "litellm.responses.mcp"
+# Their prompts have one place for instructions, before the conversation.
+_SYSTEM_FIRST = frozenset({"anthropic", "bedrock"})
 _BRIDGE_IGNORES = HINTS | {"include", "truncation"}
 _BRIDGE_LACKS = frozenset({"max_tool_calls", "top_logprobs", "context_management"})
 
@@ -62,6 +67,38 @@ def configure() -> None:
     litellm.aiohttp_trust_env = False
     litellm.disable_aiohttp_trust_env = True
     litellm.user_url_validation = True
+    _leave_mcp_out()
+    _keep_gemini_open()
+
+
+def _leave_mcp_out() -> None:
+    """Stand in for two modules that litellm imports for any call with tools, and that import a library not needed here.
+
+    They look among the tools for MCP servers of litellm's proxy, which is not here: there are never any.
+    """
+    handler, calls = ModuleType(f"{_MCP}.litellm_proxy_mcp_handler"), ModuleType(f"{_MCP}.chat_completions_handler")
+    never = SimpleNamespace(should_use_litellm_mcp_gateway=lambda tools: False)
+    vars(handler)["LiteLLM_Proxy_MCP_Handler"] = never
+    vars(calls)["acompletion_with_mcp"] = None
+    sys.modules.update({handler.__name__: handler, calls.__name__: calls})
+
+
+def _keep_gemini_open() -> None:
+    """Have Gemini's streams end where Google says so.
+
+    litellm gives every chunk a finish_reason of its own, and an answer that was cut off would look complete.
+    """
+    from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig  # noqa: TID251
+
+    create = VertexGeminiConfig._create_streaming_choice
+
+    def choice_of(**parts: Any) -> Any:
+        choice = create(**parts)
+        if parts["candidate"].get("finishReason") is None:
+            choice.finish_reason = None
+        return choice
+
+    setattr(VertexGeminiConfig, "_create_streaming_choice", staticmethod(choice_of))  # noqa: B010
 
 
 async def perform(call: Call) -> bytes | AsyncGenerator[bytes, None]:
@@ -119,8 +156,6 @@ def _arguments(call: Call) -> dict[str, Any]:
         "max_retries": 0,
         "no-log": True,
         "caching": False,
-        # Tools are the caller's: litellm would look among them for servers of its proxy, with a library we have not.
-        "_skip_mcp_handler": True,
     }
     if call.key is not None:
         # Vertex AI takes no keys: a service account's JSON stands in for one.
@@ -149,11 +184,23 @@ def _accepted(call: Call) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if name not in _BRIDGE_IGNORES}
     if call.endpoint != "chat_completions":
         return fields
+    if call.provider in _SYSTEM_FIRST:
+        fields["messages"] = _system_first(fields.get("messages") or [])
     known = litellm.get_supported_openai_params(call.model, custom_llm_provider=call.provider)
     if known is not None:
         for name in (fields.keys() & HINTS) - set(known):
             del fields[name]
     return fields
+
+
+def _system_first(messages: Sequence[Any]) -> list[Any]:
+    """Put instructions before the conversation, as these vendors' own layers for OpenAI's format do.
+
+    litellm would make user's words of those that stand behind examples, where a fallback's prompt leaves the caller's.
+    """
+    is_system = [isinstance(message, dict) and message.get("role") in ("system", "developer") for message in messages]
+    first = [message for message, system in zip(messages, is_system, strict=True) if system]
+    return first + [message for message, system in zip(messages, is_system, strict=True) if not system]
 
 
 def _is_bridged(call: Call) -> bool:
@@ -173,6 +220,11 @@ def _encode(call: Call, answer: Any) -> bytes:
             row["embedding"] = base64.b64encode(struct.pack(f"<{len(row['embedding'])}f", *row["embedding"])).decode()
     if call.endpoint == "responses" and _is_bridged(call):
         content["store"] = False
+    _drop_cost(content)
+    for choice in content.get("choices", ()):
+        if "message" in choice:
+            # Required in OpenAI's format, null where there are only tool calls.
+            choice["message"].setdefault("content", None)
     return orjson.dumps(content)
 
 
@@ -215,9 +267,11 @@ async def _close(answer: Any) -> None:
 
 async def _events(call: Call, answer: AsyncIterator[Any]) -> AsyncGenerator[bytes, None]:
     if call.endpoint == "responses":
+        number = 0
         async for event in answer:
-            kind = getattr(event, "type", "")
-            yield b"event: %b\ndata: %b\n\n" % (str(getattr(kind, "value", kind)).encode(), _dump(event))
+            content = _as_event(event.model_dump(mode="json", exclude_none=True), number, bridged=_is_bridged(call))
+            yield b"event: %b\ndata: %b\n\n" % (str(content.get("type", "")).encode(), orjson.dumps(content))
+            number += 1
         return
     async for chunk in answer:
         if _is_made_up(chunk, answer):
@@ -235,5 +289,37 @@ def _is_made_up(chunk: Any, answer: Any) -> bool:
     return getattr(answer, "received_finish_reason", "") is None and answer.intermittent_finish_reason is None
 
 
+def _as_event(event: dict[str, Any], number: int, *, bridged: bool) -> dict[str, Any]:
+    """Bring an event of a response to OpenAI's form: all are numbered, and a bridge stores nothing."""
+    response = event.get("response")
+    if isinstance(response, dict):
+        _drop_cost(response)
+        if bridged:
+            response["store"] = False
+    return {**event, "sequence_number": number} if bridged else event
+
+
 def _dump(chunk: Any) -> bytes:
-    return orjson.dumps(chunk.model_dump(mode="json", exclude_none=True))
+    return orjson.dumps(_as_chunk(chunk.model_dump(mode="json", exclude_none=True)))
+
+
+def _as_chunk(chunk: dict[str, Any]) -> dict[str, Any]:
+    """Bring a chunk to OpenAI's form: the count comes by itself, and what goes on says so."""
+    if _drop_cost(chunk) and not any(_says_something(choice) for choice in chunk.get("choices", ())):
+        chunk["choices"] = []
+    for choice in chunk.get("choices", ()):
+        choice.setdefault("finish_reason", None)
+    return chunk
+
+
+def _drop_cost(content: Mapping[str, Any]) -> bool:
+    """Take litellm's own estimate of the price off an answer's count, and tell whether it has one: the ledger prices."""
+    usage = content.get("usage")
+    if not isinstance(usage, dict):
+        return False
+    usage.pop("cost", None)
+    return True
+
+
+def _says_something(choice: Mapping[str, Any]) -> bool:
+    return bool(choice.get("finish_reason") or any((choice.get("delta") or {}).values()) or choice.get("text"))

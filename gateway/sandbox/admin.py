@@ -1,5 +1,6 @@
 """Commands: see every model, retire and restore one, change its pace, price or date, and read the bill."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
@@ -30,7 +31,7 @@ def list_models(provider: Provider) -> dict[str, Any]:
 
 def read_bill(provider: Provider, since: str | None) -> dict[str, Any]:
     """Return the bill's rows from index ``since`` on, and the index to ask from next time."""
-    if since is not None and not (since.isascii() and since.isdigit()):
+    if since is not None and not re.fullmatch(r"[0-9]{1,18}", since):
         raise InvalidRequest(f"since must be the index of a row, 0 or more, not {since!r}.", param="since")
     rows = provider.bill.rows(int(since or 0))
     return {"rows": [row._asdict() for row in rows], "next": provider.bill.next_index}

@@ -16,8 +16,13 @@ _COMMON_WORDS = re.compile(
 )
 # Quoted, or capitalised within a sentence, or at its head before a verb that says something of it.
 _NAME = re.compile(
-    r"[“\"]([^\"“”]{1,200})[”\"]|(?<![\w'])'([^']{1,200})'(?!\w)|(?<=[a-z,:] )([A-Z][\w-]*(?: [A-Z][\w-]*)*)"
-    r"|\b([A-Z][\w-]*(?: [A-Z][\w-]*)*)(?= (?:is|was|has|lives)\b)"
+    r"[“\"](?P<said>[^\"“”]{1,200})[”\"]|(?<![\w'])'(?P<cited>[^']{1,200})'(?!\w)"
+    r"|(?<=[a-z,:] )(?P<within>[A-Z][\w-]*(?: [A-Z][\w-]*)*)"
+    r"|\b(?P<head>[A-Z][\w-]*(?: [A-Z][\w-]*)*)(?= (?:is|was|has|lives)\b)"
+)
+_NO_NAME = re.compile(
+    r"(?:I|It|He|She|We|You|They|My|Your|This|That|These|Those|There|Here|Today|Tomorrow|The|What|Who|Whose|Whom|Where|"
+    r"When|Which|Why|How)\b"
 )
 _NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
 
@@ -53,18 +58,28 @@ def arguments_for(function: Function, question: str) -> Any:
 
 def facts_for(schema: Mapping[str, Any], question: str) -> dict[str, Any]:
     """Return what a question says of an object's properties: names and numbers, in the order in which they come."""
-    names = ["".join(groups) for groups in _NAME.findall(question)]
+    properties = schema.get("properties", {})
+    texts = [name for name, wanted in properties.items() if wanted.get("type") == "string" and "enum" not in wanted]
+    facts: dict[str, Any] = dict(zip(texts, _names(question, len(texts)), strict=False))
     numbers = _NUMBER.findall(question)
-    facts: dict[str, Any] = {}
-    for name, wanted in schema.get("properties", {}).items():
+    for name, wanted in properties.items():
         kind = wanted.get("type")
-        if kind == "string" and names:
-            facts[name] = names.pop(0)
-        elif kind == "number" and numbers:
+        if kind == "number" and numbers:
             facts[name] = float(numbers.pop(0))
         elif kind == "integer" and numbers and numbers[0].isdigit():
             facts[name] = int(numbers.pop(0))
     return facts
+
+
+def _names(question: str, most: int) -> list[str]:
+    """Return so many names, in their order; where there are more, those within sentences go before those at a head."""
+    found = [
+        (match.lastgroup == "head", place, match[str(match.lastgroup)])
+        for place, match in enumerate(_NAME.finditer(question))
+        if match.lastgroup in ("said", "cited") or not _NO_NAME.match(match[0])
+    ]
+    chosen = sorted(found)[:most]
+    return [name for _, _, name in sorted(chosen, key=lambda one: one[1])]
 
 
 def _is_named(asked: str, function: Function) -> bool:

@@ -119,7 +119,7 @@ def _check_parameters(row: Row, model: Model, body: Mapping[str, Any], endpoint:
     for old, new in row.renames.items():
         if body.get(old) is not None:
             raise mistral_extra_field(old) if model.vendor == "mistral" else unsupported_parameter(old, new)
-    if any(body.get(name) for name in row.when):
+    if not row.when or any(body.get(name) for name in row.when):
         for name, wanted in row.sets.items():
             if _value(body, name, endpoint) != wanted:
                 raise _tools_with_reasoning(model, name, wanted)

@@ -12,8 +12,6 @@ from gateway.sandbox.pricing import Price, price
 
 SHUTDOWN_AFTER = timedelta(days=52)
 """How long after the sandbox's start its mortal models stop: a start on 2026-11-23 gives 2027-01-14."""
-
-
 USUAL_FINE_TUNES = 3
 
 

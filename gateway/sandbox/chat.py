@@ -10,7 +10,7 @@ import orjson
 from gateway.sandbox.answers import Answer, compose
 from gateway.sandbox.catalogue import Kind, Model
 from gateway.sandbox.chat_request import ChatRequest, parse_chat_request
-from gateway.sandbox.delivery import EVENT_STREAM, JSON, Delivery
+from gateway.sandbox.delivery import Delivery
 from gateway.sandbox.endpoint import Call, Endpoint
 from gateway.sandbox.logprobs import token_logprobs
 from gateway.sandbox.pricing import Usage
@@ -41,15 +41,8 @@ class Chat(Endpoint):
         measured = call.provider.measure(call.model, request)
         answers = composed(call, request)
         usage = usage_of(measured, answers)
-        return Delivery(
-            model=call.model,
-            served=call.served,
-            wire=ChatWire(call, request, answers, usage),
-            usage=usage,
-            headers=call.headers,
-            streamed=call.streamed,
-            content_type=EVENT_STREAM if call.streamed else JSON,
-        )
+        wire = ChatWire(call, request, answers, usage)
+        return call.delivery(usage, wire.whole, wire)
 
 
 def composed(call: Call, request: ChatRequest) -> tuple[Answer, ...]:

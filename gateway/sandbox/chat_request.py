@@ -9,7 +9,6 @@ import orjson
 
 from gateway.sandbox.messages import Message, parse_messages
 from gateway.sandbox.refusals import (
-    invalid_json,
     invalid_type,
     invalid_value,
     missing_parameter,
@@ -80,17 +79,10 @@ class ChatRequest:
         return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
 
     def preamble(self) -> str:
-        """Return what precedes the messages in the prompt: tools and schema.
-
-        Raises:
-            ProviderError: they are nested deeper than JSON can be written.
-        """
+        """Return what precedes the messages in the prompt: tools and schema."""
         if not self.functions and self.json_schema is None:
             return ""
-        try:
-            return orjson.dumps([self.functions, self.json_schema]).decode()
-        except orjson.JSONEncodeError as error:
-            raise invalid_json() from error
+        return orjson.dumps([self.functions, self.json_schema]).decode()
 
     def counted(self, counter: PromptCounter) -> tuple[list[CountedText], int]:
         """Return the count of each message, and the tokens of the whole prompt."""

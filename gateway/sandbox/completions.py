@@ -1,6 +1,7 @@
 """Legacy completions: a text in, its continuation out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -18,11 +19,13 @@ from gateway.sandbox.chat_request import (
     parse_stop,
     wants_usage,
 )
-from gateway.sandbox.delivery import EVENT_STREAM, JSON, Delivery
+from gateway.sandbox.delivery import Delivery
 from gateway.sandbox.endpoint import Call, Endpoint
+from gateway.sandbox.logprobs import columns
 from gateway.sandbox.messages import Message
 from gateway.sandbox.pricing import Usage
-from gateway.sandbox.refusals import ProviderError, context_too_long, invalid_type, openai_error, server_error
+from gateway.sandbox.refusals import ProviderError, invalid_type, openai_error, prompt_too_long, server_error
+from gateway.sandbox.tokens import is_token_id, split_tokens, word_for
 
 _USUAL_MAX_TOKENS = 16
 _NOTHING = "<|endoftext|>"
@@ -47,6 +50,15 @@ _TYPES: Types = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One continuation."""
+
+    echoed: tuple[str, ...]
+    """The prompt's tokens, where it is to be repeated."""
+    answer: Answer
+
+
 class Completions(Endpoint):
     """``POST /v1/completions``."""
 
@@ -67,36 +79,29 @@ class Completions(Endpoint):
 
     def prepare(self, call: Call) -> Delivery:
         """Continue each prompt, as often as ``n`` says."""
-        body = call.body
+        body, window = call.body, call.model.context_window
         check_scalars(body, _NUMBERS, _TYPES)
         if body.get("best_of") is not None and body["best_of"] < (body.get("n") or 1):
             raise openai_error(400, "You requested that the server return more choices than it will generate.")
-        prompts = _prompts(body.get("prompt"))
-        requests = [_request(body, prompt) for prompt in prompts]
-        answers = [answer for request in requests for answer in composed(call, request)]
-        input_tokens = sum(call.provider.counter.count(prompt).tokens for prompt in prompts)
-        if input_tokens > call.model.context_window:
-            raise context_too_long(call.model.context_window, input_tokens)
-        usage = usage_of(Usage(input_tokens), answers)
-        echoed = [prompt if body.get("echo") else "" for prompt in prompts for _ in range(requests[0].choices)]
-        return Delivery(
-            model=call.model,
-            served=call.served,
-            wire=CompletionWire(call, answers, echoed, usage),
-            usage=usage,
-            headers=call.headers,
-            streamed=call.streamed,
-            content_type=EVENT_STREAM if call.streamed else JSON,
-        )
+        choices, input_tokens = [], 0
+        for prompt in _prompts(body.get("prompt")):
+            request, tokens = _request(body, prompt), tuple(split_tokens(prompt))
+            if len(tokens) + (request.max_output_tokens or 0) > window:
+                raise prompt_too_long(window, len(tokens), request.max_output_tokens or 0)
+            input_tokens += len(tokens)
+            choices += [Choice(tokens if body.get("echo") else (), answer) for answer in composed(call, request)]
+        usage = usage_of(Usage(input_tokens), [choice.answer for choice in choices])
+        wire = CompletionWire(call, choices, usage)
+        return call.delivery(usage, wire.whole, wire)
 
 
 class CompletionWire:
     """The object, or the chunks."""
 
-    def __init__(self, call: Call, answers: Sequence[Answer], echoed: Sequence[str], usage: Usage) -> None:
-        self._answers = answers
-        self._echoed = echoed
+    def __init__(self, call: Call, choices: Sequence[Choice], usage: Usage) -> None:
+        self._choices = choices
         self._usage = usage
+        self._logprobs: int | None = call.body.get("logprobs")
         self._include_usage = wants_usage(call.body)
         self._envelope = {
             "id": f"cmpl-{uuid4().hex}",
@@ -108,8 +113,8 @@ class CompletionWire:
     def whole(self) -> bytes:
         """Return the completion."""
         choices = [
-            _choice(index, echoed + "".join(answer.tokens), answer.finish_reason)
-            for index, (answer, echoed) in enumerate(zip(self._answers, self._echoed, strict=True))
+            self._choice(index, (*choice.echoed, *choice.answer.tokens), 0, choice, choice.answer.finish_reason)
+            for index, choice in enumerate(self._choices)
         ]
         return orjson.dumps({**self._envelope, "choices": choices, "usage": usage_json(self._usage)})
 
@@ -118,17 +123,20 @@ class CompletionWire:
         return b""
 
     def parts(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the chunks of one choice after the other."""
-        for index, (answer, echoed) in enumerate(zip(self._answers, self._echoed, strict=True)):
-            if echoed:
-                yield self._chunk(_choice(index, echoed, None)), 0
-            for part in in_events(answer.tokens):
-                yield self._chunk(_choice(index, "".join(part), None)), len(part)
+        """Yield the chunks of one choice after the other; what is echoed comes in one, and costs nothing."""
+        for index, choice in enumerate(self._choices):
+            offset = sum(map(len, choice.echoed))
+            if choice.echoed:
+                yield self._chunk(self._choice(index, choice.echoed, 0, choice)), 0
+            for part in in_events(choice.answer.tokens):
+                yield self._chunk(self._choice(index, part, offset, choice)), len(part)
+                offset += sum(map(len, part))
 
     def end(self) -> bytes:
         """Return the reasons why the choices end, the usage if asked for, and the end itself."""
         finish = b"".join(
-            self._chunk(_choice(index, "", answer.finish_reason)) for index, answer in enumerate(self._answers)
+            self._chunk({"text": "", "index": index, "logprobs": None, "finish_reason": choice.answer.finish_reason})
+            for index, choice in enumerate(self._choices)
         )
         usage = b""
         if self._include_usage:
@@ -140,13 +148,18 @@ class CompletionWire:
         """Return an error in the place of a chunk."""
         return b"data: " + orjson.dumps(server_error().body) + b"\n\n"
 
+    def _choice(
+        self, index: int, tokens: Sequence[str], offset: int, choice: Choice, finish_reason: str | None = None
+    ) -> dict[str, Any]:
+        """Return a choice that says some of its tokens; ``offset`` letters of it were said before."""
+        logprobs = None
+        if self._logprobs is not None:
+            logprobs = columns(tokens, self._logprobs, offset, at_start=bool(choice.echoed) and offset == 0)
+        return {"text": "".join(tokens), "index": index, "logprobs": logprobs, "finish_reason": finish_reason}
+
     def _chunk(self, choice: Mapping[str, Any]) -> bytes:
         usage = {"usage": None} if self._include_usage else {}
         return b"data: " + orjson.dumps({**self._envelope, "choices": [choice], **usage}) + b"\n\n"
-
-
-def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
-    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}
 
 
 def _request(body: Mapping[str, Any], prompt: str) -> ChatRequest:
@@ -168,12 +181,7 @@ def _prompts(given: Any) -> list[str]:
     if isinstance(given, list):
         if all(isinstance(one, str) for one in given):
             return given
-        rows = [given] if all(isinstance(one, int) for one in given) else given
-        if all(isinstance(row, list) and all(isinstance(one, int) for one in row) for row in rows):
-            return ["".join(f" t{_lettered(one)}" for one in row) for row in rows]
+        rows = [given] if all(map(is_token_id, given)) else given
+        if all(isinstance(row, list) and all(map(is_token_id, row)) for row in rows):
+            return ["".join(map(word_for, row)) for row in rows]
     raise invalid_type("prompt", "a string, or an array of strings or tokens", given)
-
-
-def _lettered(token: int) -> str:
-    """Return a token's number in letters, few enough to be one token here."""
-    return "".join(chr(ord("a") + int(digit)) for digit in str(token)[:6])

@@ -15,17 +15,14 @@ from gateway.sandbox.pricing import Usage
 from gateway.sandbox.refusals import server_error
 
 EVENTS_BEFORE_FAULT: Mapping[Fault, int] = {Fault.RESET: 5, Fault.STALL: 5, Fault.CUT: 5, Fault.MALFORMED: 3}
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
+_JSON = "application/json"
+_EVENT_STREAM = "text/event-stream; charset=utf-8"
 _YIELD_EVERY = 32
 _BREAKS_THE_ANSWER = frozenset({Fault.RESET, Fault.STALL, Fault.CUT, Fault.MALFORMED, Fault.ERROR_IN_200})
 
 
-class Wire(Protocol):
-    """What an answer looks like at one endpoint: as one body, or as parts that are sent one by one."""
-
-    def whole(self) -> bytes:
-        """Return the answer as one body."""
+class Stream(Protocol):
+    """What an answer looks like where it is sent part by part."""
 
     def begin(self) -> bytes:
         """Return what is sent with the headers, before anything is known of the answer."""
@@ -40,33 +37,6 @@ class Wire(Protocol):
         """Return the part that says that the server failed."""
 
 
-class WholeJson:
-    """An answer that is one JSON object, whether or not somebody asks for a stream."""
-
-    def __init__(self, body: object) -> None:
-        self._body = body
-
-    def whole(self) -> bytes:
-        """Return the object."""
-        return orjson.dumps(self._body)
-
-    def begin(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def parts(self) -> Iterator[tuple[bytes, int]]:
-        """Yield nothing."""
-        yield from ()
-
-    def end(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def error(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """Everything that is sent, before it is."""
@@ -75,12 +45,13 @@ class Delivery:
     """The model that was asked: its pace, and its fault."""
     served: Model
     """The model that answers: its name, and its price."""
-    wire: Wire
     usage: Usage
     """Of the whole answer."""
     headers: Mapping[str, str]
-    streamed: bool = False
-    content_type: str = JSON
+    whole: Callable[[], bytes]
+    """Write the answer as one JSON body."""
+    stream: Stream | None = None
+    """The answer in parts; None: it is sent whole."""
     when_done: Callable[[], None] | None = None
     """What happens as soon as the answer is known to its end."""
 
@@ -96,8 +67,8 @@ async def send(connection: Connection, clock: Clock, attempt: Attempt, delivery:
         ClientGone: the client hung up, or the fault hung up on it.
 
     """
-    if delivery.streamed:
-        await _send_stream(connection, clock, attempt, delivery)
+    if delivery.stream is not None:
+        await _send_stream(connection, clock, attempt, delivery, delivery.stream)
     else:
         await _send_whole(connection, attempt, delivery)
 
@@ -109,7 +80,7 @@ async def _send_whole(connection: Connection, attempt: Attempt, delivery: Delive
     await connection.pause((model.latency_ms + model.first_token_ms) / 1000 + writing_s)
     if model.fault is Fault.RESET:
         await connection.reset()
-    headers, body = {"content-type": delivery.content_type, **delivery.headers}, delivery.wire.whole()
+    headers, body = {"content-type": _JSON, **delivery.headers}, delivery.whole()
     half = len(body) // 2
     if model.fault is Fault.ERROR_IN_200:
         body = orjson.dumps(server_error().body)
@@ -130,39 +101,43 @@ async def _send_whole(connection: Connection, attempt: Attempt, delivery: Delive
     attempt.complete = model.fault not in _BREAKS_THE_ANSWER and not connection.gone
 
 
-async def _send_stream(connection: Connection, clock: Clock, attempt: Attempt, delivery: Delivery) -> None:
+async def _send_stream(
+    connection: Connection, clock: Clock, attempt: Attempt, delivery: Delivery, stream: Stream
+) -> None:
     """Send the answer in parts, a few tokens each."""
     model = delivery.model
     await connection.pause(model.latency_ms / 1000)
-    headers = {"content-type": delivery.content_type, "cache-control": "no-cache", **delivery.headers}
+    headers = {"content-type": _EVENT_STREAM, "cache-control": "no-cache", **delivery.headers}
     if model.fault is Fault.CUT:
         headers["connection"] = "close"
     await connection.start(200, headers)
     attempt.status = 200
-    if begun := delivery.wire.begin():
+    if begun := stream.begin():
         await connection.write(begun)
     if model.fault is Fault.ERROR_IN_200:
         await connection.pause(model.first_token_ms / 1000)
-        await connection.write(delivery.wire.error(), last=True)
+        await connection.write(stream.error(), last=True)
         return
     _bill(attempt, delivery, 0)
     await connection.pause(model.first_token_ms / 1000)
-    await _send_parts(connection, clock, attempt, delivery)
+    await _send_parts(connection, clock, attempt, delivery, stream)
     if model.fault is Fault.CUT:
         await connection.write(b"", last=True)
         return
-    end = delivery.wire.end()
+    end = stream.end()
     if delivery.when_done is not None:
         delivery.when_done()
     await connection.write(end, last=True)
     attempt.complete = model.fault not in _BREAKS_THE_ANSWER and not connection.gone
 
 
-async def _send_parts(connection: Connection, clock: Clock, attempt: Attempt, delivery: Delivery) -> None:
+async def _send_parts(
+    connection: Connection, clock: Clock, attempt: Attempt, delivery: Delivery, stream: Stream
+) -> None:
     """Send the parts, each when its tokens are due; stop where the fault comes in."""
     model, sent_tokens, started_s = delivery.model, 0, clock.monotonic()
     fault_after = EVENTS_BEFORE_FAULT.get(model.fault) if model.fault else None
-    for count, (part, tokens) in enumerate(delivery.wire.parts()):
+    for count, (part, tokens) in enumerate(stream.parts()):
         if count == fault_after:
             if model.fault is not Fault.MALFORMED:
                 break

@@ -5,17 +5,19 @@ import re
 from array import array
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 
+import orjson
+
 from gateway.sandbox.catalogue import Kind, Model
 from gateway.sandbox.chat_request import check_scalars
-from gateway.sandbox.delivery import Delivery, WholeJson
+from gateway.sandbox.delivery import Delivery
 from gateway.sandbox.endpoint import Call, Endpoint
 from gateway.sandbox.pricing import Usage
-from gateway.sandbox.refusals import ProviderError, invalid_type, missing_parameter, openai_error
-from gateway.sandbox.tokens import split_tokens
+from gateway.sandbox.refusals import ProviderError, invalid_type, missing_parameter, openai_error, prompt_too_long
+from gateway.sandbox.tokens import is_token_id, split_tokens, word_for
 
 _MOST_INPUTS = 2_048
 _COORDINATES_A_WORD = 12
@@ -43,29 +45,18 @@ class Embeddings(Endpoint):
                 400, f"Invalid value for 'encoding_format' = {encoding}. Supported values: ['float', 'base64']."
             )
         inputs = _inputs(body)
-        counts = [len(one) for one in inputs]
-        for count in counts:
-            _check_length(count, model.context_window)
+        for one in inputs:
+            if len(one) > model.context_window:
+                raise prompt_too_long(model.context_window, len(one), 0)
         size = body.get("dimensions") or model.dimensions or 1_536
         data = [
             {"object": "embedding", "index": index, "embedding": _written(vector(model, one, size), encoding)}
             for index, one in enumerate(inputs)
         ]
-        usage = Usage(sum(counts))
-        return Delivery(
-            model=model,
-            served=call.served,
-            wire=WholeJson(
-                {
-                    "object": "list",
-                    "data": data,
-                    "model": call.served.id,
-                    "usage": {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens},
-                }
-            ),
-            usage=usage,
-            headers=call.headers,
-        )
+        usage = Usage(sum(map(len, inputs)))
+        counted = {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens}
+        answer = {"object": "list", "data": data, "model": call.served.id, "usage": counted}
+        return call.delivery(usage, partial(orjson.dumps, answer))
 
 
 def vector(model: Model, tokens: tuple[str, ...], size: int) -> "array[float]":
@@ -96,7 +87,7 @@ def _inputs(body: Mapping[str, Any]) -> list[tuple[str, ...]]:
     given = body.get("input")
     if given is None:
         raise missing_parameter("input")
-    if isinstance(given, str) or (isinstance(given, list) and given and all(_is_token(one) for one in given)):
+    if isinstance(given, str) or (isinstance(given, list) and given and all(map(is_token_id, given))):
         given = [given]
     if not isinstance(given, list):
         raise invalid_type("input", "a string, or an array of strings or tokens", given)
@@ -108,22 +99,9 @@ def _inputs(body: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _tokens(one: Any) -> tuple[str, ...]:
     if isinstance(one, str):
         return tuple(split_tokens(one))
-    if isinstance(one, list) and all(_is_token(token) for token in one):
-        return tuple(f" token{token}" for token in one)
+    if isinstance(one, list) and all(map(is_token_id, one)):
+        return tuple(map(word_for, one))
     raise _invalid_input()
-
-
-def _is_token(one: Any) -> bool:
-    return isinstance(one, int) and not isinstance(one, bool) and one >= 0
-
-
-def _check_length(count: int, window: int) -> None:
-    if count > window:
-        raise openai_error(
-            400,
-            f"This model's maximum context length is {window} tokens, however you requested {count} tokens ({count} in "
-            "your prompt; 0 for the completion). Please reduce your prompt; or completion length.",
-        )
 
 
 def _invalid_input() -> ProviderError:

@@ -1,7 +1,7 @@
 """One attempt at any endpoint: from its bytes to its row on the bill."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -11,15 +11,10 @@ import orjson
 from gateway.sandbox.bill import Attempt
 from gateway.sandbox.catalogue import Fault, Kind, Model
 from gateway.sandbox.connection import ClientGone, Connection
-from gateway.sandbox.delivery import Delivery, send
+from gateway.sandbox.delivery import Delivery, Stream, send
+from gateway.sandbox.pricing import Usage
 from gateway.sandbox.provider import Provider
-from gateway.sandbox.refusals import (
-    ProviderError,
-    invalid_json,
-    invalid_type,
-    openai_error,
-    rate_limited,
-)
+from gateway.sandbox.refusals import ProviderError, invalid_json, invalid_type, openai_error, rate_limited
 
 _KEPT_NAME_LENGTH = 256
 # Per minute and model, as OpenAI states them; nothing here enforces them.
@@ -48,6 +43,24 @@ class Call:
     def streamed(self) -> bool:
         """Whether a stream was asked for."""
         return self.body.get("stream") is True
+
+    def delivery(
+        self,
+        usage: Usage,
+        whole: Callable[[], bytes],
+        stream: Stream | None = None,
+        when_done: Callable[[], None] | None = None,
+    ) -> Delivery:
+        """Return what is sent: in parts where a stream was asked for, and the endpoint has one."""
+        return Delivery(
+            model=self.model,
+            served=self.served,
+            usage=usage,
+            headers=self.headers,
+            whole=whole,
+            stream=stream if self.streamed else None,
+            when_done=when_done,
+        )
 
 
 class Endpoint(ABC):
@@ -116,7 +129,9 @@ def load_body(raw: bytes) -> dict[str, Any]:
     """
     try:
         body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        # Nested too deeply to be written again, a few levels down in an answer: found out before anything is sent.
+        orjson.dumps([[[[body]]]])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         raise invalid_json() from error
     if not isinstance(body, dict):
         raise invalid_json()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from gateway.sandbox.skills import draw
@@ -13,8 +14,25 @@ _ALTERNATIVES = (
 
 
 def token_logprobs(tokens: Sequence[str], alternatives: int) -> list[dict[str, Any]]:
-    """Return each token's logarithmic probability, and those of so many tokens that could have stood in its place."""
+    """Return each token's logarithmic probability, and those of so many tokens that could have stood in its place.
+
+    The likeliest of them is the token itself.
+    """
     return [_of(token, alternatives) for token in tokens]
+
+
+def columns(tokens: Sequence[str], alternatives: int, offset: int, *, at_start: bool) -> dict[str, list[Any]]:
+    """Return the same in the columns of legacy completions; a text's first token, with nothing before it, has none.
+
+    ``offset`` is the number of letters before the tokens.
+    """
+    rows = token_logprobs(tokens, alternatives)
+    logprobs: list[float | None] = [row["logprob"] for row in rows]
+    top = [{other["token"]: other["logprob"] for other in row["top_logprobs"]} or None for row in rows]
+    if at_start and rows:
+        logprobs[0] = top[0] = None
+    offsets = list(accumulate(map(len, tokens[:-1]), initial=offset)) if tokens else []
+    return {"tokens": list(tokens), "token_logprobs": logprobs, "top_logprobs": top, "text_offset": offsets}
 
 
 def _of(token: str, alternatives: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.sandbox.refusals import invalid_type, invalid_value, missing_parameter, openai_error
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-_IMAGES = frozenset(("image_url", "input_image"))
+_IMAGES = ("image_url", "input_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,15 @@ def _check_calls(raw_messages: Sequence[Mapping[str, Any]]) -> None:
     answered: set[str] = set()
     for index, message in enumerate(raw_messages):
         if message["role"] == "tool":
-            if message.get("tool_call_id") not in called:
+            call_id = str(message.get("tool_call_id"))
+            if call_id not in called:
                 raise openai_error(
                     400,
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
                     "'tool_calls'.",
                     param=f"messages.[{index}].role",
                 )
-            answered.add(message["tool_call_id"])
+            answered.add(call_id)
             continue
         _check_answered(called, answered, index)
         called, answered = {str(call.get("id")) for call in message.get("tool_calls") or []}, set()

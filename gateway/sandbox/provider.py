@@ -42,20 +42,20 @@ class Provider:
         return [model for model in self.models.values() if model.retired_on(today) is None]
 
     def find(self, model_id: str, *, streamed: bool, openai_style: str = "openai") -> Model:
-        """Return a living model; ``openai_style`` is OpenAI's own error where it is called.
+        """Return a living model; ``openai_style`` is what OpenAI answers at the endpoint, where it is OpenAI's turn.
 
         Raises:
             ProviderError: there is none of this name, or it is retired: then with its provider's own error.
 
         """
         model, today = self.models.get(model_id), self.today()
-        style = "openai" if model is None else model.retired_on(today)
-        if model is not None and style is None:
-            return model
-        ended = today
-        if model is not None and model.shutdown_date is not None:
-            ended = min(today, model.shutdown_date)
-        chosen = openai_style if style is None or style == "openai" else style
+        style, ended = "openai", today
+        if model is not None:
+            retired_as = model.retired_on(today)
+            if retired_as is None:
+                return model
+            style, ended = retired_as, min(today, model.shutdown_date or today)
+        chosen = openai_style if style == "openai" else style
         raise retirement_error(chosen, model_id, ended, f"req_{uuid4().hex}", streamed=streamed)
 
     def retire(self, model_id: str, style: str = "openai") -> Model:

@@ -134,6 +134,16 @@ def context_too_long(context_window: int, input_tokens: int) -> ProviderError:
     )
 
 
+def prompt_too_long(context_window: int, input_tokens: int, output_tokens: int) -> ProviderError:
+    """Return the answer of the endpoints that take texts instead of messages to one that does not fit."""
+    return openai_error(
+        400,
+        f"This model's maximum context length is {context_window} tokens, however you requested "
+        f"{input_tokens + output_tokens} tokens ({input_tokens} in your prompt; {output_tokens} for the completion). "
+        "Please reduce your prompt; or completion length.",
+    )
+
+
 def body_too_large() -> ProviderError:
     """Return the answer to a body beyond the limit."""
     return openai_error(413, "Request body is too large.", code="request_too_large")

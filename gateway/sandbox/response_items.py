@@ -108,7 +108,7 @@ def _item(raw: Any, where: str, responses: StoredResponses) -> Item:
     kind = raw.get("type", "message" if "role" in raw else None)
     if kind is None:
         raise missing_parameter(f"{where}.type")
-    if kind not in _FIELDS:
+    if not isinstance(kind, str) or kind not in _FIELDS:
         allowed = ", ".join(f"'{name}'" for name in _FIELDS)
         raise invalid_value(f"{where}.type", f"Invalid value: '{kind}'. Supported values are: {allowed}.")
     for name in raw:

@@ -1,4 +1,4 @@
-"""A response on the wire: the object, or the events of its stream in OpenAI's order, numbered from 0."""
+"""The events of a response's stream, in OpenAI's order, numbered from 0."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,18 +12,14 @@ from gateway.sandbox.refusals import server_error
 from gateway.sandbox.stored_responses import Item, running
 
 
-class ResponseWire:
-    """One response."""
+class ResponseEvents:
+    """The stream of one response."""
 
     def __init__(self, response: Mapping[str, Any], answer: Answer, top_logprobs: int | None) -> None:
         self._response = response
         self._answer = answer
         self._top_logprobs = top_logprobs
         self._sequence = 0
-
-    def whole(self) -> bytes:
-        """Return the response."""
-        return orjson.dumps(self._response)
 
     def begin(self) -> bytes:
         """Return the events that confirm the request, before anything is known of the answer."""

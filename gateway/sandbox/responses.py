@@ -1,19 +1,22 @@
 """The Responses API: one response, kept unless it is not to be, and what it is made of."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import orjson
 
 from gateway.sandbox.answers import Answer, compose
 from gateway.sandbox.catalogue import Kind, Model
 from gateway.sandbox.chat import usage_of
-from gateway.sandbox.delivery import EVENT_STREAM, JSON, Delivery, WholeJson
+from gateway.sandbox.delivery import Delivery
 from gateway.sandbox.endpoint import Call, Endpoint
 from gateway.sandbox.logprobs import token_logprobs
 from gateway.sandbox.pricing import Usage
 from gateway.sandbox.refusals import ProviderError, openai_error
 from gateway.sandbox.response_items import new_id
-from gateway.sandbox.response_stream import ResponseWire
+from gateway.sandbox.response_stream import ResponseEvents
 from gateway.sandbox.responses_request import ResponsesRequest, parse_responses_request
 from gateway.sandbox.stored_responses import Item, StoredResponse, running
 
@@ -41,40 +44,21 @@ class Responses(Endpoint):
         usage = usage_of(measured, (answer,))
         response = _response(call, request, answer, usage)
         kept = StoredResponse(response=response, before=request.before, given=request.given)
-        if call.body.get("background"):
+        if response["background"] and not response["store"]:
+            raise openai_error(400, "Background mode requires 'store' to be true.", param="background")
+        if response["background"] and not call.streamed:
             return _in_background(call, kept, usage)
-        return Delivery(
-            model=call.model,
-            served=call.served,
-            wire=ResponseWire(response, answer, request.chat.top_logprobs),
-            usage=usage,
-            headers=call.headers,
-            streamed=call.streamed,
-            content_type=EVENT_STREAM if call.streamed else JSON,
-            when_done=partial(call.provider.responses.keep, kept) if response["store"] else None,
-        )
+        events = ResponseEvents(response, answer, request.chat.top_logprobs)
+        keep = partial(call.provider.responses.keep, kept) if response["store"] else None
+        return call.delivery(usage, partial(orjson.dumps, response), events, keep)
 
 
 def _in_background(call: Call, kept: StoredResponse, usage: Usage) -> Delivery:
     """Answer at once that it will be answered; what it costs is billed now."""
-    if not kept.response["store"]:
-        raise openai_error(400, "Background mode requires 'store' to be true.", param="background")
     pace = call.model.tokens_per_s
     needed_s = call.model.first_token_ms / 1000 + (usage.output_tokens / pace if pace else 0.0)
-    later = StoredResponse(
-        response=kept.response,
-        before=kept.before,
-        given=kept.given,
-        ready_at_s=call.provider.clock.monotonic() + needed_s,
-    )
-    call.provider.responses.keep(later)
-    return Delivery(
-        model=call.model,
-        served=call.served,
-        wire=WholeJson(running(kept.response, "queued")),
-        usage=usage,
-        headers=call.headers,
-    )
+    call.provider.responses.keep(replace(kept, ready_at_s=call.provider.clock.monotonic() + needed_s))
+    return call.delivery(usage, partial(orjson.dumps, running(kept.response, "queued")))
 
 
 def _response(call: Call, request: ResponsesRequest, answer: Answer, usage: Usage) -> dict[str, Any]:

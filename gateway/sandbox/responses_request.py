@@ -13,7 +13,7 @@ from gateway.sandbox.chat_request import (
     parse_format,
 )
 from gateway.sandbox.messages import Message
-from gateway.sandbox.refusals import invalid_value, missing_parameter, openai_error, unknown_parameter
+from gateway.sandbox.refusals import invalid_type, invalid_value, missing_parameter, openai_error, unknown_parameter
 from gateway.sandbox.response_items import check_calls, check_id, parse_items, to_messages
 from gateway.sandbox.stored_responses import Item, StoredResponses
 from gateway.sandbox.tools import chosen_tool, response_functions
@@ -117,6 +117,8 @@ def _chat(body: Mapping[str, Any], items: tuple[Item, ...], include: frozenset[s
     if not messages:
         raise openai_error(400, "One of 'input' or 'previous_response_id' must hold a message.", param="input")
     form = (body.get("text") or {}).get("format") or {"type": "text"}
+    if not isinstance(form, dict):
+        raise invalid_type("text.format", "an object", form)
     json_schema, json_object = parse_format(form.get("type"), form, "text.format")
     tools = body.get("tools") or []
     tool_choice, functions = chosen_tool(body.get("tool_choice"), response_functions(tools), tools)

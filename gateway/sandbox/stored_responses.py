@@ -1,5 +1,6 @@
 """Responses that are kept, so that later ones can go on from them; and what can be asked of one."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ class StoredResponses:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._responses: dict[str, StoredResponse] = {}
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, tuple[str, Item]] = {}
         self._secret = secrets.token_bytes(32)
 
     def keep(self, stored: StoredResponse) -> None:
@@ -52,13 +53,16 @@ class StoredResponses:
         while len(self._responses) >= KEPT_RESPONSES:
             self.forget(next(iter(self._responses)))
         self._responses[stored.id] = stored
-        self._items.update((item["id"], item) for item in (*stored.given, *stored.response["output"]))
+        for item in (*stored.given, *stored.response["output"]):
+            # One that refers to an earlier response's remains that response's.
+            self._items.setdefault(item["id"], (stored.id, item))
 
     def forget(self, response_id: str) -> None:
         """Drop a response, and the items that it brought."""
         stored = self._responses.pop(response_id)
         for item in (*stored.given, *stored.response["output"]):
-            self._items.pop(item["id"], None)
+            if self._items.get(item["id"], ("", item))[0] == response_id:
+                del self._items[item["id"]]
 
     def find(self, response_id: str) -> StoredResponse | None:
         """Return a response, as it stands by now; None: it is not kept."""
@@ -69,7 +73,8 @@ class StoredResponses:
 
     def item(self, item_id: str) -> Item | None:
         """Return an item of a response that is kept."""
-        return self._items.get(item_id)
+        _, item = self._items.get(item_id, ("", None))
+        return item
 
     def cancel(self, stored: StoredResponse) -> StoredResponse:
         """End a response that still runs in the background."""
@@ -129,7 +134,7 @@ def _page(items: Sequence[Item], query: str) -> dict[str, Any]:
     """Return the items behind ``after``, the newest first unless told otherwise."""
     asked = {name: values[0] for name, values in parse_qs(query).items()}
     written = asked.get("limit", str(_ITEMS_A_PAGE))
-    limit = int(written) if written.isascii() and written.isdigit() else 0
+    limit = int(written) if re.fullmatch(r"[0-9]{1,9}", written) else 0
     if not 1 <= limit <= _MOST_ITEMS_A_PAGE:
         raise out_of_range("limit", "integer", 1 if limit < 1 else _MOST_ITEMS_A_PAGE, limit)
     ordered = list(items) if asked.get("order") == "asc" else list(reversed(items))

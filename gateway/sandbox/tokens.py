@@ -20,6 +20,16 @@ def split_tokens(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
+def is_token_id(given: object) -> bool:
+    """Tell whether a value can be the number of a token in somebody's vocabulary."""
+    return isinstance(given, int) and not isinstance(given, bool) and given >= 0
+
+
+def word_for(token_id: int) -> str:
+    """Return a word that stands for somebody's token, and is one token here."""
+    return " t" + "".join(chr(ord("a") + int(digit)) for digit in str(token_id)[:6])
+
+
 @dataclass(frozen=True, slots=True)
 class CountedText:
     """A text's tokens, and a hash of it up to each step of 128 of them."""

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.sandbox.refusals import invalid_type, invalid_value, missing_parameter, openai_error
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_OWN_TOOLS = frozenset(("function", "custom", "namespace"))
+_OWN_TOOLS = ("function", "custom", "namespace")
 Function = Mapping[str, Any]
 
 
@@ -51,7 +51,8 @@ def chosen_tool(raw: Any, functions: Sequence[Function], tools: list[Any]) -> tu
         if raw.get("type") == "allowed_tools":
             # Chat holds what is allowed in an object of its own, the Responses API does not.
             allowed = raw["allowed_tools"] if isinstance(raw.get("allowed_tools"), dict) else raw
-            names = {_named(tool) for tool in allowed.get("tools") or ()}
+            listed = allowed.get("tools")
+            names = {_named(tool) for tool in listed} if isinstance(listed, list) else set()
             return str(allowed.get("mode", "auto")), [one for one in functions if one["name"] in names]
         if _named(raw) in {function["name"] for function in functions}:
             return f"function:{_named(raw)}", functions
@@ -63,12 +64,13 @@ def chosen_tool(raw: Any, functions: Sequence[Function], tools: list[Any]) -> tu
     )
 
 
-def _named(tool: Any) -> object:
+def _named(tool: Any) -> str | None:
     """Return the name of the function that a choice names, in either API's shape."""
     if not isinstance(tool, dict):
         return None
     function = tool.get("function")
-    return function.get("name") if isinstance(function, dict) else tool.get("name")
+    name = function.get("name") if isinstance(function, dict) else tool.get("name")
+    return name if isinstance(name, str) else None
 
 
 def _checked(function: dict[str, Any], where: str) -> Function:

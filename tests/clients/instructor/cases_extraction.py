@@ -97,6 +97,15 @@ def test_a_model_is_extracted_from_a_response(mode: instructor.Mode) -> None:
     assert isinstance(invoice, Invoice)
 
 
+async def test_a_model_arrives_in_parts_without_waiting() -> None:
+    async with openai.AsyncOpenAI(**GATEWAY) as plain:
+        client = instructor.from_openai(plain, mode=instructor.Mode.TOOLS)
+        parts = client.chat.completions.create_partial(model="chat", messages=INVOICE, response_model=Invoice)
+        *early, last = [part async for part in parts]
+    assert early
+    assert isinstance(last, Invoice)
+
+
 def test_the_gateways_errors_come_through() -> None:
     with pytest.raises(InstructorRetryException) as caught:
         client_in(instructor.Mode.TOOLS).chat.completions.create(

@@ -10,6 +10,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.openai import OpenAIEmbedding
+from llama_index.llms.openai import OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
@@ -90,7 +91,38 @@ def test_a_model_is_predicted_in_parts() -> None:
 
 
 def test_a_plain_completion() -> None:
-    assert llm(is_chat_model=False).complete("How do I change my password?").text
+    model = llm("completions", is_chat_model=False)
+    assert model.complete("How do I change my password?").text
+    *_, last = model.stream_complete("How do I change my password?")
+    assert last.text
+
+
+def responses_llm() -> OpenAIResponses:
+    # It looks its context's size up by the name, so the route is named as a model that it knows.
+    return OpenAIResponses(model="gpt-4o-mini", **GATEWAY)
+
+
+def test_a_response() -> None:
+    answer = responses_llm().chat(QUESTION)
+    assert "password" in answer.message.content
+    assert answer.raw.usage.output_tokens > 0
+
+
+def test_a_streamed_response() -> None:
+    pieces = list(responses_llm().stream_chat(QUESTION))
+    assert len(pieces) > 1
+    assert "".join(piece.delta or "" for piece in pieces) == pieces[-1].message.content
+
+
+def test_a_tool_is_called_by_a_response_and_its_result_is_spoken_of() -> None:
+    model, tool = responses_llm(), FunctionTool.from_defaults(get_weather)
+    messages = [ChatMessage(role="user", content="What is the weather in Lisbon?")]
+    asked = model.chat_with_tools([tool], chat_history=messages)
+    (call,) = model.get_tool_calls_from_response(asked)
+    assert (call.tool_name, call.tool_kwargs) == ("get_weather", {"city": "Lisbon"})
+    result = ChatMessage(role="tool", content="sunny", additional_kwargs={"call_id": call.tool_id})
+    answer = model.chat([*messages, asked.message, result])
+    assert "sunny" in answer.message.content
 
 
 def test_an_index_is_asked() -> None:
@@ -109,3 +141,6 @@ def test_the_gateways_errors_come_through() -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         llm("gone").chat(QUESTION)
     assert caught.value.code == "model_gone"
+    with pytest.raises(openai.APIError) as cut:
+        list(llm("fault-cut").stream_chat(QUESTION))
+    assert cut.value.code == "upstream_disconnected"

@@ -1,7 +1,9 @@
 // The provider behind the gateway, seen from the other side. The programs of this directory's neighbours use it.
+import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
 const PATIENCE_MS = 5_000;
+const RETURN_MS = 60_000;
 
 export const gateway = { baseURL: process.env.BASE_URL, apiKey: process.env.API_KEY };
 
@@ -26,12 +28,39 @@ export async function callAfter(number) {
   throw new Error(`the upstream call did not end within ${PATIENCE_MS} ms`);
 }
 
-/** A fetch that counts what an SDK sends, its own retries too; the first `broken` connections fail. */
+async function command(model, what) {
+  const answer = await fetch(`${process.env.SANDBOX_URL}/sandbox/models/${model}/${what}`, { method: "POST", body: "{}" });
+  if (!answer.ok) throw new Error(await answer.text());
+}
+
+export const retire = (model) => command(model, "retire");
+export const restore = (model) => command(model, "restore");
+
+/** Ask again until the answer will do. */
+export async function until(ask, willDo) {
+  const deadline = Date.now() + RETURN_MS;
+  while (Date.now() < deadline) {
+    const answer = await ask();
+    if (willDo(answer)) return answer;
+    await pause(20);
+  }
+  throw new Error(`no answer was right within ${RETURN_MS} ms`);
+}
+
+/** An address at which nobody listens. */
+async function nobody() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return `http://127.0.0.1:${port}`;
+}
+
+/** A fetch that counts what an SDK sends, its own retries too; the first `broken` requests find a closed port. */
 export function countedFetch({ broken = 0 } = {}) {
-  const counted = async (...request) => {
+  const counted = async (url, ...request) => {
     counted.requests += 1;
-    if (counted.requests <= broken) throw new TypeError("fetch failed");
-    return fetch(...request);
+    return fetch(counted.requests <= broken ? await nobody() : url, ...request);
   };
   counted.requests = 0;
   return counted;

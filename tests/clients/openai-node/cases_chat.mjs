@@ -37,6 +37,14 @@ test("the response says who answered and why", async () => {
   assert.equal(response.headers.get("x-request-id"), requestId);
 });
 
+test("the fallback by its pin", async () => {
+  const asked = { ...question, model: "chat@fallback", max_tokens: 200 };
+  const { data, response } = await client.chat.completions.create(asked).withResponse();
+  assert.equal(response.headers.get("x-gateway-served-by"), "fallback");
+  assert.match(response.headers.get("x-gateway-adapted"), /max_tokens/);
+  assert.equal(data.model, "gpt-6-luna");
+});
+
 test("the routes are listed as models", async () => {
   const ids = (await Array.fromAsync(client.models.list())).map((model) => model.id);
   assert.ok(ids.includes("chat") && ids.includes("embeddings"));
@@ -74,6 +82,31 @@ test("a tool is called, answered and spoken of", async () => {
   const messages = [...weather.messages, message, result];
   const answer = await client.chat.completions.create({ ...weather, messages, tools: [getWeather] });
   assert.match(answer.choices[0].message.content, /sunny, 24 °C/);
+});
+
+test("a streamed tool call is put together again", async () => {
+  const call = { id: "", name: "", arguments: "" };
+  for await (const chunk of await client.chat.completions.create({ ...weather, tools: [getWeather], stream: true })) {
+    for (const part of chunk.choices[0].delta.tool_calls ?? []) {
+      call.id += part.id ?? "";
+      call.name += part.function.name ?? "";
+      call.arguments += part.function.arguments ?? "";
+    }
+  }
+  assert.deepEqual([call.name, JSON.parse(call.arguments)], ["get_weather", { city: "Lisbon" }]);
+  const { id, ...called } = call;
+  const history = [
+    ...weather.messages,
+    { role: "assistant", tool_calls: [{ id, type: "function", function: called }] },
+    { role: "tool", tool_call_id: id, content: "rain" },
+  ];
+  const stream = client.chat.completions.stream({ model: "chat", messages: history, tools: [getWeather] });
+  assert.match(await stream.finalContent(), /rain/);
+});
+
+test("a tool's arguments are parsed by a schema", async () => {
+  const answer = await client.chat.completions.parse({ ...weather, tools: [getWeather], tool_choice: "required" });
+  assert.deepEqual(answer.choices[0].message.tool_calls[0].function.parsed_arguments, { city: "Lisbon" });
 });
 
 for (const stream of [false, true]) {

@@ -104,6 +104,25 @@ test("a stream that breaks off is an error and not an end", async () => {
   assert.ok(text);
 });
 
+for (const stream of [false, true]) {
+  test(`a provider that stalls is given up by the gateway, ${stream ? "streamed" : "whole"}`, async () => {
+    const { client, fetch } = clientWith();
+    await assert.rejects(
+      async () => {
+        const answer = await client.chat.completions.create({ model: "impatient", messages, stream });
+        for await (const chunk of answer) assert.ok(chunk.choices);
+      },
+      (error) => error instanceof OpenAI.APIError && error.code === "upstream_timeout",
+    );
+    assert.equal(fetch.requests, 1);
+  });
+}
+
+test("a body without messages is a bad request", async () => {
+  const { client } = clientWith();
+  await assert.rejects(client.chat.completions.create({ model: "chat", messages: "Hello" }), OpenAI.BadRequestError);
+});
+
 test("a connection that fails is tried again by the SDK", async () => {
   const { client, fetch } = clientWith({ broken: 1 });
   const answer = await client.chat.completions.create({ model: "chat", messages });

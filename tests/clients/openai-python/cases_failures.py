@@ -1,6 +1,7 @@
 """What openai-python makes of the gateway's errors, and what the provider sees of a client that leaves."""
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -81,25 +82,37 @@ def test_a_stream_that_breaks_off_is_an_error_and_not_an_end(client: openai.Open
 
 
 class BreaksOnce(httpx2.HTTPTransport):
-    """A network whose first connection fails."""
+    """A network on which the first request finds a closed port."""
 
-    tries = 0
+    def __init__(self, closed_port: int) -> None:
+        super().__init__()
+        self.tries = 0
+        self._closed_port = closed_port
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         self.tries += 1
         if self.tries == 1:
-            raise httpx2.ConnectError("connection refused", request=request)
+            request.url = request.url.copy_with(port=self._closed_port)
         return super().handle_request(request)
 
 
 def test_a_connection_that_fails_is_tried_again_by_the_sdk(base_url: str, api_key: str) -> None:
-    transport = BreaksOnce()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    transport = BreaksOnce(port)
     with (
         httpx2.Client(transport=transport) as http,
         openai.OpenAI(base_url=base_url, api_key=api_key, http_client=http) as client,
     ):
         assert ask(client, "chat").choices[0].message.content
     assert transport.tries == 2
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_provider_that_stalls_is_given_up_by_the_gateway(client: openai.OpenAI, sent: Any, stream: bool) -> None:
+    with pytest.raises(openai.APIError) as caught:
+        list(ask(client, "impatient", stream=stream))
+    assert (caught.value.code, sent.requests) == ("upstream_timeout", 1)
 
 
 def test_a_rate_limit_is_waited_out_by_the_sdk(client: openai.OpenAI, sent: Any) -> None:
