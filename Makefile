@@ -13,11 +13,11 @@ run:  ## Set up, then start the gateway on 127.0.0.1:8080 with the sandbox provi
 
 test:  ## Set up, then run unit tests and stories (≤ 5 minutes)
 	@python3 scripts/bootstrap.py --dev
-	@$(PY) -m pytest -m "not rig and not soak"
+	@$(PY) -m pytest -n auto -m "not rig and not soak"
 
 future:  ## The same tests with the clock in 2028, when every date that ships has passed
 	@python3 scripts/bootstrap.py --dev
-	@UNDERSTUDY_DAYS_AHEAD=500 PYTHONPATH=$(CURDIR)/tests/time_machine:$(CURDIR) $(PY) -m pytest -m "not rig and not soak"
+	@UNDERSTUDY_DAYS_AHEAD=500 PYTHONPATH=$(CURDIR)/tests/time_machine:$(CURDIR) $(PY) -m pytest -n auto -m "not rig and not soak"
 
 rigs:  ## The slower rigs: real servers, faults, an installed wheel
 	@python3 scripts/bootstrap.py --dev

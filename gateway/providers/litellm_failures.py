@@ -56,6 +56,22 @@ def read_failure(error: BaseException, *, secrets: tuple[str, ...] = ()) -> Call
     return CallFailed(found.status, found.headers, body)
 
 
+def error_event(failure: CallFailed) -> bytes:
+    """Return the data of a stream's last event: one line, in OpenAI's shape, whatever the provider's own is."""
+    try:
+        said = json.loads(failure.body)
+    except ValueError:
+        said = None
+    if isinstance(said, list) and said:
+        said = said[0]
+    error = said.get("error") if isinstance(said, dict) else None
+    if isinstance(error, dict):
+        return json.dumps({"error": error}).encode()
+    text = said.get("message") if isinstance(said, dict) else None
+    message = text if isinstance(text, str) else failure.body.decode("utf-8", "replace")
+    return _encode({"message": message, "type": "upstream_error", "code": None})
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Walk from what arrived to what it was made of."""
     link: BaseException | None = error

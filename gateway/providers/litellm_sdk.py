@@ -10,13 +10,14 @@ import contextlib
 import os
 import struct
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import orjson
 
-from gateway.providers.litellm_failures import CallFailed, read_failure, refused
+from gateway.providers.litellm_answer import as_answer, as_chunk, as_response_event
+from gateway.providers.litellm_failures import CallFailed, error_event, read_failure, refused
 from gateway.providers.litellm_request import HINTS, Call, UnsupportedParameter, refuse_what_is_stored
 
 _BEFORE_IMPORT = {
@@ -88,9 +89,12 @@ def _keep_gemini_open() -> None:
 
     litellm gives every chunk a finish_reason of its own, and an answer that was cut off would look complete.
     """
-    from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig  # noqa: TID251
+    from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import (  # noqa: TID251
+        VertexGeminiConfig,
+    )
 
-    create = VertexGeminiConfig._create_streaming_choice
+    config: Any = VertexGeminiConfig
+    create = config._create_streaming_choice
 
     def choice_of(**parts: Any) -> Any:
         choice = create(**parts)
@@ -98,7 +102,7 @@ def _keep_gemini_open() -> None:
             choice.finish_reason = None
         return choice
 
-    setattr(VertexGeminiConfig, "_create_streaming_choice", staticmethod(choice_of))  # noqa: B010
+    config._create_streaming_choice = staticmethod(choice_of)
 
 
 async def perform(call: Call) -> bytes | AsyncGenerator[bytes, None]:
@@ -218,14 +222,7 @@ def _encode(call: Call, answer: Any) -> bytes:
     if call.endpoint == "embeddings" and call.packed:
         for row in content["data"]:
             row["embedding"] = base64.b64encode(struct.pack(f"<{len(row['embedding'])}f", *row["embedding"])).decode()
-    if call.endpoint == "responses" and _is_bridged(call):
-        content["store"] = False
-    _drop_cost(content)
-    for choice in content.get("choices", ()):
-        if "message" in choice:
-            # Required in OpenAI's format, null where there are only tool calls.
-            choice["message"].setdefault("content", None)
-    return orjson.dumps(content)
+    return orjson.dumps(as_answer(content, bridged=call.endpoint == "responses" and _is_bridged(call)))
 
 
 async def _first(events: AsyncGenerator[bytes, None], answer: Any) -> bytes:
@@ -251,7 +248,7 @@ async def _relay(
         raise
     except Exception as error:
         failure = error if isinstance(error, CallFailed) else read_failure(error, secrets=(call.key or "",))
-        yield b"data: %b\n\n" % failure.body
+        yield b"data: %b\n\n" % error_event(failure)
     finally:
         await _close(answer)
 
@@ -267,9 +264,9 @@ async def _close(answer: Any) -> None:
 
 async def _events(call: Call, answer: AsyncIterator[Any]) -> AsyncGenerator[bytes, None]:
     if call.endpoint == "responses":
-        number = 0
+        number, bridged = 0, _is_bridged(call)
         async for event in answer:
-            content = _as_event(event.model_dump(mode="json", exclude_none=True), number, bridged=_is_bridged(call))
+            content = as_response_event(event.model_dump(mode="json", exclude_none=True), number, bridged=bridged)
             yield b"event: %b\ndata: %b\n\n" % (str(content.get("type", "")).encode(), orjson.dumps(content))
             number += 1
         return
@@ -278,7 +275,7 @@ async def _events(call: Call, answer: AsyncIterator[Any]) -> AsyncGenerator[byte
             raise CallFailed(
                 502, {}, b'{"error":{"message":"The provider\'s stream ended early.","code":"interrupted"}}'
             )
-        yield b"data: %b\n\n" % _dump(chunk)
+        yield b"data: %b\n\n" % orjson.dumps(as_chunk(chunk.model_dump(mode="json", exclude_none=True)))
     yield b"data: [DONE]\n\n"
 
 
@@ -287,39 +284,3 @@ def _is_made_up(chunk: Any, answer: Any) -> bool:
     if not any(getattr(choice, "finish_reason", None) for choice in getattr(chunk, "choices", ())):
         return False
     return getattr(answer, "received_finish_reason", "") is None and answer.intermittent_finish_reason is None
-
-
-def _as_event(event: dict[str, Any], number: int, *, bridged: bool) -> dict[str, Any]:
-    """Bring an event of a response to OpenAI's form: all are numbered, and a bridge stores nothing."""
-    response = event.get("response")
-    if isinstance(response, dict):
-        _drop_cost(response)
-        if bridged:
-            response["store"] = False
-    return {**event, "sequence_number": number} if bridged else event
-
-
-def _dump(chunk: Any) -> bytes:
-    return orjson.dumps(_as_chunk(chunk.model_dump(mode="json", exclude_none=True)))
-
-
-def _as_chunk(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Bring a chunk to OpenAI's form: the count comes by itself, and what goes on says so."""
-    if _drop_cost(chunk) and not any(_says_something(choice) for choice in chunk.get("choices", ())):
-        chunk["choices"] = []
-    for choice in chunk.get("choices", ()):
-        choice.setdefault("finish_reason", None)
-    return chunk
-
-
-def _drop_cost(content: Mapping[str, Any]) -> bool:
-    """Take litellm's own estimate of the price off an answer's count, and tell whether it has one: the ledger prices."""
-    usage = content.get("usage")
-    if not isinstance(usage, dict):
-        return False
-    usage.pop("cost", None)
-    return True
-
-
-def _says_something(choice: Mapping[str, Any]) -> bool:
-    return bool(choice.get("finish_reason") or any((choice.get("delta") or {}).values()) or choice.get("text"))

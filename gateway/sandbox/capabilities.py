@@ -70,7 +70,7 @@ class Capabilities:
     """The table."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._rows = tuple(rows)
+        self.rows = tuple(rows)
         self._rows_of: dict[str, tuple[Row, ...]] = {}
 
     @classmethod
@@ -87,7 +87,7 @@ class Capabilities:
         """
         rows = self._rows_of.get(model.id)
         if rows is None:
-            rows = self._rows_of[model.id] = tuple(row for row in self._rows if row.speaks_of(model))
+            rows = self._rows_of[model.id] = tuple(row for row in self.rows if row.speaks_of(model))
         for row in rows:
             if endpoint in row.endpoints and _is_in_force(row, body, endpoint):
                 _check_parameters(row, model, body, endpoint)

@@ -3,12 +3,14 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 PATIENCE_S = 5.0
+RETURN_S = 60.0
 
 
 class Provider:
@@ -20,8 +22,13 @@ class Provider:
     def retire(self, model: str) -> None:
         self._call(f"models/{model}/retire", {})
 
-    def restore(self, model: str) -> None:
+    def restore(self, model: str, noticed: Callable[[], bool]) -> None:
+        """Bring a model back, and wait until the gateway has noticed."""
         self._call(f"models/{model}/restore", {})
+        deadline = time.monotonic() + RETURN_S
+        while not noticed():
+            assert time.monotonic() < deadline, f"the model was not found again within {RETURN_S:g} s"
+            time.sleep(0.02)
 
     def calls(self) -> int:
         """How many calls have arrived and ended until now."""

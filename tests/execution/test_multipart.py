@@ -31,7 +31,10 @@ def test_a_clients_form_is_read_and_another_model_put_in() -> None:
     assert (again.parts[2].filename, again.parts[2].content_type) == ("a ü.wav", b"audio/wav")
 
 
-@given(st.lists(st.tuples(st.text(min_size=1), st.binary(), st.none() | st.text()), max_size=5))
+NAMES = st.text(min_size=1) | st.text('\\";=', min_size=1)
+
+
+@given(st.lists(st.tuples(NAMES, st.binary(), st.none() | st.text()), max_size=5))
 def test_whatever_names_and_contents_are_read_is_read_again(parts: list[tuple[str, bytes, str | None]]) -> None:
     form = Form(tuple(Part(name, content, filename) for name, content, filename in parts), "b" * 32)
     once = read_form(form.encoded(), form.content_type) if parts else form

@@ -25,12 +25,12 @@ def test_cost_is_rounded_half_even_once(price: tuple[str, str, str], usage: Usag
 def test_rows_are_read_from_an_index_on() -> None:
     bill = Bill()
     for number in range(5):
-        bill.add(Attempt(f"attempt-{number}").row())
+        bill.add(Attempt(f"attempt-{number}", "embeddings").row())
     assert [row.attempt_id for row in bill.rows(3)] == ["attempt-3", "attempt-4"]
     assert bill.next_index == 5
     assert bill.rows(9) == []
 
 
 def test_an_attempt_that_nobody_answered_costs_nothing() -> None:
-    row = Attempt("a", asked="gone", status=404).row()
-    assert (row.served, row.cost_nanousd, row.complete) == (None, 0, False)
+    row = Attempt("a", "responses", asked="gone", status=404).row()
+    assert (row.endpoint, row.served, row.cost_nanousd, row.complete) == ("responses", None, 0, False)

@@ -44,7 +44,7 @@ def chat(http: httpx.Client, **body: Any) -> httpx.Response:
         pytest.param({"temperature": 3}, 400, "decimal_above_max_value", "temperature", id="temperature too high"),
         pytest.param({"max_tokens": 0}, 400, "integer_below_min_value", "max_tokens", id="no room for an answer"),
         pytest.param({"max_tokens": True}, 400, "invalid_type", "max_tokens", id="a boolean is no number"),
-        pytest.param({"n": 2}, 400, "integer_above_max_value", "n", id="two answers"),
+        pytest.param({"n": 9}, 400, "integer_above_max_value", "n", id="nine answers"),
         pytest.param({"stream_options": {}}, 400, None, "stream_options", id="stream options without a stream"),
         pytest.param({"tool_choice": "required"}, 400, None, "tool_choice", id="a tool choice without tools"),
         pytest.param(
@@ -143,6 +143,7 @@ def test_an_answer_and_its_row_on_the_bill_agree(http: httpx.Client) -> None:
                 "output_tokens": usage["completion_tokens"],
                 "complete": True,
                 "cost_nanousd": usage["prompt_tokens"] * 300 + usage["completion_tokens"] * 1_200,
+                "endpoint": "chat_completions",
             }
         ],
         "next": 1,
@@ -254,9 +255,11 @@ def test_a_schema_is_kept_with_what_the_invoice_says(http: httpx.Client, model: 
     ("method", "path", "status", "code"),
     [
         pytest.param("GET", "/v1/chat/completions", 405, None, id="chat by GET"),
+        pytest.param("GET", "/v1/responses", 405, None, id="responses by GET"),
+        pytest.param("PUT", "/v1/embeddings", 405, None, id="embeddings by PUT"),
         pytest.param("POST", "/v1/models", 405, None, id="the list by POST"),
         pytest.param("GET", "/sandbox/models/gpt-6-luna/retire", 405, None, id="a command by GET"),
-        pytest.param("POST", "/v1/embeddings", 404, "unknown_url", id="an endpoint that is not there"),
+        pytest.param("POST", "/v1/fine-tunes", 404, "unknown_url", id="an endpoint that is not there"),
         pytest.param("GET", "/v1/models/gpt-unknown", 404, "model_not_found", id="a model that was never sold"),
     ],
 )

@@ -5,8 +5,8 @@ import pytest
 
 from gateway.store.migrate import migrate
 
-# The gateway that fault stories serve in the test's own loop is what these stories talk to as well.
-sys.path.append(str(Path(__file__).parent.parent / "faults"))
+# The gateway that fault stories serve in the test's own loop is what these stories talk to, rigs' clients among them.
+sys.path.extend(str(Path(__file__).parent.parent / neighbour) for neighbour in ("faults", "rigs"))
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,20 @@ import pytest
 from client_programs import KEY, prepare, report_each, run, told
 from pydantic import SecretStr
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
-from served_gateway import ServedGateway, eventually, served
+from served_gateway import ServedGateway, eventually, served, verified
 
 FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TOOL = {
     "name": "get_weather",
     "description": "The weather of a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+    "strict": True,
 }
 GOOD_PROBES_S = 60
 
@@ -55,6 +61,7 @@ async def gateway_before(
     }
     environ = {"KEY": "any"}
     async with served(routes, directory, template, environ=environ, now=START, key=SecretStr(KEY)) as gateway:
+        gateway.client.headers["authorization"] = f"Bearer {KEY}"
         yield gateway
 
 
@@ -119,7 +126,12 @@ class StreamedChat(WholeChat):
         async with manager as stream:
             served_by = stream._response.headers["x-gateway-served-by"]
             message = (await stream.get_final_completion()).choices[0].message
-        self.said.append(message)
+        # What was said, without what the SDK made of it.
+        calls = [
+            call.model_dump(exclude={"index": True, "function": {"parsed_arguments"}})
+            for call in message.tool_calls or ()
+        ]
+        self.said.append({"role": "assistant", "content": message.content} | ({"tool_calls": calls} if calls else {}))
         return message, served_by
 
 
@@ -138,7 +150,7 @@ class WholeResponses(Conversation):
 
     async def _answer(self) -> tuple[Any, str]:
         raw = await self.client.responses.with_raw_response.create(
-            model="chat", input=self.said, tools=[{"type": "function", **TOOL, "strict": False}]
+            model="chat", input=self.said, tools=[{"type": "function", **TOOL}]
         )
         response = raw.parse()
         self.said += response.output
@@ -171,6 +183,7 @@ async def test_a_conversation_with_tools_goes_on_across_a_cutover_and_back(
         assert await talk.ask("Porto") == "primary"
         provider.sandbox.provider.retire(FINE_TUNE, "openai")
         assert await talk.tell("foggy") == "fallback"
+        await verified(gateway, "sandbox")
         assert [await talk.ask("Madrid"), await talk.tell("windy")] == ["fallback", "fallback"]
 
         assert await talk.ask("Oslo") == "fallback"
@@ -219,7 +232,7 @@ async def time_passes(gateway: ServedGateway, provider: RunningSandbox) -> None:
     """Let time pass as usual, and two minutes in a few seconds whenever the model is back that was gone."""
     was_retired = False
     while True:
-        retired = provider.sandbox.provider.find(FINE_TUNE).retired_as is not None
+        retired = provider.sandbox.provider.models[FINE_TUNE].retired_as is not None
         was_retired = was_retired or retired
         gateway.clock.advance(0.5 if was_retired and not retired else 0.01)
         await asyncio.sleep(0.01)

@@ -142,5 +142,10 @@ class _Collector:
 
 
 def quoted(text: str) -> bytes:
-    """Return a name as it may stand between quotation marks (as browsers write it)."""
-    return text.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22").encode()
+    """Return a name as it may stand between quotation marks: as browsers write it, and without backslashes.
+
+    Before the closing mark one would hide that mark from parsers that know escapes, and two from those that half do.
+    """
+    for char, written in (("\\", "%5C"), ("\r", "%0D"), ("\n", "%0A"), ('"', "%22")):
+        text = text.replace(char, written)
+    return text.encode()

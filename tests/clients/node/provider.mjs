@@ -34,17 +34,15 @@ async function command(model, what) {
 }
 
 export const retire = (model) => command(model, "retire");
-export const restore = (model) => command(model, "restore");
 
-/** Ask again until the answer will do. */
-export async function until(ask, willDo) {
+/** Bring a model back, and wait until the gateway has noticed. */
+export async function restore(model, noticed) {
+  await command(model, "restore");
   const deadline = Date.now() + RETURN_MS;
-  while (Date.now() < deadline) {
-    const answer = await ask();
-    if (willDo(answer)) return answer;
+  while (!(await noticed())) {
+    if (Date.now() >= deadline) throw new Error(`the model was not found again within ${RETURN_MS} ms`);
     await pause(20);
   }
-  throw new Error(`no answer was right within ${RETURN_MS} ms`);
 }
 
 /** An address at which nobody listens. */

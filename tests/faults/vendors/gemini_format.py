@@ -74,3 +74,10 @@ def _streams(call: Call) -> bool:
 
 HALVES = (chunk("Hello", finish=None, usage={"promptTokenCount": 10, "totalTokenCount": 10}), chunk(" there."))
 USUAL = whole_or_streamed(answers(), streamed(*HALVES), _streams)
+BLOCKED = says(
+    {
+        "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+        "usageMetadata": {"promptTokenCount": 10, "totalTokenCount": 10},
+        "modelVersion": MODEL,
+    }
+)
