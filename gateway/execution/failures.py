@@ -84,6 +84,11 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str, request: Req
         return errors.Overloaded(f"Every target of route {route!r} is overloaded.", headers=NO_RETRY)
     if kind in (FailureKind.CONNECTION, FailureKind.TLS):
         return errors.UpstreamUnreachable(f"No provider of route {route!r} can be reached.", headers=NO_RETRY)
+    if failure.status in (404, 405):
+        message = (
+            f"The provider of route {route!r} has nothing at {request.endpoint.path}: it answered {failure.status}."
+        )
+        return errors.BadUpstream(message, headers=NO_RETRY)
     return errors.BadUpstream(f"The provider of route {route!r} failed to answer.", headers=NO_RETRY)
 
 

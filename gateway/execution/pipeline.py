@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from gateway.clock import Clock
+from gateway.config.routes import Target
 from gateway.errors import GatewayError
 from gateway.execution.accounting import Accounting
 from gateway.execution.answer_headers import Header, header_value
@@ -144,7 +145,7 @@ class Pipeline:
             raise
         finally:
             request.waited_s += attempt.waited_s
-        self.board.answered(target)
+        self.board.answered(target, request.endpoint.name)
         return None
 
     async def _relay(self, attempt: Attempt, reader: StreamReader, request: Request, reply: Reply) -> None:
@@ -195,14 +196,8 @@ class Pipeline:
     def _hear(self, attempt: Attempt, failure: Failure, judgement: Judgement) -> None:
         """Tell the board what a failure says of the target, and the log what happened."""
         target = attempt.prepared.target
-        if judgement.verify:
-            self.board.suspect(target)
-        elif failure.kind is FailureKind.AUTHENTICATION:
-            self.board.credential_refused(target)
-        elif judgement.rests:
-            self.board.rests(target, failure.retry_after_s or 1.0)
-        elif judgement.counts_against_health:
-            self.board.failed(target)
+        if not self.board.answers_only_elsewhere(target, attempt.request.endpoint.name):
+            self._tell_board(target, failure, judgement)
         log.warning(
             "attempt_failed",
             request_id=attempt.request.id,
@@ -215,6 +210,16 @@ class Pipeline:
             # Who refuses a key may repeat it.
             said=failure.message if failure.kind is not FailureKind.AUTHENTICATION else None,
         )
+
+    def _tell_board(self, target: Target, failure: Failure, judgement: Judgement) -> None:
+        if judgement.verify:
+            self.board.suspect(target)
+        elif failure.kind is FailureKind.AUTHENTICATION:
+            self.board.credential_refused(target)
+        elif judgement.rests:
+            self.board.rests(target, failure.retry_after_s or 1.0)
+        elif judgement.counts_against_health:
+            self.board.failed(target)
 
     def _headers(self, attempt: Attempt, request: Request, content_type: bytes) -> list[Header]:
         """Return the answer's headers: what is built once, and what is this request's own."""

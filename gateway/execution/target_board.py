@@ -16,6 +16,7 @@ TargetKey = tuple[str, str]
 _K = TypeVar("_K")
 CREDENTIAL_RESTS_S = 30.0
 LONGEST_REST_S = 60.0
+ANSWERED_LATELY_S = 300.0
 
 
 def key_of(target: Target) -> TargetKey:
@@ -39,6 +40,8 @@ class TargetBoard:
         self._versions: dict[TargetKey, int] = {}
         self._commands: Mapping[str, Command] = {}
         self._served: set[TargetKey] = set()
+        self._answered_at: dict[TargetKey, dict[str, float]] = {}
+        """When a target last answered at each endpoint, in monotonic seconds."""
         self.version = 0
 
     @property
@@ -90,9 +93,13 @@ class TargetBoard:
                 self._circuits[key_of(target)] = breaker.on_trial(circuit, now)
                 self.version += 1
 
-    def answered(self, target: Target) -> None:
-        """A target gave a good answer."""
+    def answered(self, target: Target, endpoint: str) -> None:
+        """A target gave a good answer at an endpoint."""
         key = key_of(target)
+        known = self._answered_at.get(key)
+        if known is None:
+            known = self._answered_at[key] = {}
+        known[endpoint] = self._clock.monotonic()
         if key in self._circuits:
             self._close(key)
         if key not in self._served:
@@ -100,6 +107,17 @@ class TargetBoard:
         if key not in self._availability:
             self._availability[key] = Availability.AVAILABLE
             self.version += 1
+
+    def answers_only_elsewhere(self, target: Target, endpoint: str) -> bool:
+        """Tell whether a target answered lately, but never at this endpoint.
+
+        Then a failure there says nothing of the model: it may just not be made for that, and whoever asks a chat model
+        for vectors must not take it from the others.
+        """
+        known = self._answered_at.get(key_of(target))
+        if not known or endpoint in known:
+            return False
+        return self._clock.monotonic() - max(known.values()) < ANSWERED_LATELY_S
 
     def failed(self, target: Target) -> None:
         """A target failed in a way that speaks against its health."""

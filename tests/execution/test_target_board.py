@@ -40,7 +40,7 @@ def test_nothing_is_known_at_first(bench: Bench) -> None:
 
 
 def test_an_answer_makes_a_target_available_and_is_remembered(bench: Bench) -> None:
-    bench.board.answered(TARGET)
+    bench.board.answered(TARGET, "chat_completions")
     assert bench.board.availability(TARGET) is Availability.AVAILABLE
     assert bench.board.ever_served(key_of(TARGET))
     assert not bench.board.ever_served(key_of(OTHER))
@@ -56,16 +56,39 @@ def test_what_the_ledger_knows_is_taken_over(bench: Bench) -> None:
 
 def test_the_version_rises_with_changes_and_only_with_them(bench: Bench) -> None:
     board, versions = bench.board, []
-    for change in (board.answered, board.failed, board.answered, board.suspect, board.credential_refused):
+
+    def answered(target: Target) -> None:
+        board.answered(target, "chat_completions")
+
+    for change in (answered, board.failed, answered, board.suspect, board.credential_refused):
         change(TARGET)
         versions.append(board.version)
     assert versions == sorted(set(versions))
-    board.answered(OTHER)
+    board.answered(OTHER, "chat_completions")
     before = board.version
-    board.answered(OTHER)
+    board.answered(OTHER, "chat_completions")
     board.sent(OTHER)
     board.suspect(TARGET)
     assert board.version == before
+
+
+@pytest.mark.parametrize(
+    ("answered", "later_s", "asked", "only_elsewhere"),
+    [
+        pytest.param((), 0.0, "embeddings", False, id="nothing is known of it"),
+        pytest.param(("chat_completions",), 0.0, "embeddings", True, id="it talks, and was never seen to make vectors"),
+        pytest.param(("chat_completions",), 0.0, "chat_completions", False, id="it failed where it answers"),
+        pytest.param(("chat_completions", "embeddings"), 0.0, "embeddings", False, id="it did both"),
+        pytest.param(("chat_completions",), 301.0, "embeddings", False, id="its last answer is long ago"),
+    ],
+)
+def test_a_failure_where_a_model_never_answered_says_little(
+    bench: Bench, answered: tuple[str, ...], later_s: float, asked: str, only_elsewhere: bool
+) -> None:
+    for endpoint in answered:
+        bench.board.answered(TARGET, endpoint)
+    bench.clock.advance(later_s)
+    assert bench.board.answers_only_elsewhere(TARGET, asked) is only_elsewhere
 
 
 # The circuit.
@@ -108,7 +131,7 @@ def test_a_good_trial_closes_it(bench: Bench) -> None:
     fail(bench)
     bench.clock.advance(FIRST_PAUSE_S)
     bench.board.sent(TARGET)
-    bench.board.answered(TARGET)
+    bench.board.answered(TARGET, "chat_completions")
     assert not bench.board.observe(TARGET).circuit_open
     fail(bench, FAILURES_TO_OPEN - 1)
     assert not bench.board.observe(TARGET).circuit_open
@@ -181,7 +204,7 @@ def test_a_straggler_that_answers_does_not_bring_a_target_back(found: Availabili
     bench.board.suspect(TARGET)
     if found is not Availability.SUSPECT:
         bench.board.verified(key_of(TARGET), found)
-    bench.board.answered(TARGET)
+    bench.board.answered(TARGET, "chat_completions")
     assert bench.board.availability(TARGET) is found
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from fake_provider import DONE, GONE, Call, FakeProvider, refuses, says, streams, writes
+from fake_provider import DONE, GONE, Call, FakeProvider, Script, refuses, says, streams, writes
 from served_gateway import Serve
 
 from gateway.execution.endpoints.multipart import read_form
@@ -37,6 +37,35 @@ async def test_vectors_of_another_model_are_never_an_answer(serve: Serve, provid
     assert answer.status_code == 404
     assert next(call.json["model"] for call in provider.chats() if call.path == "/v1/embeddings") == "tuned"
     assert all(call.json["model"] != "base" for call in provider.chats())
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(refuses(404, "Not Found"), id="there is no such path"),
+        pytest.param(refuses(403, "You are not allowed to generate embeddings from this model"), id="it may not"),
+        pytest.param(refuses(401, "Missing scopes: api.embeddings"), id="the key may not"),
+        pytest.param(refuses(500, "boom"), id="it breaks"),
+    ],
+)
+async def test_asking_a_model_for_what_it_is_not_made_for_does_not_take_it_from_the_others(
+    refusal: Script, serve: Serve, provider: FakeProvider
+) -> None:
+    provider.paths["/v1/embeddings"] = refusal
+    gateway = await serve()
+    await gateway.chat()
+    for _ in range(6):
+        assert (await gateway.client.post("/v1/embeddings", json={"model": "reply", "input": "a"})).status_code >= 400
+    assert (await gateway.chat()).headers["x-gateway-reason"] == "primary"
+
+
+async def test_a_path_that_a_provider_does_not_have_is_told_as_that(serve: Serve, provider: FakeProvider) -> None:
+    provider.paths["/v1/embeddings"] = says({"detail": "Not Found"}, 404)
+    gateway = await serve()
+    answer = await gateway.client.post("/v1/embeddings", json={"model": "reply", "input": "a"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (502, "bad_upstream")
+    assert "has nothing at /embeddings: it answered 404" in error["message"]
 
 
 async def test_an_answer_without_vectors_is_none(serve: Serve, provider: FakeProvider) -> None:
