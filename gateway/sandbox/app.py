@@ -1,7 +1,7 @@
 """HTTP in and out: which path is what. Plain ASGI, for it shares a small machine with the gateway under test."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -21,16 +21,13 @@ from gateway.sandbox.responses import Responses
 
 # Other OpenAI-compatible providers have the endpoints elsewhere; a client of any kind can be pointed here.
 _PREFIXES = ("/v1", "/openai/v1", "/api/v1", "/inference/v1", "/serving-endpoints")
-_ENDPOINTS = {
-    f"{prefix}{endpoint.path}": endpoint
-    for prefix in _PREFIXES
-    for endpoint in (Chat(), Responses(), Embeddings(), Completions())
-}
+ENDPOINTS: Final = (Chat(), Responses(), Embeddings(), Completions())
+_ENDPOINT_AT = {f"{prefix}{endpoint.path}": endpoint for prefix in _PREFIXES for endpoint in ENDPOINTS}
 _LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
 _MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
 _RESPONSE_PATHS = tuple(f"{prefix}/responses/" for prefix in _PREFIXES)
 _COMMAND_PATH = "/sandbox/models/"
-_PLAIN_PATHS = frozenset(_ENDPOINTS) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
+_PLAIN_PATHS = frozenset(_ENDPOINT_AT) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
 _WELCOME = {
     "service": "Understudy sandbox provider",
     "speaks": "POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions, "
@@ -50,7 +47,7 @@ class Sandbox:
         """Answer one HTTP request (ASGI)."""
         connection = Connection(scope, receive, send, self.provider.clock)
         method, path = scope["method"], scope["path"]
-        if method == "POST" and (endpoint := _ENDPOINTS.get(path)) is not None:
+        if method == "POST" and (endpoint := _ENDPOINT_AT.get(path)) is not None:
             await answer_attempt(endpoint, self.provider, connection, dict(scope["headers"]))
             return
         request_id = f"req_{uuid4().hex}"
@@ -77,7 +74,7 @@ class Sandbox:
                 return command(self.provider, model_id, action, await connection.body())
         elif path not in _PLAIN_PATHS and model_path is None and training_path is None:
             raise unknown_url(method, path)
-        if method != "GET" or path in _ENDPOINTS or path.startswith(_COMMAND_PATH):
+        if method != "GET" or path in _ENDPOINT_AT or path.startswith(_COMMAND_PATH):
             raise method_not_allowed(method, path)
         if training_path is not None:
             return fine_tuning.answer(self.provider, training_path, parse_qs(query.decode("latin-1")))

@@ -54,11 +54,12 @@ class Responses(Endpoint):
 
 
 def _in_background(call: Call, kept: StoredResponse, usage: Usage) -> Delivery:
-    """Answer at once that it will be answered; what it costs is billed now."""
-    pace = call.model.tokens_per_s
-    needed_s = call.model.first_token_ms / 1000 + (usage.output_tokens / pace if pace else 0.0)
+    """Answer at once that it will be answered, in the model's own time; what it costs is billed now."""
+    model = call.model
+    needed_s = model.first_token_ms / 1000 + (usage.output_tokens / model.tokens_per_s if model.tokens_per_s else 0.0)
     call.provider.responses.keep(replace(kept, ready_at_s=call.provider.clock.monotonic() + needed_s))
-    return call.delivery(usage, partial(orjson.dumps, running(kept.response, "queued")))
+    queued = call.delivery(usage, partial(orjson.dumps, running(kept.response, "queued")))
+    return replace(queued, model=replace(model, first_token_ms=0.0, tokens_per_s=None))
 
 
 def _response(call: Call, request: ResponsesRequest, answer: Answer, usage: Usage) -> dict[str, Any]:

@@ -22,7 +22,14 @@ def sandbox(server: RunningSandbox) -> RunningSandbox:
     return server
 
 
-@pytest.fixture
-def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, timeout=10) as client:
+@pytest.fixture(scope="session")
+def http_of_all_tests(server: RunningSandbox) -> Iterator[httpx.Client]:
+    """One client, since making one takes longer than most tests."""
+    with httpx.Client(base_url=server.url, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def http(sandbox: RunningSandbox, http_of_all_tests: httpx.Client) -> httpx.Client:
+    """A client of this test's own models."""
+    return http_of_all_tests

@@ -85,11 +85,11 @@ def of_each(field: str) -> list[Any]:
     ]
 
 
-@pytest.fixture
-def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    sandbox.sandbox.provider = create_sandbox(clock=SystemClock(), catalogue=catalogue()).provider
-    with httpx.Client(base_url=sandbox.url, timeout=10) as client:
-        yield client
+@pytest.fixture(scope="module")
+def http(server: RunningSandbox, http_of_all_tests: httpx.Client) -> httpx.Client:
+    """A client of models that all of these tests share, since none of them changes anything."""
+    server.sandbox.provider = create_sandbox(clock=SystemClock(), catalogue=catalogue()).provider
+    return http_of_all_tests
 
 
 def ask(http: httpx.Client, model: Model, endpoint: str, **body: Any) -> httpx.Response:

@@ -1,9 +1,13 @@
 import re
 import subprocess
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from programs import required
 
+from gateway.sandbox.app import ENDPOINTS
+from gateway.sandbox.catalogue import default_catalogue
 from gateway.sandbox.retirement import STYLES
 from tests.sandbox_server import RunningSandbox
 
@@ -19,13 +23,18 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
         answers.append(
             subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30).stdout.decode()
         )
-    listed, asked, retired, restored, bill, trained, died, adjusted, faulty = answers
+    listed, asked, retired, restored, bill, elsewhere, refused, trained, died, adjusted, faulty = answers
     assert '"shutdown_date"' in listed
     assert "Hi there" in asked
     assert "400 Bad Request" in retired
     assert "model_decommissioned" in retired
     assert '"retired_as":null' in restored
     assert '"attempt_id":"my-call-1"' in bill
+    assert '"reasoning_tokens":32' in elsewhere
+    assert '"object":"embedding"' in elsewhere
+    assert '"object":"text_completion"' in elsewhere
+    assert "Unsupported value: 'temperature' does not support 0.2" in refused
+    assert "422 Unprocessable" in refused
     assert '"object":"fine_tuning.job"' in trained
     assert '"has_more":true' in trained
     assert '"purpose":"fine-tune"' in trained
@@ -37,3 +46,16 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
 
 def test_the_page_names_every_way_to_die() -> None:
     assert [style for style in STYLES if f"`{style}`" not in TEXT] == []
+
+
+def test_the_page_lists_every_model_at_its_price_and_every_endpoint() -> None:
+    listed = {
+        model: tuple(map(Decimal, prices.split(" / ")))
+        for model, prices in re.findall(r"^\| `([^`]+)`.* \| ([\d. /]+) \|$", TEXT, re.MULTILINE)
+    }
+    for model in default_catalogue(datetime(2026, 11, 24, tzinfo=UTC)):
+        assert f"`{model.id}`" in TEXT
+        if model.fault is None and any(model.kind in endpoint.kinds for endpoint in ENDPOINTS):
+            assert listed.pop(model.id) == (model.price.input, model.price.cached_input, model.price.output)
+    assert listed == {}
+    assert re.findall(r"^\| `POST /v1(/\S+)` \|", TEXT, re.MULTILINE) == [endpoint.path for endpoint in ENDPOINTS]

@@ -1,4 +1,4 @@
-"""The Responses API: one response, whole and streamed."""
+"""The Responses API: one response, whole."""
 
 from typing import Any
 
@@ -7,52 +7,26 @@ import jsonschema_rs
 import orjson
 import pytest
 
-FORUM = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
-LUNA = "gpt-6-luna"
-ASK = "What is the weather in Paris tomorrow?"
-WEATHER = {
-    "type": "function",
-    "name": "get_weather",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-}
-TIME = {**WEATHER, "name": "get_time"}
+from tests.sandbox.responses_api import (
+    ASK,
+    FORUM,
+    LUNA,
+    SUMMARISED,
+    TIME,
+    WEATHER,
+    events,
+    post,
+    respond,
+    text_of,
+    without_ids,
+)
+
 SCHEMA = {
     "type": "object",
     "properties": {"vendor": {"type": "string"}, "total": {"type": "number"}},
     "required": ["vendor", "total"],
     "additionalProperties": False,
 }
-SUMMARISED = {"effort": "low", "summary": "auto"}
-
-
-def post(http: httpx.Client, **body: Any) -> httpx.Response:
-    return http.post("/v1/responses", json={"model": FORUM, "input": ASK, **body})
-
-
-def respond(http: httpx.Client, **body: Any) -> Any:
-    return post(http, **body).raise_for_status().json()
-
-
-def events(http: httpx.Client, **body: Any) -> list[Any]:
-    """Return the events of a stream, whose names on the wire are their types."""
-    sent = post(http, stream=True, **body)
-    assert sent.headers["content-type"].startswith("text/event-stream")
-    found = []
-    for block in sent.text.removesuffix("\n\n").split("\n\n"):
-        name, data = block.split("\n")
-        found.append(orjson.loads(data.removeprefix("data: ")))
-        assert name == f"event: {found[-1]['type']}"
-    return found
-
-
-def text_of(response: Any) -> str:
-    return "".join(part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"])
-
-
-def without_ids(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: without_ids(inner) for name, inner in value.items() if name not in ("id", "call_id")}
-    return [without_ids(inner) for inner in value] if isinstance(value, list) else value
 
 
 def test_a_response_and_its_row_on_the_bill_agree(http: httpx.Client) -> None:
@@ -121,7 +95,7 @@ def test_a_function_is_called_and_its_output_answered(http: httpx.Client) -> Non
         pytest.param({"tool_choice": {"type": "function", "name": "get_time"}}, ["get_time"], id="the chosen one"),
         pytest.param({"tool_choice": "required", "input": "Good morning"}, ["get_weather"], id="some"),
         pytest.param(
-            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_time"}]}},
+            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [TIME]}},
             ["get_time"],
             id="only what is allowed",
         ),
@@ -179,82 +153,13 @@ def test_encrypted_reasoning_is_taken_back_and_a_forged_one_is_not(http: httpx.C
     thought, message = respond(http, **asked)["output"]
     assert thought["summary"][0]["type"] == "summary_text"
     again = [{"role": "user", "content": ASK}, thought, message, {"role": "user", "content": "And then?"}]
-    assert post(http, **asked, **{"input": again}).status_code == 200
+    assert post(http, **asked, input=again).status_code == 200
     again[1] = {**thought, "encrypted_content": thought["encrypted_content"].replace("A", "B", 1)}
-    refused = post(http, **asked, **{"input": again})
+    refused = post(http, **asked, input=again)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_encrypted_content")
     unknown = {"type": "reasoning", "id": thought["id"], "summary": []}
-    lost = post(http, **asked, **{"input": [again[0], unknown, message]})
+    lost = post(http, **asked, input=[again[0], unknown, message])
     assert (lost.status_code, "Items are not persisted" in lost.json()["error"]["message"]) == (404, True)
-
-
-CREATED = ["response.created", "response.in_progress"]
-ADDED, DONE = "response.output_item.added", "response.output_item.done"
-TEXT = ["response.content_part.added", "response.output_text.delta", "response.output_text.done",
-        "response.content_part.done"]  # fmt: skip
-CALL = ["response.function_call_arguments.delta", "response.function_call_arguments.done"]
-SUMMARY = ["response.reasoning_summary_part.added", "response.reasoning_summary_text.delta",
-           "response.reasoning_summary_text.done", "response.reasoning_summary_part.done"]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("body", "kinds"),
-    [
-        pytest.param({}, [ADDED, *TEXT, DONE], id="a text"),
-        pytest.param({"tools": [WEATHER]}, [ADDED, *CALL, DONE], id="a call"),
-        pytest.param(
-            {"tools": [WEATHER, TIME], "input": "Use get_weather and get_time for Paris"},
-            [ADDED, *CALL, DONE] * 2,
-            id="two calls",
-        ),
-        pytest.param(
-            {"model": LUNA, "reasoning": SUMMARISED}, [ADDED, *SUMMARY, DONE, ADDED, *TEXT, DONE], id="summarised"
-        ),
-        pytest.param({"model": LUNA, "reasoning": {}}, [ADDED, DONE, ADDED, *TEXT, DONE], id="thought of in silence"),
-        pytest.param(
-            {"model": LUNA, "reasoning": {}, "tools": [WEATHER]}, [ADDED, DONE, ADDED, *CALL, DONE], id="a thought call"
-        ),
-    ],
-)
-def test_a_stream_has_its_events_in_order_and_says_what_the_whole_says(
-    http: httpx.Client, body: dict[str, Any], kinds: list[str]
-) -> None:
-    sent = events(http, **body)
-    assert [event["sequence_number"] for event in sent] == list(range(len(sent)))
-    runs = [event["type"] for before, event in zip([{"type": ""}, *sent], sent, strict=False)
-            if not (event["type"] == before["type"] and event["type"].endswith(".delta"))]  # fmt: skip
-    assert runs == [*CREATED, *kinds, "response.completed"]
-    final = sent[-1]["response"]
-    assert without_ids({**final, "created_at": 0, "completed_at": 0}) == without_ids(
-        {**respond(http, **body), "created_at": 0, "completed_at": 0}
-    )
-    assert {event["response"]["id"] for event in sent if "response" in event} == {final["id"]}
-    assert [event["response"]["usage"] for event in sent[:2]] == [None, None]
-    first, second = http.get("/sandbox/bill").json()["rows"]
-    assert first == second
-
-
-@pytest.mark.parametrize("body", [{}, {"tools": [WEATHER]}, {"model": LUNA, "reasoning": SUMMARISED}])
-def test_deltas_add_up_to_the_item_that_they_name(http: httpx.Client, body: dict[str, Any]) -> None:
-    sent = events(http, **body)
-    items = [event["item"] for event in sent if event["type"] == DONE]
-    assert items == sent[-1]["response"]["output"]
-    for index, item in enumerate(items):
-        own = [event for event in sent if event.get("output_index") == index and "item_id" in event]
-        assert {event["item_id"] for event in own} <= {item["id"]}
-        said = "".join(event["delta"] for event in own if event["type"].endswith(".delta"))
-        parts = item.get("content") or item.get("summary") or []
-        assert said == (item.get("arguments") or "".join(part["text"] for part in parts))
-
-
-def test_probabilities_come_with_the_tokens_where_they_are_included(http: httpx.Client) -> None:
-    body = {"top_logprobs": 2, "include": ["message.output_text.logprobs"]}
-    part = respond(http, **body)["output"][0]["content"][0]
-    assert "".join(token["token"] for token in part["logprobs"]) == part["text"]
-    assert {len(token["top_logprobs"]) for token in part["logprobs"]} == {2}
-    deltas = [event for event in events(http, **body) if event["type"] == "response.output_text.delta"]
-    assert [token for event in deltas for token in event["logprobs"]] == part["logprobs"]
-    assert respond(http, top_logprobs=2)["output"][0]["content"][0]["logprobs"] == []
 
 
 @pytest.mark.parametrize(
@@ -302,7 +207,7 @@ def test_probabilities_come_with_the_tokens_where_they_are_included(http: httpx.
             {"previous_response_id": "resp_1"}, 400, "previous_response_not_found", "previous_response_id",
             id="a response that was never given",
         ),
-        pytest.param({"previous_response_id": "x"}, 400, "invalid_value", "previous_response_id", id="no response's id"),
+        pytest.param({"previous_response_id": "x"}, 400, "invalid_value", "previous_response_id", id="no such id"),
         pytest.param({"conversation": "conv_1"}, 404, None, "conversation", id="a conversation that is not kept"),
         pytest.param({"prompt": {"id": "pmpt_1"}}, 404, None, "prompt", id="a prompt that is not kept"),
         pytest.param({"background": True, "store": False}, 400, None, "background", id="background, and not kept"),
@@ -318,21 +223,3 @@ def test_a_wrong_request_gets_openais_error(
     assert (refused.status_code, error["type"], error["code"], error["param"]) == (
         status, "invalid_request_error", code, param,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("model", "ending"),
-    [
-        pytest.param("fault-cut", "response.output_text.delta", id="a clean end in the middle"),
-        pytest.param("fault-error-in-200", "error", id="an error after the confirmation"),
-        pytest.param("fault-substitute", "response.completed", id="another model"),
-    ],
-)
-def test_faults_are_the_same_here(http: httpx.Client, model: str, ending: str) -> None:
-    sent = events(http, model=model)
-    assert [event["type"] for event in sent[:2]] == CREATED
-    assert sent[-1]["type"] == ending
-    if model == "fault-substitute":
-        assert sent[-1]["response"]["model"] == "gpt-4.1-mini-2025-04-14"
-    [row] = http.get("/sandbox/bill").json()["rows"]
-    assert row["complete"] is (model == "fault-substitute")

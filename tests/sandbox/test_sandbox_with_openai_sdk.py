@@ -16,6 +16,8 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+ASK_TEXT = ASK[0]["content"]
+WEATHER_HERE = {"type": "function", **WEATHER["function"], "strict": False}
 
 
 @pytest.fixture
@@ -60,11 +62,83 @@ def test_a_parsed_schema(client: openai.OpenAI) -> None:
     assert (parsed.invoice_number, parsed.date, parsed.total) == ("INV-2026-9", date(2026, 11, 2), 99.9)
 
 
+def test_a_response_is_created_continued_read_and_deleted(client: openai.OpenAI) -> None:
+    first = client.responses.create(model=FORUM, input=ASK_TEXT)
+    assert first.output_text.startswith("Hi there")
+    assert first.usage.output_tokens > 10
+    second = client.responses.create(model=FORUM, input="And tomorrow?", previous_response_id=first.id)
+    assert second.usage.input_tokens > first.usage.input_tokens
+    assert client.responses.retrieve(second.id).output_text == second.output_text
+    roles = [item.role for item in client.responses.input_items.list(second.id, order="asc", limit=1)]
+    assert roles == ["user", "assistant", "user"]
+    client.responses.delete(second.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(second.id)
+
+
+def test_a_streamed_response_adds_up(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="gpt-6-luna", input="Good morning", reasoning={"summary": "auto"}) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        final = stream.get_final_response()
+    assert [item.type for item in final.output] == ["reasoning", "message"]
+    assert (final.status, final.output_text) == ("completed", text)
+    events = list(client.responses.create(model=FORUM, input=ASK_TEXT, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].response.output_text == client.responses.create(model=FORUM, input=ASK_TEXT).output_text
+
+
+def test_a_streamed_responses_call_and_its_output(client: openai.OpenAI) -> None:
+    with client.responses.stream(model=FORUM, input=ASK_TEXT, tools=[WEATHER_HERE]) as stream:
+        final = stream.get_final_response()
+    [call] = final.output
+    assert (call.name, call.arguments) == ("get_weather", '{"city":"Paris"}')
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    answer = client.responses.create(model=FORUM, input=[output], previous_response_id=final.id)
+    assert "rain" in answer.output_text
+
+
+def test_a_responses_parsed_schema(client: openai.OpenAI) -> None:
+    answer = client.responses.parse(
+        model=FORUM, input="INV-2026-9 of 2026-11-02, in all 99.90 EUR", text_format=Invoice
+    )
+    assert (answer.output_parsed.invoice_number, answer.output_parsed.total) == ("INV-2026-9", 99.9)
+
+
+def test_a_responses_stream_that_fails_raises(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.APIError, match="had an error while processing"):
+        list(client.responses.create(model="fault-error-in-200", input=ASK_TEXT, stream=True))
+
+
+def test_embeddings_come_as_floats_whatever_travels(client: openai.OpenAI) -> None:
+    by_default = client.embeddings.create(model="text-embedding-3-small", input=["a red rose", "a red tulip"])
+    asked_for = client.embeddings.create(
+        model="text-embedding-3-small", input=["a red rose", "a red tulip"], encoding_format="float"
+    )
+    assert by_default.data == asked_for.data
+    assert [len(row.embedding) for row in by_default.data] == [1_536, 1_536]
+    assert by_default.usage.prompt_tokens == 6
+    short = client.embeddings.create(model="text-embedding-3-large", input="a red rose", dimensions=256)
+    assert len(short.data[0].embedding) == 256
+
+
+def test_completions_are_continued_whole_and_streamed(client: openai.OpenAI) -> None:
+    asked = {"model": "gpt-3.5-turbo-instruct", "prompt": "Once upon a time", "max_tokens": 20}
+    whole = client.completions.create(**asked, logprobs=2)
+    chunks = client.completions.create(**asked, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
+    assert "".join(whole.choices[0].logprobs.tokens) == whole.choices[0].text
+    assert whole.usage.completion_tokens == 20
+
+
 def test_errors_have_the_sdks_types(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="does not exist"):
         client.chat.completions.create(model="gpt-unknown", messages=ASK)
     with pytest.raises(openai.BadRequestError, match="max_completion_tokens"):
         client.chat.completions.create(model="gpt-6-luna", messages=ASK, max_tokens=5)
+    with pytest.raises(openai.BadRequestError, match="cannot be used with the Responses API"):
+        client.responses.create(model="text-embedding-3-small", input=ASK_TEXT)
+    with pytest.raises(openai.PermissionDeniedError):
+        client.embeddings.create(model=FORUM, input=ASK_TEXT)
     with pytest.raises(openai.RateLimitError):
         client.chat.completions.create(model="fault-429", messages=ASK)
 
