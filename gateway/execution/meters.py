@@ -5,7 +5,7 @@ from gateway.metrics import OTHER, Counter, Histogram, Metrics
 from gateway.policy.traits import WORDS
 from gateway.reasons import Outcome, Reason, Role
 
-CHANGEABLE = WORDS | {"input", "reasoning", "text.format", "tool_call_id"}
+CHANGEABLE = WORDS | {"input", "parsed", "reasoning", "text.format", "tool_call_id"}
 """What the gateway itself may change of a request: the names that ``x-gateway-adapted`` has, and no caller's own."""
 
 

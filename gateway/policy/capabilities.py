@@ -11,12 +11,12 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from gateway.config.routes import CapabilityEntry, Frozen, Target
+from gateway.policy.history import forget_parsed, forget_reasoning
 from gateway.policy.parameters import drop_from, set_in, value_in, words_for
 from gateway.policy.tool_calls import Form, map_items, map_messages
-from gateway.policy.traits import REASONING_FIELDS
 
 _BY_ANOTHER_TOKENIZER: Final = "logit_bias"
-_HISTORY: Final = frozenset(("tool_messages", "reasoning_history"))
+_HISTORY: Final = frozenset(("parsed_history", "reasoning_history", "tool_messages"))
 
 
 class CapabilityRow(Frozen):
@@ -187,7 +187,7 @@ def _adapt_by(row: CapabilityRow, body: dict[str, Any], endpoint: str) -> list[s
     if row.tool_call_ids is not None:
         changed += _map_calls(body, row.tool_call_ids)
     if row.history is not None:
-        changed += _forget_reasoning(body, frozenset(row.history))
+        changed += forget_reasoning(body, frozenset(row.history)) + forget_parsed(body)
     return changed
 
 
@@ -198,15 +198,3 @@ def _map_calls(body: dict[str, Any], form: Form) -> list[str]:
             body[name] = mapped
             return ["tool_call_id"]
     return []
-
-
-def _forget_reasoning(body: dict[str, Any], kept: frozenset[str]) -> list[str]:
-    """Leave out the reasoning of other vendors' models, which this one would refuse."""
-    messages, gone = body.get("messages"), REASONING_FIELDS - kept
-    if not isinstance(messages, list) or all(gone.isdisjoint(m) for m in messages if isinstance(m, dict)):
-        return []
-    body["messages"] = [
-        {name: value for name, value in message.items() if name not in gone} if isinstance(message, dict) else message
-        for message in messages
-    ]
-    return ["reasoning"]

@@ -54,8 +54,8 @@ def words_of(body: Mapping[str, Any]) -> frozenset[str]:
     """Return what a request's body asks for.
 
     A parameter counts where it is given, whatever its value, but for null, ``stream: false`` and ``logprobs: false``.
-    Takes any body, and never raises: what is of the wrong type asks for nothing. Content is looked into only where it
-    is a list, and messages only where they are more than a role and a content.
+    Takes any body, and never raises: what is of the wrong type asks for nothing. Messages are looked into only where
+    they are more than a role and a text.
     """
     words = PARAMETERS.intersection(body)
     if len(words) != len(body) - 2 or None in body.values():
@@ -66,7 +66,7 @@ def words_of(body: Mapping[str, Any]) -> frozenset[str]:
     try:
         messages = body["messages"]
         for message in messages:
-            if message.get("content").__class__ is list or message["role"] not in _PLAIN_ROLES or len(message) > 2:
+            if message.get("content").__class__ is not str or message["role"] not in _PLAIN_ROLES or len(message) > 2:
                 words |= _held_by_messages(messages)
                 break
         if messages[-1]["role"] == "assistant":
@@ -119,6 +119,8 @@ def _held_by_messages(messages: Sequence[Mapping[str, Any]]) -> set[str]:
             held.add("tool_messages")
         if not REASONING_FIELDS.isdisjoint(message):
             held.add("reasoning_history")
+        if "parsed" in message:
+            held.add("parsed_history")
         held |= _held_by_parts(content)
     return held
 
@@ -133,8 +135,10 @@ def _held_by_item(item: Mapping[str, Any]) -> set[str]:
 
 
 def _held_by_parts(content: object) -> set[str]:
-    kinds = [part.get("type") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    return {word for kind, word in _PARTS.items() if kind in kinds}
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    kinds = [part.get("type") for part in parts]
+    held = {word for kind, word in _PARTS.items() if kind in kinds}
+    return held | {"parsed_history"} if any("parsed" in part for part in parts) else held
 
 
 def _by_values(words: frozenset[str], body: Mapping[str, Any]) -> frozenset[str]:

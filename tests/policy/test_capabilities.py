@@ -38,6 +38,7 @@ def changed_in(changed: list[str]) -> set[str]:
     inside = {
         "tool_call_id": {"messages", "input"},
         "reasoning": {"messages"},
+        "parsed": {"messages", "input"},
         "reasoning_effort": {"reasoning_effort", "reasoning"},
     }
     return set().union(*(inside.get(name, {name}) for name in changed))
@@ -181,6 +182,56 @@ def test_a_replayed_conversation_fits_its_target(kind: str, matches: Any, reason
     assert matches(tool["tool_call_id"])
     assert assistant.get("reasoning_content") == reasoning
     assert assistant["tool_calls"][0]["function"] == CALL["function"]
+
+
+PARSED_CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "parsed_arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "sent"),
+    [
+        pytest.param(
+            "chat_completions",
+            {"messages": [{"role": "assistant", "content": "{}", "parsed": {"a": 1}}]},
+            {"messages": [{"role": "assistant", "content": "{}"}]},
+            id="a message",
+        ),
+        pytest.param(
+            "chat_completions",
+            {"messages": [{"role": "assistant", "tool_calls": [PARSED_CALL]}]},
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                    }
+                ]
+            },
+            id="a call",
+        ),
+        pytest.param(
+            "responses",
+            {"input": [{"type": "function_call", "call_id": "c", "arguments": "{}", "parsed_arguments": {}}]},
+            {"input": [{"type": "function_call", "call_id": "c", "arguments": "{}"}]},
+            id="an item",
+        ),
+        pytest.param(
+            "responses",
+            {"input": [{"type": "message", "content": [{"type": "output_text", "text": "{}", "parsed": {}}]}]},
+            {"input": [{"type": "message", "content": [{"type": "output_text", "text": "{}"}]}]},
+            id="a part",
+        ),
+    ],
+)
+def test_what_an_sdk_parsed_is_not_sent_to_who_checks_fields(endpoint: str, body: Any, sent: Any) -> None:
+    words = words_of(body) if endpoint == "chat_completions" else words_of_response(body)
+    target, before = at("openai"), copy.deepcopy(body)
+    assert not words.isdisjoint(of(target).sensitive), "or nobody would look"
+    asked = dict(body)
+    assert of(target).adapt(asked, endpoint) == ["parsed"]
+    assert asked == sent
+    assert body == before, "what is nested is the caller's own"
+    assert of(at("vllm")).adapt(dict(body), endpoint) == []
 
 
 def test_items_of_the_responses_api_fit_as_well() -> None:

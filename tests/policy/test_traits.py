@@ -8,6 +8,7 @@ from openai.types.chat import completion_create_params as openai_parameters
 from gateway.policy.traits import OPENAI_PARAMETERS, OTHER_PARAMETERS, PARAMETERS, UNLISTED, WORDS, traits_of
 
 USER = {"role": "user", "content": "Where is my order?"}
+BARE_CALL = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {}}]}
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {}}]}
 
 
@@ -63,6 +64,8 @@ def test_what_parameters_ask(parameters: dict[str, Any], traits: str) -> None:
         pytest.param([parts("hologram")], "", id="a kind of part that nobody knows"),
         pytest.param([USER, CALL, {"role": "tool", "content": "4"}], "tool_messages", id="a tool's result"),
         pytest.param([USER, CALL, {"role": "function", "content": "4"}], "tool_messages", id="a function's result"),
+        pytest.param([USER, BARE_CALL], "prefill,tool_messages", id="a call without any content"),
+        pytest.param([{**CALL, "parsed": {}}, USER], "parsed_history,tool_messages", id="what an SDK parsed"),
         pytest.param([{"role": "developer", "content": "Be kind."}, USER], "developer_message", id="a developer"),
         pytest.param([USER, {"role": "assistant", "content": "Dear"}], "prefill", id="an answer begun by the caller"),
         pytest.param([USER, {"role": "assistant", "content": "Hi"}, USER], "", id="an earlier answer"),

@@ -1,9 +1,12 @@
 """An environment for each client: made once from its lock, by hash, and kept beside ``.venv`` for the next run."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,11 +24,11 @@ def python_of(client: str) -> Path:
     lock = CLIENTS / client / "requirements.lock"
     environment = _place(client, lock)
     python = environment / "bin" / "python"
-    if not _is_ready(environment):
-        uv = Path(sys.executable).with_name("uv")
-        _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, environment)
-        _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
-        _mark_ready(environment)
+    with _made_once(environment) as is_ready:
+        if not is_ready:
+            uv = Path(sys.executable).with_name("uv")
+            _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, environment)
+            _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
     return python
 
 
@@ -35,13 +38,13 @@ def node_of(client: str) -> tuple[Path, Path]:
     environment = _place(client, directory / "package-lock.json")
     (root,) = python_of("node").parent.parent.glob(_NODE)
     node, npm = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if not _is_ready(environment):
-        shutil.rmtree(environment, ignore_errors=True)
-        environment.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(directory / name, environment)
-        _run(node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=environment)
-        _mark_ready(environment)
+    with _made_once(environment) as is_ready:
+        if not is_ready:
+            shutil.rmtree(environment, ignore_errors=True)
+            environment.mkdir()
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(directory / name, environment)
+            _run(node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=environment)
     return node, environment
 
 
@@ -50,17 +53,24 @@ def _place(client: str, lock: Path) -> Path:
     return KEPT / f"{client}-{wanted}"
 
 
-def _is_ready(environment: Path) -> bool:
-    return (environment / ".ready").exists()
+@contextmanager
+def _made_once(environment: Path) -> Iterator[bool]:
+    """Yield whether an environment is there; make it inside, while other processes of the same mind wait.
 
-
-def _mark_ready(environment: Path) -> None:
-    """Leave a mark at the very end, so that an environment that was interrupted is made anew; drop older ones."""
-    (environment / ".ready").touch()
-    client = environment.name.rpartition("-")[0]
-    for other in KEPT.glob(f"{client}-*"):
-        if other != environment and other.name.rpartition("-")[0] == client:
-            shutil.rmtree(other, ignore_errors=True)
+    A mark is left at the very end, so that an environment that was interrupted is made anew; older ones are dropped.
+    """
+    KEPT.mkdir(exist_ok=True)
+    client, mark = environment.name.rpartition("-")[0], environment / ".ready"
+    with (KEPT / f"{client}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if mark.exists():
+            yield True
+            return
+        yield False
+        mark.touch()
+        for other in KEPT.glob(f"{client}-*"):
+            if other != environment and other.name.rpartition("-")[0] == client:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> None:

@@ -44,12 +44,9 @@ def prepare(client: str) -> None:
 def run(client: str, programs: str, environ: dict[str, str], directory: Path) -> list[Case]:
     """Run those of a client's programs whose names begin with ``programs``; return the cases of their report."""
     report = directory / "report.xml"
-    if client in IN_JAVASCRIPT:
-        command, where = _in_node(client, programs, report)
-    else:
-        command, where = _in_pytest(client, programs, report), CLIENTS
+    command = (_in_node if client in IN_JAVASCRIPT else _in_pytest)(client, programs, report)
     done = subprocess.run(
-        command, cwd=where, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command, cwd=CLIENTS, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     said = f"{done.stdout}\n{done.stderr}"
     assert report.exists() and report.stat().st_size, f"the client's program ended with {done.returncode}:\n{said}"
@@ -74,14 +71,16 @@ def _in_pytest(client: str, programs: str, report: Path) -> list[str | Path]:
     return [python_of(client), "-m", "pytest", "-c", CLIENTS / "pytest.ini", f"--junitxml={report}", *found]
 
 
-def _in_node(client: str, programs: str, report: Path) -> tuple[list[str | Path], Path]:
+def _in_node(client: str, programs: str, report: Path) -> list[str | Path]:
     node, environment = node_of(client)
-    # Imports are looked up from where a program stands, and that is where its modules are.
+    # Imports are looked up from where a program stands, so that is where its modules must be.
+    place = report.parent / "programs"
+    place.mkdir()
+    (place / "node_modules").symlink_to(environment / "node_modules")
     for program in (*CLIENTS.joinpath(client).glob("*.mjs"), *CLIENTS.joinpath("node").glob("*.mjs")):
-        shutil.copy(program, environment)
-    found = sorted(environment / program.name for program in CLIENTS.joinpath(client).glob(f"{programs}*.mjs"))
+        shutil.copy(program, place)
     reporter = ["--test-reporter=junit", f"--test-reporter-destination={report}"]
-    return [node, "--test", "--test-concurrency=1", *reporter, *found], environment
+    return [node, "--test", "--test-concurrency=1", *reporter, *sorted(place.glob(f"{programs}*.mjs"))]
 
 
 def _case(element: ElementTree.Element) -> Case:

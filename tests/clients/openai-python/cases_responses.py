@@ -1,6 +1,7 @@
 """The Responses API as applications use it through openai-python."""
 
 import json
+import time
 from typing import Any
 
 import openai
@@ -151,8 +152,9 @@ def test_a_stored_response_is_fetched_listed_and_deleted(client: openai.OpenAI) 
 def test_a_response_in_the_background_is_waited_for(client: openai.OpenAI) -> None:
     queued = client.responses.create(model="chat", input=QUESTION, background=True)
     assert queued.status == "queued"
+    deadline = time.monotonic() + 10
     while (found := client.responses.retrieve(queued.id)).status in ("queued", "in_progress"):
-        pass
+        assert time.monotonic() < deadline
     assert found.output_text.endswith(SIGNATURE)
 
 
