@@ -1,6 +1,7 @@
 """The process that holds litellm, shared: importing litellm takes seconds, so all stories of a run use one child."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -23,8 +24,9 @@ class LitellmChild:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="litellm-child", daemon=True)
         self._thread.start()
-        self._environ = environ
-        self.worker = LitellmWorker(python=python, clock=SystemClock(), environ=environ)
+        # The tests' own modules, such as the one that moves the clock, are none of the child's.
+        known = {**(os.environ if environ is None else environ), "PYTHONPATH": ""}
+        self.worker = LitellmWorker(python=python, clock=SystemClock(), environ=known)
 
     @property
     def path(self) -> str:

@@ -6,6 +6,7 @@ still chained to the one that arrives here, and the innermost that knows of an H
 
 import json
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 
 from gateway.errors import GatewayError, RequestError
@@ -18,9 +19,20 @@ _KEPT_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-amzn-errortype", 
 _PREFIX = re.compile(r"\A(?:\s*(?:litellm\.)?[A-Z]\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*)+")
 _AFTERWARDS = re.compile(
     r"(?:\s*(?:Give Feedback / Get Help|LiteLLM\.Info|LiteLLM Retried|Learn more: https://docs\.litellm|"
-    r"To drop these).*)+\Z",
+    r"To drop these|Received Messages=|File an issue|Traceback \(most recent call last\)|"
+    r"Either provide one, or set `litellm).*)+\Z",
     re.DOTALL,
 )
+
+
+_TIMED_OUT = {"message": "The provider did not answer in time.", "code": "timeout"}
+_NOT_CONNECTED = {"message": "The connection to the provider failed.", "code": "connection_failed"}
+# litellm's functions that turn a request into a vendor's.
+_WRITING = (
+    "async_transform_request", "get_optional_params", "map_openai_params", "transform_request",
+    "update_messages_with_model_file_ids", "validate_and_fix_openai_messages",
+)  # fmt: skip
+_NO_CONNECTION = ("Connect", "RemoteProtocol", "ReadError", "Disconnected")
 
 
 class CallFailed(Exception):
@@ -33,10 +45,24 @@ class CallFailed(Exception):
         self.body = body
 
 
+class NotFetched(RequestError):
+    """A picture or a file by its URL, which litellm would fetch: a caller's URL must not make the gateway call it."""
+
+    code = "unsupported_value"
+
+
 class MissingLibrary(GatewayError):
     """A cloud's own library is not installed."""
 
     code = "missing_library"
+
+
+def not_fetched() -> NotFetched:
+    """Return the error for a URL that would have to be fetched."""
+    return NotFetched(
+        "Nothing is fetched from URLs for this model's provider: send pictures and files as data: URLs.",
+        param="messages",
+    )
 
 
 def refused(error: GatewayError) -> CallFailed:
@@ -49,10 +75,15 @@ def read_failure(error: BaseException, *, secrets: tuple[str, ...] = ()) -> Call
 
     ``secrets`` are blacked out wherever they stand: some providers quote the key that they refuse.
     """
-    found = _own_trouble(error) or _provider_answer(error) or _without_answer(error)
+    try:
+        found = _own_trouble(error) or _network_trouble(error) or _provider_answer(error) or _without_answer(error)
+    except Exception:  # what litellm wraps is anybody's, and may break when it is looked at
+        found = CallFailed(500, {}, _encode({"message": type(error).__name__, "code": "unreadable"}))
     body = found.body
     for secret in filter(None, secrets):
-        body = body.replace(secret.encode(), b"[key]")
+        # As it is, and as it stands within a string of JSON: a service account's is JSON itself.
+        for written in (secret, json.dumps(secret)[1:-1]):
+            body = body.replace(written.encode(), b"[key]")
     return CallFailed(found.status, found.headers, body)
 
 
@@ -88,6 +119,8 @@ def _own_trouble(error: BaseException) -> CallFailed | None:
     for link in _chain(error):
         if isinstance(link, RequestError):
             return refused(link)
+        if type(link).__name__ == "ImageFetchError":
+            return refused(not_fetched())
         if isinstance(link, ImportError):
             return refused(MissingLibrary(_missing(link)))
     return None
@@ -101,16 +134,38 @@ def _missing(error: ImportError) -> str:
     return f"A library is missing: {error.name or error}"
 
 
+def _network_trouble(error: BaseException) -> CallFailed | None:
+    """Recognise a call that got no answer, though litellm's code for a vendor may have given it a status."""
+    trouble: CallFailed | None = None
+    for link in _chain(error):
+        name = type(link).__name__
+        if name == "HTTPStatusError":
+            return None
+        if isinstance(link, TimeoutError) or "Timeout" in name:
+            trouble = trouble or CallFailed(504, {}, _encode(_TIMED_OUT))
+        elif _is_litellms_own(link):
+            # Its APIConnectionError is whatever it did not expect.
+            continue
+        elif isinstance(link, ConnectionError) or any(word in name for word in _NO_CONNECTION):
+            trouble = trouble or CallFailed(502, {}, _encode(_NOT_CONNECTED))
+        elif _status(link) is not None:
+            # Whatever stands further out only wraps this one.
+            trouble = None
+    return trouble
+
+
 def _provider_answer(error: BaseException) -> CallFailed | None:
-    """Return the innermost HTTP answer of the chain."""
+    """Return the innermost HTTP answer of the chain whose words are known, else the innermost."""
     best: CallFailed | None = None
+    mute: CallFailed | None = None
     for link in _chain(error):
         if (status := _status(link)) is None or _is_litellms_own(link):
             continue
-        text = _body_text(link)
-        if text:
+        if text := _body_text(link):
             best = _from_stream(status, text) or CallFailed(status, _headers(link), _as_json(text))
-    return best
+        else:
+            mute = CallFailed(status, _headers(link), _as_json(""))
+    return best or mute
 
 
 def _from_stream(status: int, text: str) -> CallFailed | None:
@@ -135,7 +190,7 @@ def _status(link: BaseException) -> int | None:
 
 
 def _body_text(link: BaseException) -> str:
-    """Return the body that the provider sent, else what the exception says of it."""
+    """Return the body that the provider sent, or what litellm's exception says of it; empty: nobody read it."""
     for holder in (link, getattr(link, "response", None)):
         try:
             text = getattr(holder, "text", None)
@@ -148,7 +203,7 @@ def _body_text(link: BaseException) -> str:
     message = getattr(link, "message", None)
     if isinstance(message, bytes):
         message = message.decode("utf-8", "replace")
-    return _clean(message if isinstance(message, str) else str(link))
+    return _clean(message) if isinstance(message, str) else ""
 
 
 def _headers(link: BaseException) -> dict[str, str]:
@@ -161,21 +216,25 @@ def _headers(link: BaseException) -> dict[str, str]:
 
 
 def _without_answer(error: BaseException) -> CallFailed:
-    """Speak for a call that no provider answered: litellm refused it, or the network did."""
+    """Speak for a call that no provider answered: litellm refused it."""
     names = {type(link).__name__ for link in _chain(error)}
     message = _clean(str(getattr(error, "message", None) or error)) or type(error).__name__
-    if any("Timeout" in name for name in names):
-        return CallFailed(504, {}, _encode({"message": "The provider did not answer in time.", "code": "timeout"}))
-    if any(word in name for name in names for word in ("Connect", "RemoteProtocol", "ReadError", "Disconnected")):
-        return CallFailed(
-            502, {}, _encode({"message": "The connection to the provider failed.", "code": "connection_failed"})
-        )
     status = getattr(error, "status_code", None)
     if "UnsupportedParamsError" in names:
         return CallFailed(400, {}, _encode(_unsupported(message)))
     if isinstance(status, int) and status in (400, 401, 403, 404, 422):
         return CallFailed(status, {}, _encode({"message": message, "type": "invalid_request_error", "code": None}))
+    if _is_misshapen(error):
+        # The caller's: counted against the provider, anybody's odd request would close the route for all.
+        message = f"The request cannot be put into the form of this model's provider: {message}"
+        return CallFailed(400, {}, _encode({"message": message, "type": "invalid_request_error", "code": None}))
     return CallFailed(500, {}, _encode({"message": message, "type": "api_error", "code": type(error).__name__}))
+
+
+def _is_misshapen(error: BaseException) -> bool:
+    """Tell whether litellm failed while it wrote the request, so that nothing was sent."""
+    frames = (frame for link in _chain(error) for frame, _ in traceback.walk_tb(link.__traceback__))
+    return any(frame.f_code.co_name.lstrip("_").startswith(_WRITING) for frame in frames)
 
 
 def _unsupported(message: str) -> dict[str, object]:

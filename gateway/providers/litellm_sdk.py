@@ -7,17 +7,18 @@ callbacks, caches, telemetry, proxies from the environment, and fetching prices,
 
 import base64
 import contextlib
+import importlib
 import os
 import struct
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
 from gateway.providers.litellm_answer import as_answer, as_chunk, as_response_event
-from gateway.providers.litellm_failures import CallFailed, error_event, read_failure, refused
+from gateway.providers.litellm_failures import CallFailed, error_event, not_fetched, read_failure, refused
 from gateway.providers.litellm_request import HINTS, Call, UnsupportedParameter, refuse_what_is_stored
 
 _BEFORE_IMPORT = {
@@ -70,6 +71,7 @@ def configure() -> None:
     litellm.user_url_validation = True
     _leave_mcp_out()
     _keep_gemini_open()
+    _fetch_nothing()
 
 
 def _leave_mcp_out() -> None:
@@ -103,6 +105,22 @@ def _keep_gemini_open() -> None:
         return choice
 
     config._create_streaming_choice = staticmethod(choice_of)
+
+
+def _fetch_nothing() -> None:
+    """Close the ways in which litellm fetches what messages name by URL; its own switch leaves Bedrock's open."""
+
+    def refuse(client: object, url: str, **how: object) -> NoReturn:
+        raise not_fetched()
+
+    async def refuse_later(client: object, url: str, **how: object) -> NoReturn:
+        raise not_fetched()
+
+    for name in ("prompt_templates.factory", "prompt_templates.image_handling", "token_counter"):
+        module: Any = importlib.import_module(f"litellm.litellm_core_utils.{name}")
+        module.safe_get = refuse
+        if hasattr(module, "async_safe_get"):
+            module.async_safe_get = refuse_later
 
 
 async def perform(call: Call) -> bytes | AsyncGenerator[bytes, None]:

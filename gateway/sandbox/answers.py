@@ -20,7 +20,7 @@ from gateway.sandbox.tokens import split_tokens
 
 _REASONING_TOKENS = {"minimal": 16, "low": 32, "medium": 64, "high": 128, "xhigh": 192, "max": 256}
 _ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_KEY = re.compile(r"[`\"“]([A-Za-z_]\w{0,40})[`\"”]")
+_KEY = re.compile(r"[`\"'“‘]([A-Za-z_]\w{0,40})[`\"'”’]")
 
 
 @dataclass(frozen=True, slots=True)

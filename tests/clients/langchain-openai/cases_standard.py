@@ -34,10 +34,6 @@ class TestChat(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return "gpt-6-luna"
 
-    @pytest.mark.xfail(reason="the sandbox's models keep a JSON Schema, not one that a sentence describes", strict=True)
-    def test_json_mode(self, model: BaseChatModel) -> None:
-        super().test_json_mode(model)
-
 
 class TestChatOverResponses(TestChat):
     @property

@@ -1,7 +1,6 @@
 """Anthropic's Messages API, as a server answers it.
 
-Written from https://platform.claude.com/docs/en/api/messages, …/build-with-claude/streaming and …/api/errors, read
-2026-11-29.
+Documented at https://platform.claude.com/docs/en/api/messages, …/build-with-claude/streaming and …/api/errors.
 """
 
 import json

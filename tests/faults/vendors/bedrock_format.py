@@ -1,7 +1,8 @@
 """Amazon Bedrock's Converse API and the binary event stream of its ConverseStream, as a server answers it.
 
-Written from https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, …_ConverseStream.html,
-and the event stream encoding of https://smithy.io/2.0/aws/amazon-eventstream.html, read 2026-11-29.
+Documented at https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, the stream's events and
+exceptions at …/API_runtime_ConverseStreamOutput.html, and how a message is encoded at
+https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html (the latter two read 2026-11-29).
 """
 
 import struct

@@ -1,7 +1,7 @@
 """Google's Gemini API (generateContent and streamGenerateContent), as a server answers it.
 
-Written from https://ai.google.dev/api/generate-content and https://ai.google.dev/gemini-api/docs/troubleshooting, and
-google.rpc.Status with its details (https://cloud.google.com/apis/design/errors), read 2026-11-29.
+Documented at https://ai.google.dev/api/generate-content and https://ai.google.dev/gemini-api/docs/troubleshooting;
+errors are google.rpc.Status with its details (https://cloud.google.com/apis/design/errors).
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,15 @@
 """Anthropic's Messages API behind OpenAI's format: what arrives there, what comes back, and what it costs."""
 
+from pathlib import Path
+
 import anthropic_format as anthropic
 import pytest
 from conftest import KEY, ServeVendor
 from fake_provider import GONE, FakeProvider
 from vendor_server import VendorServer
 from vendor_stories import CONVERSATION, PICTURE, PNG, TOOL_PARAMETERS, TOOLS, choice, counts, finishes, tool_calls
+
+from gateway.providers.credentials import LOOK_AGAIN_S
 
 pytestmark = pytest.mark.rig
 
@@ -144,3 +148,16 @@ async def test_a_model_that_is_absent_from_anthropics_list_is_found_gone(serve_v
     assert again.headers["x-gateway-served-by"] == "fallback", "nobody asks a dead model"
     rows = await gateway.rows_of_callers(3)
     assert [row.failure for row in rows] == ["model_gone", None, None]
+
+
+async def test_a_key_that_changes_in_its_file_goes_with_the_next_request(
+    serve_vendor: ServeVendor, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-first")
+    gateway, claude = await serve_vendor("anthropic", key_file=file)
+    await gateway.chat()
+    file.write_text("sk-the-second")
+    gateway.clock.advance(LOOK_AGAIN_S)
+    await gateway.chat()
+    assert [call.header("x-api-key") for call in claude.asked()] == ["sk-first", "sk-the-second"]

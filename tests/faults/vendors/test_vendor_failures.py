@@ -9,7 +9,9 @@ import gemini_format as gemini
 import pytest
 from conftest import KEY, ServeVendor
 from fake_provider import Script
+from served_gateway import eventually
 from vendor_refusals import KEY_REFUSED, LATER, MOVED_ON, QUOTED, THE_CALLERS, Refusal
+from vendor_server import event_stream
 
 pytestmark = pytest.mark.rig
 
@@ -82,11 +84,7 @@ _SAID = {
     "bedrock": (bedrock.BEGUN, bedrock.text_block("Hello")[0]),
 }
 _OVERLOADED = gemini.event(gemini.error(503, "UNAVAILABLE", "The model is overloaded."))
-_MAKE: dict[str, Any] = {
-    "anthropic": anthropic.streamed,
-    "bedrock": bedrock.streamed,
-    "gemini": lambda *events, **how: anthropic.streamed(*events, **how),
-}
+_STREAMS: dict[str, Any] = {"anthropic": anthropic.streamed, "bedrock": bedrock.streamed, "gemini": event_stream}
 _UNKIND = "The vendor's own words."
 
 
@@ -101,8 +99,8 @@ _UNKIND = "The vendor's own words."
             id="Anthropic: behind its opening",
         ),
         pytest.param("anthropic", anthropic.streamed(), "server_error", id="Anthropic: a stream of nothing"),
-        pytest.param("gemini", _MAKE["gemini"](_OVERLOADED), "overloaded", id="Gemini: at once"),
-        pytest.param("gemini", _MAKE["gemini"](), "server_error", id="Gemini: a stream of nothing"),
+        pytest.param("gemini", event_stream(_OVERLOADED), "overloaded", id="Gemini: at once"),
+        pytest.param("gemini", event_stream(), "server_error", id="Gemini: a stream of nothing"),
         pytest.param(
             "bedrock",
             bedrock.streamed(bedrock.BEGUN, bedrock.exception("serviceUnavailableException", "Away.")),
@@ -151,7 +149,7 @@ async def test_a_stream_that_fails_later_ends_in_one_error_and_never_as_if_it_we
     serve_vendor: ServeVendor, kind: str, last: bytes, then: str
 ) -> None:
     gateway, server = await serve_vendor(kind)
-    server.usual = _MAKE[kind](*_SAID[kind], *([last] if last else []), then=then)
+    server.usual = _STREAMS[kind](*_SAID[kind], *([last] if last else []), then=then)
     answer = await gateway.stream()
     assert (answer.status, answer.headers["x-gateway-served-by"], answer.text) == (200, "primary", "Hello")
     assert len(answer.errors) == 1 and not answer.done
@@ -168,11 +166,11 @@ async def test_a_stream_that_fails_later_ends_in_one_error_and_never_as_if_it_we
 @pytest.mark.parametrize("kind", ["anthropic", "gemini", "bedrock"])
 async def test_a_caller_who_leaves_ends_the_call_at_the_vendor(serve_vendor: ServeVendor, kind: str) -> None:
     gateway, server = await serve_vendor(kind)
-    server.usual = _MAKE[kind](*_SAID[kind], then="stalled")
+    server.usual = _STREAMS[kind](*_SAID[kind], then="stalled")
     async with gateway.calling(stream=True) as caller:
         await caller.receive_until(b"Hello")
     (call,) = server.asked()
-    await call.closed.wait()
+    await eventually(call.closed.is_set, "the vendor's connection has ended")
     (row,) = await gateway.rows(1)
     assert row.outcome == "cancelled"
 
