@@ -5,14 +5,14 @@ is left to the status, which never says "gone".
 """
 
 from gateway.providers.evidence import FRAMEWORK_404
-from gateway.providers.phrases import MODEL
 from gateway.providers.rule import Rule, either
 from gateway.providers.rules_elsewhere import ELSEWHERE
+from gateway.providers.rules_grammar import ABOUT_MODEL
 from gateway.providers.rules_models import CERTAIN, MODELS
 from gateway.reasons import FailureKind as Kind
 
 _4XX, _5XX = range(400, 500), range(500, 600)
-_ABOUT_MODEL = either(MODEL)
+_ABOUT_MODEL = either(ABOUT_MODEL)
 
 # What is left: by status.
 _BY_STATUS = (

@@ -19,7 +19,7 @@ MODEL = (
     rf"deployment|checkpoint|engine|specified version)\b|"
     rf"(?<![a-z]){FAMILY}[-: ]?[\d.:-][\w.:/@-]{{0,100}}+|\bdatabricks-[\w.-]{{1,80}}|"
     r"\bclaude (?:opus|sonnet|haiku|instant)[ -]?[\d.]{0,8}|"
-    r"\b(?:text|code)-(?:davinci|curie|ada|babbage|cushman|embedding|search|bison|gecko|moderation)[\w.-]{0,80})"
+    r"\b(?:text|code)-(?:davinci|curie|ada|babbage|cushman|embedding|search|bison|gecko|moderation)[\w.-]{0,80}+)"
 )
 # At most 150 characters of one sentence: a full stop inside a model's id does not end it.
 GAP = r"(?:[^.\n]|\.(?! |$)){0,150}?"
@@ -57,7 +57,6 @@ ENDED = (
     r"decommissioned|reached end[- ]of[- ](?:life|support|service))"
 )
 DEPRECATED = rf"(?:{_BE}deprecated\b)"
-ENDED_CJK = r"模型.{0,60}已(?:经)?(?:被)?(?:下线|停用|废弃|弃用|停止服务|下架|退役)"
 # "The 'functions' parameter was removed", "Generate API was removed", "https://… is no longer supported".
 OTHER_ENDED = (
     rf"(?<![\w-]){OTHER_THING}\b['\")]{{0,2}} (?:\([^)\n]{{0,60}}\) |'[^'\n]{{0,60}}' )?(?:[\w-]{{1,40}} )?(?:{ENDED}|"

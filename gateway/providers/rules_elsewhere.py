@@ -1,10 +1,27 @@
 """What is plainly not the model: money, load, credential, place, request."""
 
-from gateway.providers.phrases import DEPRECATED, ENDED, GAP, MISSING, MODEL, OTHER_THING
-from gateway.providers.rule import Rule, either
+from gateway.providers.phrases import DEPRECATED, ENDED, MODEL, OTHER_THING
+from gateway.providers.rule import Rule, either, words
+from gateway.providers.rules_grammar import MODEL_IS_GONE, OTHER_THING_IS_GONE
 from gateway.reasons import FailureKind as Kind
 
+_MODEL_IS_GONE = either(MODEL_IS_GONE)
+
 ELSEWHERE = (
+    # What follows a path into the request, or a parser's complaint, is quoted from the caller.
+    Rule(
+        "callers-own-words",
+        Kind.BAD_REQUEST,
+        text=either(
+            r"^[^\n]{0,60}?\b(?:messages?|input|contents?|prompts?|instructions?|system|documents|texts?|tools|parts)"
+            r"(?:\.?\[\d|\.\d{1,3}\b)",
+            r"\binput_value=|^[^\n]{0,40}?invalid schema\b",
+            r"\b(?:values?|strings?|prompt|text|input|near|got|received|token)\b:? [\[(]?'[^'\n]{0,80}\bmodel\b",
+            r"^[^\n]{0,60}?(?:(?:failed|unable) to|could not|cannot|error) (?:pars|decod|deserial)",
+            r"^[^\n]{0,60}?(?:(?:invalid|malformed|not valid) json|unexpected token|json \w{1,12} error)",
+        ),
+        statuses=frozenset({400, 413, 415, 422}),
+    ),
     Rule("html-page", Kind.OVERLOADED, shape="html", statuses=frozenset({502, 503, 529})),
     Rule("html-page-timeout", Kind.TIMEOUT, shape="html", statuses=frozenset({504, 524})),
     Rule("html-page-of-an-edge", Kind.SERVER_ERROR, shape="html"),
@@ -48,9 +65,10 @@ ELSEWHERE = (
             r"(?:try again|retry) (?:later|in a (?:few|moment))[^\n]{0,40}(?:busy|load|capacity|demand)",
             r"(?:server|engine|model) (?:is )?(?:too )?busy",
             r"无可用渠道.{0,20}稍后|no healthy upstream|not ready (?:exception|yet)",
+            r"\bstill being (?:created|provisioned|deployed|updated)",
         ),
         code=either(r"overloaded|modelnotready|unavailable_error|server_busy|capacity"),
-        unless=either(MISSING, ENDED),
+        unless=_MODEL_IS_GONE,
     ),
     Rule(
         "backend-broken",
@@ -127,7 +145,7 @@ ELSEWHERE = (
             r"security token[^.\n]{0,60}(?:invalid|expired)",
             r"(?:access )?token[^.\n]{0,30}(?:expired|is invalid|not valid)|unable to locate credentials",
             r"(?:account|organi[sz]ation|project|user|workspace)[^.\n]{0,60}(?:deactivated|suspended|"
-            r"terminated|banned|disabled|archived)",
+            r"terminated|banned|disabled|archived|deleted)",
             r"api has not been used in project|unregistered callers|user not found",
             r"could not validate credentials|not logged in",
         ),
@@ -136,7 +154,7 @@ ELSEWHERE = (
             r"unrecognizedclient|expiredtoken|"
             r"service_disabled|account_deactivated|invalidsignature|incompletesignature",
         ),
-        unless=either(rf"{MODEL}{GAP}(?:{ENDED}|{DEPRECATED})"),
+        unless=_MODEL_IS_GONE,
     ),
     Rule(
         "host-ended",
@@ -145,7 +163,7 @@ ELSEWHERE = (
             rf"https?://\S{{1,200}} (?:{ENDED}|{DEPRECATED})",
             rf"\b(?:generate |completions? |legacy )?apis? (?:endpoint )?(?:{ENDED}|{DEPRECATED})",
         ),
-        unless=either(rf"{MODEL}{GAP}(?:{ENDED}|{DEPRECATED})"),
+        unless=_MODEL_IS_GONE,
     ),
     Rule(
         "unknown-place",
@@ -169,6 +187,7 @@ ELSEWHERE = (
         Kind.BAD_REQUEST,
         text=either(
             r"not a (?:chat|completions?|text|embeddings?|reranking) model|is a chat model",
+            r"not allowed to (?:generate|create) (?:embeddings|images|speech|transcriptions)",
             r"(?:only|not) supported (?:in|on|with|by|via|for) (?:the )?'?/?(?:v1|"
             r"openai/v1)?/?(?:chat/completions|completions|responses|embeddings)",
             r"did you mean to use '?/?v1|use (?:the )?'?/?v1/\w|v1/(?:chat/)?completions endpoint",
@@ -177,8 +196,16 @@ ELSEWHERE = (
             r"converse|responses|messages|batch|realtime)",
             r"not (?:compatible|available) with (?:the )?(?:chat|completions?|responses|assistants|batch|"
             r"realtime)",
+            r"(?:not supported (?:for|by|in)|cannot be used (?:with|in|by)) (?:the )?(?:[\w-]{1,30} ){0,2}(?:api|"
+            r"endpoint|format)\b",
         ),
-        unless=either(rf"{MODEL}{GAP}{ENDED}"),
+        unless=_MODEL_IS_GONE,
+    ),
+    Rule(
+        "model-broke",
+        Kind.SERVER_ERROR,
+        code=either(r"^model(?:stream)?errorexception"),
+        vendors=words("bedrock"),
     ),
     Rule(
         "on-demand-not-offered",
@@ -203,10 +230,7 @@ ELSEWHERE = (
             r"vector ?store|conversation|upload|container|fine[-_ ]?tun\w* ?jobs?|eval|prompt|session|"
             r"skill|cached ?content|collection|dataset)(?:s| object)?\b(?! name)[^.\n]{0,40}(?:found|:|"
             r"with|'|id)",
-            r"\b(?:thread|assistant|file|response|batch|vector ?store|conversation|upload|container|job|"
-            r"item|cached ?content|cachedcontent|session|collection|knowledge ?base|agent|guardrail|voice|"
-            r"workspace|secret|run|image|url|tool|prompt)\b[^.\n]{0,100}(?:not (?:be )?found|(?:does|do|"
-            r"did)(?: not|n't) exist|no longer (?:exists?|available))",
+            OTHER_THING_IS_GONE,
             r"(?:couldn't|could not|cannot) find (?:a |an |the )?(?:secret|user|project|thread|file|"
             r"assistant|config|workspace|organi[sz]ation|session|tool)",
         ),
@@ -214,10 +238,8 @@ ELSEWHERE = (
             r"(?:thread|assistant|file|response|batch|conversation|vector_store|container|tool)_not_found",
             r"no_such_(?:file|thread)",
         ),
-        unless=either(
-            rf"(?<![a-z])models?\b{GAP}(?:{ENDED}|{DEPRECATED}|does not exist|not found)",
-            r"\b(?:deployment|account|endpoint)\b",
-        ),
+        unless=either(MODEL_IS_GONE, r"\b(?:deployment|account|endpoint)\b"),
+        statuses=frozenset(range(200, 600)) - {401, 403},
     ),
     Rule(
         "capability-filter",
@@ -260,11 +282,12 @@ ELSEWHERE = (
         ),
         code=either(
             r"unsupported_(?:parameter|value)|invalid_parameter|unknown_parameter|missing_required",
-            r"invalid_type|invalid_json|modelerrorexception|no_support_for_function",
+            r"invalid_type|invalid_json|no_support_for_function",
         ),
         unless=either(
-            rf"(?:unknown|invalid|unsupported) model|{MODEL}{GAP}{ENDED}|model not exist",
-            rf"model[^.\n]{{0,120}}(?:does not exist|not found)|{MODEL}{GAP}(?:has|have) been deprecated",
+            MODEL_IS_GONE,
+            rf"(?:unknown|invalid|unsupported) model|{MODEL}[^.\n]{{0,120}}(?:does not exist|not found)",
+            r"(?:allowed|permitted|authori[sz]ed|entitled) to (?:access|use|call|invoke|query)",
         ),
     ),
 )

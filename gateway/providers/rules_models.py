@@ -3,11 +3,8 @@
 from gateway.providers.phrases import (
     DEPRECATED,
     ENDED,
-    ENDED_CJK,
     FOR_OTHERS,
-    FORBIDDEN,
     FUTURE,
-    GAP,
     HEDGED,
     INVALID,
     MISSING,
@@ -17,14 +14,30 @@ from gateway.providers.phrases import (
     UNSUPPORTED,
 )
 from gateway.providers.rule import Rule, either, words
+from gateway.providers.rules_grammar import (
+    ABOUT_MODEL,
+    ANY_FORBIDDEN,
+    CJK_MODEL_ENDED,
+    CJK_MODEL_ENDING,
+    CJK_MODEL_MISSING,
+    CJK_OTHER_MISSING,
+    MODEL_ENDED,
+    MODEL_ENDED_FOR_GOOD,
+    MODEL_ENDED_LOOSELY,
+    MODEL_ENDING,
+    MODEL_MISSING,
+    OTHER_THING_IS_GONE,
+)
 from gateway.reasons import FailureKind as Kind
 
 _4XX = range(400, 500)
-_ABOUT_MODEL = either(MODEL)
+_ABOUT_MODEL = either(ABOUT_MODEL)
 _AZURE = words("azure", "foundry")
 
 # 402, 408 and 429 never speak of the model's end.
 _SAYS_SO = frozenset(range(200, 600)) - {402, 408, 429}
+# What ended at a server that is in trouble may come back.
+_SOUND = _SAYS_SO - {500, 502, 503, 504, 529}
 
 # A statement that leaves no doubt, wherever it stands.
 CERTAIN = (
@@ -32,8 +45,8 @@ CERTAIN = (
         "model-ended-code",
         Kind.MODEL_GONE,
         code=either(
-            r"model_?(?:is_?)?(?:decommissioned|deprecated\b|retired|end_?of_?life|removed|sunset|"
-            r"discontinued|withdrawn|eol\b|expired)",
+            r"model[_.-]?(?:is_?)?(?:decommissioned|deprecated|retired|end_?of_?life|removed|sunset|gone|shut_?down|"
+            r"discontinued|withdrawn|eol|expired)(?:_?(?:exception|error))?\b",
             r"(?:deprecated|retired|decommissioned)_?model\b",
         ),
         unless=either(OTHER_ENDED, FUTURE, FOR_OTHERS),
@@ -54,9 +67,15 @@ CERTAIN = (
             r"no endpoints available for this model under",
         ),
         code=either(
-            r"model_terms_required|model_permission_blocked|model_?access_?denied|model\.accessdenied", r"gated_?repo"
+            r"model_terms_required|model_permission_blocked|model_?access_?denied|model\.accessdenied",
+            r"gated_?repo|unpurchased|model_?not_?(?:open|allowed|permitted|authori[sz]ed)\b",
         ),
         statuses=_SAYS_SO,
+    ),
+    Rule(
+        "plan-without-model",
+        Kind.MODEL_NO_ACCESS,
+        text=either(r"套餐[^。\n]{0,12}(?:未开放|不包含|不支持)"),
     ),
 )
 
@@ -68,6 +87,9 @@ MODELS = (
         text=either(
             r"free (?:\S+ ){1,6}(?:period|version|variant|model) (?:has|was|is) (?:been )?(?:ended|over|"
             r"deprecated|retired|removed)",
+            r"free (?:version|variant|model|tier) of \S{1,120} (?:has|was|is) (?:been )?(?:ended|deprecated|"
+            r"retired|removed)",
+            r"free (?:promotion|preview|period) (?:has|is) (?:ended|over) for\b",
             r"migrate to the paid slug",
         ),
     ),
@@ -81,7 +103,27 @@ MODELS = (
         Kind.MODEL_NO_ACCESS,
         text=either(FOR_OTHERS),
         also=_ABOUT_MODEL,
-        unless=either(rf"\b(?:has been|was) (?:retired|decommissioned|discontinued|removed)|{MISSING}"),
+        unless=either(rf"\b(?:has been|was) (?:retired|decommissioned|discontinued)|{MISSING}"),
+    ),
+    Rule(
+        "access-ended",
+        Kind.MODEL_NO_ACCESS,
+        text=either(
+            rf"\baccess to [^.\n]{{0,100}}?(?:{ENDED}|(?:was|is|has been) (?:revoked|suspended))",
+            r"\b(?:deleted|removed) from (?:your|this|the) (?:account|organi[sz]ation|project|workspace|team|plan|"
+            r"group)\b",
+        ),
+        also=_ABOUT_MODEL,
+    ),
+    Rule(
+        "ended-for-a-time",
+        Kind.OVERLOADED,
+        text=either(
+            r"\b(?:temporar\w{1,6}|maintenance|momentarily|evicted|"
+            r"from (?:the )?(?:queue|cache|memory|vram|gpu|pool))\b"
+        ),
+        also=either(MODEL_ENDED_LOOSELY),
+        unless=either(r"\b(?:retired|decommissioned|discontinued|deprecated|sunset|end[- ]of[- ]life|permanently)\b"),
     ),
     Rule(
         "ended-perhaps",
@@ -91,25 +133,18 @@ MODELS = (
             rf"(?:{ENDED}|{DEPRECATED})[^.\n]{{0,60}}\bor\b[^.\n]{{0,60}}(?:access|permission|not supported|"
             rf"does not exist|invalid|private)",
             rf"(?:does not exist|not found|invalid)[^.\n]{{0,60}}\bor\b[^.\n]{{0,60}}(?:{ENDED}|{DEPRECATED})",
+            rf"\b(?:check|verify|ensure|make sure|confirm|whether)\b[^.\n]{{0,60}}{MODEL}[^.\n]{{0,60}}\bexists?\b",
         ),
         also=_ABOUT_MODEL,
     ),
+    Rule("model-ended", Kind.MODEL_GONE, text=either(MODEL_ENDED, CJK_MODEL_ENDED), statuses=_SOUND),
+    Rule("model-ended-for-good", Kind.MODEL_GONE, text=either(MODEL_ENDED_FOR_GOOD), unless=either(FUTURE)),
     Rule(
-        "model-ended",
-        Kind.MODEL_GONE,
-        text=either(
-            rf"{MODEL}{GAP}{ENDED}",
-            ENDED_CJK,
-        ),
-        unless=either(OTHER_ENDED),
+        "model-ending",
+        Kind.MODEL_AMBIGUOUS,
+        text=either(MODEL_ENDED_LOOSELY, rf"{MODEL_ENDING}|{CJK_MODEL_ENDING}"),
+        unless=either(OTHER_ENDED, OTHER_THING_IS_GONE, r"\b[a-z]{3,12}-(?:code|cli|desktop|sdk)\b"),
     ),
-    Rule(
-        "model-deprecated",
-        Kind.MODEL_GONE,
-        text=either(rf"{MODEL}{GAP}{DEPRECATED}"),
-        unless=either(rf"{OTHER_ENDED}|{FUTURE}"),
-    ),
-    Rule("model-ending", Kind.MODEL_AMBIGUOUS, text=either(rf"{MODEL}{GAP}{DEPRECATED}"), unless=either(OTHER_ENDED)),
     Rule(
         "model-removed-from-serverless",
         Kind.MODEL_GONE,
@@ -121,7 +156,7 @@ MODELS = (
         Kind.MODEL_GONE,
         statuses=frozenset({410}),
         also=_ABOUT_MODEL,
-        unless=either(OTHER_ENDED, r"\b(?:apis?|endpoints?|urls?|host|version|route)\b"),
+        unless=either(OTHER_ENDED, OTHER_THING_IS_GONE, r"\b(?:apis?|endpoints?|urls?|host|version|route)\b"),
     ),
     # Missing, or not ours: one text for both.
     Rule(
@@ -129,7 +164,12 @@ MODELS = (
         Kind.MODEL_AMBIGUOUS,
         text=either(r"(?:permission|access)[^.\n]{0,40}(?:tuned|custom) ?models?"),
     ),
-    Rule("missing-or-no-access", Kind.MODEL_AMBIGUOUS, text=either(MISSING, INVALID), also=either(FORBIDDEN)),
+    Rule(
+        "missing-or-no-access",
+        Kind.MODEL_AMBIGUOUS,
+        text=either(MISSING, INVALID, CJK_MODEL_MISSING),
+        also=either(ANY_FORBIDDEN),
+    ),
     Rule(
         "missing-or-unsupported",
         Kind.MODEL_AMBIGUOUS,
@@ -145,7 +185,7 @@ MODELS = (
         "missing-at-a-place",
         Kind.MODEL_AMBIGUOUS,
         text=either(MISSING, r"\bendpoint\b[^\n]{0,200}(?:not found|does not exist)"),
-        vendors=words("vertex", "google", "sagemaker"),
+        vendors=words("vertex", "google", "sagemaker", "volcengine"),
     ),
     Rule(
         "deployment-missing",
@@ -185,8 +225,7 @@ MODELS = (
     Rule(
         "model-missing",
         Kind.MODEL_GONE,
-        text=either(MISSING),
-        unless=either(OTHER_MISSING),
+        text=either(MODEL_MISSING, CJK_MODEL_MISSING),
         statuses=frozenset({200, 400, 404, 410, 422, 501}),
     ),
     Rule(
@@ -194,15 +233,20 @@ MODELS = (
         Kind.MODEL_GONE,
         text=either(r"\bendpoint with name '[^'\n]{1,120}' does not exist|\bthe given endpoint does not exist"),
     ),
-    Rule("model-missing-oddly", Kind.MODEL_AMBIGUOUS, text=either(MISSING), unless=either(OTHER_MISSING)),
+    Rule(
+        "model-missing-oddly",
+        Kind.MODEL_AMBIGUOUS,
+        text=either(MISSING),
+        unless=either(OTHER_MISSING, OTHER_THING_IS_GONE, CJK_OTHER_MISSING),
+    ),
     Rule("lora-not-enabled", Kind.MODEL_AMBIGUOUS, text=either(r"lora is not enabled")),
     Rule("model-invalid", Kind.MODEL_AMBIGUOUS, text=either(INVALID)),
-    Rule("no-access", Kind.MODEL_NO_ACCESS, text=either(FORBIDDEN), also=_ABOUT_MODEL, statuses=_4XX),
+    Rule("no-access", Kind.MODEL_NO_ACCESS, text=either(ANY_FORBIDDEN), also=_ABOUT_MODEL, statuses=_4XX),
     Rule(
         "no-access-to-endpoint",
         Kind.MODEL_NO_ACCESS,
         text=either(
-            r"permission[^.\n]{0,40}on endpoint",
+            r"permission[^.\n]{0,40}on endpoint|permission to (?:invoke|query|call) (?:the )?(?:serving )?endpoint",
             r"not authorized to perform: \w+:(?:invokemodel|invokeendpoint|converse)",
         ),
     ),
@@ -212,7 +256,17 @@ MODELS = (
         text=either(r"is not available\b[^\n]{0,200}\baccess\b"),
         statuses=_4XX,
     ),
-    Rule("model-not-served", Kind.MODEL_AMBIGUOUS, text=either(UNSUPPORTED), statuses=_4XX),
+    Rule(
+        "model-not-served",
+        Kind.MODEL_AMBIGUOUS,
+        text=either(
+            UNSUPPORTED,
+            r"\bmodel\b[^.\n]{0,120}(?:\bunloaded|has no (?:provider|channel|deployment)|not served by)",
+            r"\bonly [^\n]{1,120} allowed now, your model",
+        ),
+        statuses=_4XX,
+    ),
+    Rule("no-channel", Kind.MODEL_AMBIGUOUS, text=either(r"模型[^。\n]{0,100}无可用渠道")),
     Rule(
         "operation-not-offered",
         Kind.MODEL_AMBIGUOUS,
@@ -231,5 +285,6 @@ MODELS = (
         code=either(
             r"model_?not_?(?:found|available|supported|exist)|invalid_?model|unknown_?model", r"model_?unavailable"
         ),
+        text=either(r"\bmodel_not_(?:found|available|supported)\b"),
     ),
 )

@@ -241,9 +241,55 @@ def test_absurd_depth_and_size_are_cut() -> None:
     assert classify("openai", 404, {}, '{"a":' * 100_000).rule
 
 
+VERBS = ["has been removed", "was deleted", "is no longer supported", "not found", "was retired"]
+SUBJECTS = [
+    "The model `x-1`",
+    "Model acme/foo-7b",
+    "The model x-1 you requested",
+    "models/x-1",
+    "Model 'x-1' (alias y)",
+]
+SUBJECTS += ["The OpenAI gpt-4 model", "Sorry, this model", "The model used by your assistant", "Error: model x-1"]
+HOSTILE = ["model ", "gpt-4 ", "model not ", "'", "no ", "parameter ", "https://a ", "tools for ", "模型", "a or "]
+HOSTILE += [
+    "the model ",
+    "model a/b ",
+    "tool x of model y ",
+    "messages[0] model ",
+    "model: a: ",
+    "model (a) ",
+    "模型 a",
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
-    "words", ["model ", "gpt-4 ", "model not ", "'", "no ", "parameter ", "https://a ", "tools for ", "模型", "a or "]
+    "sentence",
+    [
+        "The {} of model gpt-4 {}",
+        "The {} for the gpt-4 model {}.",
+        "The {} used with the model `x` {}",
+        "Model gpt-4: {} 'abc' {}",
+        "The {} running gpt-4 {}",
+        "Error calling model gpt-4: the {} {}",
+        "The model `gpt-4` requires a {} which {}",
+    ],
 )
+@pytest.mark.parametrize("noun", ["tool", "file", "webhook", "macro", "alias", "voice", "system-prompt", "rubric"])
+def test_what_befalls_a_thing_of_a_model_does_not_befall_the_model(noun: str, sentence: str, verb: str) -> None:
+    for status in (400, 404, 500):
+        found = classify("openai-compatible", status, {}, {"error": {"message": sentence.format(noun, verb)}})
+        assert found.verdict != "model_gone"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_what_befalls_the_model_is_gone_however_it_is_named(subject: str, verb: str) -> None:
+    found = classify("openai-compatible", 404, {}, {"error": {"message": f"{subject} {verb}"}})
+    assert found.verdict == "model_gone"
+
+
+@pytest.mark.parametrize("words", HOSTILE)
 def test_no_text_makes_it_slow(words: str) -> None:
     body = {"error": {"message": words * 20_000}}
     started = time.process_time()
