@@ -33,7 +33,7 @@ UNLISTED: Final = "unlisted_parameter"
 
 CONTENT: Final = frozenset((
     "audio_input", "developer_message", "file", "hosted_tools", "image", "json_object", "json_schema", "many_choices",
-    "one_call_at_a_time", "parsed_history", "prefill", "reasoning_history", "tool_messages", "video",
+    "one_call_at_a_time", "parsed_history", "prefill", "reasoning_history", "remote_image", "tool_messages", "video",
 ))  # fmt: skip
 """What values and messages hold: kinds of content, an answer begun by the caller, calls of tools and their results."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,8 @@ from gateway.execution.sweeper import Sweeper
 from gateway.ledger.entry import new_attempt_id
 from gateway.providers.classify import classify
 from gateway.providers.connection import BadResponse, Connection, Expired, TlsFailed, TransportError
-from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, header_map
+from gateway.providers.litellm_failures import KIND_HEADER
+from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Exchange, header_map
 from gateway.reasons import FailureKind, Outcome, Reason
 
 LONGEST_NAME = 300
@@ -80,7 +82,7 @@ class Attempt:
             await connection.wait_head()
             self.status = connection.status
             if connection.status != 200:
-                raise Failed(await self._refused(connection))
+                raise Failed(await self._refused(connection, exchange))
             type_ = next((value for name, value in connection.headers if name == b"content-type"), b"")
             reader = self.request.endpoint.reader(self.request, self.prepared, type_)
             if reader is not None:
@@ -170,13 +172,15 @@ class Attempt:
         self.answer = answer
         self.answer_body = endpoint.relayed(answer, body, self.prepared)
 
-    async def _refused(self, connection: Connection) -> Failure:
+    async def _refused(self, connection: Connection, exchange: Exchange) -> Failure:
         """Read an answer that is no success, and say what it means."""
         try:
             body = await connection.read(MAX_ERROR_BYTES)
         except BadResponse:
             body = b""
-        return self._classified(connection.status, header_map(connection.headers), parse(body))
+        failure = self._classified(connection.status, header_map(connection.headers), parse(body))
+        kind = header_map(connection.headers).get(KIND_HEADER) if exchange.by_worker else None
+        return replace(failure, kind=FailureKind(kind)) if kind else failure
 
     def _classified(self, status: int, headers: dict[str, str], body: object) -> Failure:
         found = classify(self.prepared.target.provider.kind, status, headers, body, now=self._clock.now())

@@ -138,7 +138,15 @@ def _held_by_parts(content: object) -> set[str]:
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     kinds = [part.get("type") for part in parts]
     held = {word for kind, word in _PARTS.items() if kind in kinds}
+    if "image" in held and any(_is_remote(part.get("image_url")) for part in parts):
+        held.add("remote_image")
     return held | {"parsed_history"} if any("parsed" in part for part in parts) else held
+
+
+def _is_remote(image: object) -> bool:
+    """Tell whether an image is only named by its address, which its provider would have to fetch."""
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url[:5].lower() != "data:"
 
 
 def _by_values(words: frozenset[str], body: Mapping[str, Any]) -> frozenset[str]:

@@ -10,9 +10,12 @@ import traceback
 from collections.abc import Iterator, Mapping
 
 from gateway.errors import GatewayError, RequestError
+from gateway.reasons import FailureKind
 
 # "throttlingException {…}": the last frame of Bedrock's event stream, with the name that is a header elsewhere.
 _STREAM_EXCEPTION = re.compile(r"\A([A-Za-z]{1,60}Exception) (\{.*\})\Z", re.DOTALL)
+KIND_HEADER = "x-worker-failure"
+"""On an answer of the worker's: what kind of failure it is, where no provider said anything of it."""
 MAX_BODY_CHARS = 16_384
 _KEPT_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-amzn-errortype", "x-should-retry"})
 # "litellm.BadRequestError: AnthropicException - {…}": whose words these are, said three times.
@@ -67,7 +70,8 @@ def not_fetched() -> NotFetched:
 
 def refused(error: GatewayError) -> CallFailed:
     """Return an error of our own as the answer it is."""
-    return CallFailed(error.status, {"x-gateway-refused": "1"}, _encode(error.body("")["error"]))
+    kind = FailureKind.BAD_REQUEST if isinstance(error, RequestError) else FailureKind.SERVER_ERROR
+    return CallFailed(error.status, {KIND_HEADER: kind.value}, _encode(error.body("")["error"]))
 
 
 def read_failure(error: BaseException, *, secrets: tuple[str, ...] = ()) -> CallFailed:
@@ -142,12 +146,12 @@ def _network_trouble(error: BaseException) -> CallFailed | None:
         if name == "HTTPStatusError":
             return None
         if isinstance(link, TimeoutError) or "Timeout" in name:
-            trouble = trouble or CallFailed(504, {}, _encode(_TIMED_OUT))
+            trouble = trouble or CallFailed(504, {KIND_HEADER: FailureKind.TIMEOUT.value}, _encode(_TIMED_OUT))
         elif _is_litellms_own(link):
             # Its APIConnectionError is whatever it did not expect.
             continue
         elif isinstance(link, ConnectionError) or any(word in name for word in _NO_CONNECTION):
-            trouble = trouble or CallFailed(502, {}, _encode(_NOT_CONNECTED))
+            trouble = trouble or CallFailed(502, {KIND_HEADER: FailureKind.CONNECTION.value}, _encode(_NOT_CONNECTED))
         elif _status(link) is not None:
             # Whatever stands further out only wraps this one.
             trouble = None

@@ -19,10 +19,14 @@ JSON_TYPE = b"application/json"
 class Exchange:
     """The way of one endpoint's calls to one target: whose connections, and a head that is built once per secret."""
 
-    __slots__ = ("_credential", "_head", "_lines", "_pool", "_secret")
+    __slots__ = ("_credential", "_head", "_lines", "_pool", "_secret", "by_worker")
 
-    def __init__(self, pool: Pool, lines: tuple[str, str, str], credential: Credential) -> None:
+    def __init__(
+        self, pool: Pool, lines: tuple[str, str, str], credential: Credential, *, by_worker: bool = False
+    ) -> None:
         """Take the pool, and the head's lines: those before the secret's, the secret's own, and those behind it."""
+        self.by_worker = by_worker
+        """Whether litellm's worker makes the call."""
         self._pool = pool
         self._lines = lines
         self._credential = credential
@@ -105,7 +109,7 @@ class Upstream:
             raise ConnectFailed("litellm's worker does not run", body_sent=False)
         behind = f"x-litellm-provider: {name}\r\nx-litellm-options: {self._options(endpoint)}\r\n"
         lines = (_head("POST", path, "litellm"), "authorization: Bearer {}\r\n", behind)
-        return Exchange(self._worker, lines, self._credential)
+        return Exchange(self._worker, lines, self._credential, by_worker=True)
 
     async def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Fetch a small document; return status, headers and body.

@@ -64,6 +64,16 @@ def test_what_parameters_ask(parameters: dict[str, Any], traits: str) -> None:
         pytest.param([parts("hologram")], "", id="a kind of part that nobody knows"),
         pytest.param([USER, CALL, {"role": "tool", "content": "4"}], "tool_messages", id="a tool's result"),
         pytest.param([USER, CALL, {"role": "function", "content": "4"}], "tool_messages", id="a function's result"),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}],
+            "image,remote_image",
+            id="a picture by its address",
+        ),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}],
+            "image",
+            id="a picture that comes along",
+        ),
         pytest.param([USER, BARE_CALL], "prefill,tool_messages", id="a call without any content"),
         pytest.param([{**CALL, "parsed": {}}, USER], "parsed_history,tool_messages", id="what an SDK parsed"),
         pytest.param([{"role": "developer", "content": "Be kind."}, USER], "developer_message", id="a developer"),

@@ -173,7 +173,8 @@ def test_where_nobody_answered_the_gateway_is_told_why(
     error: BaseException, status: int, code: str | None, message: str
 ) -> None:
     seen, headers, body = read(error)
-    assert (seen, headers) == (status, {})
+    kind = {502: "connection", 504: "timeout"}.get(status)
+    assert (seen, headers) == (status, {"x-worker-failure": kind} if kind else {})
     assert (body["error"]["code"], body["error"]["message"]) == (code, message)
 
 
@@ -185,7 +186,7 @@ def test_the_parameter_is_named_as_openai_names_it() -> None:
 def test_a_refusal_of_our_own_keeps_its_words_and_says_whose_it_is() -> None:
     ours = InvalidRequest("No.", param="tools")
     for failure in (refused(ours), read_failure(chained(ours, LitellmError(500, "…")))):
-        assert (failure.status, failure.headers) == (400, {"x-gateway-refused": "1"})
+        assert (failure.status, failure.headers) == (400, {"x-worker-failure": "bad_request"})
         error = json.loads(failure.body)["error"]
         assert (error["message"], error["param"], error["code"]) == ("No.", "tools", "invalid_request")
 
@@ -247,7 +248,7 @@ def test_a_picture_that_would_have_to_be_fetched_is_refused_with_what_to_do() ->
         """litellm's."""
 
     status, headers, body = read(ImageFetchError(400, "Image URL download is disabled (MAX_IMAGE_…=0). url=http://x"))
-    assert (status, headers, body["error"]["param"]) == (400, {"x-gateway-refused": "1"}, "messages")
+    assert (status, headers, body["error"]["param"]) == (400, {"x-worker-failure": "bad_request"}, "messages")
     assert "data: URLs" in body["error"]["message"] and "http://x" not in body["error"]["message"]
 
 

@@ -180,7 +180,7 @@ def test_it_refuses_by_itself_and_says_so(
 ) -> None:
     answer = client.post(path, json=sent, headers=headers("http://127.0.0.1:1"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert answer.headers["x-gateway-refused"] == "1"
+    assert answer.headers["x-worker-failure"] == "bad_request"
 
 
 def test_what_breaks_a_call_breaks_no_other(client: httpx.Client) -> None:

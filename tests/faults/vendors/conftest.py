@@ -61,12 +61,14 @@ async def serve_vendor(
     monkeypatch.setattr("gateway.wiring.LitellmWorker", SharedWorker)
     async with AsyncExitStack() as stack:
 
-        async def start(kind: str, *, key_file: Path | None = None, **route: Any) -> tuple[ServedGateway, VendorServer]:
+        async def start(
+            kind: str, *, key_file: Path | None = None, base_url: str | None = None, **route: Any
+        ) -> tuple[ServedGateway, VendorServer]:
             format_ = FORMATS[kind]
             model_of = model_in_body if kind == "anthropic" else model_in_path
             server = await stack.enter_async_context(vendor(model_of, format_.USUAL))
             key = {"api_key_file": str(key_file)} if key_file else {"api_key_env": "VENDOR_KEY"}
-            account = {"kind": kind, "base_url": server.base_url, **key, **SETTINGS.get(kind, {})}
+            account = {"kind": kind, "base_url": base_url or server.base_url, **key, **SETTINGS.get(kind, {})}
             ours = {"kind": "openai-compatible", "base_url": provider.base_url}
             prompt = {"instructions": "Be brief.", "examples": [{"user": "Hi", "assistant": "Hello."}]}
             routes = {

@@ -24,19 +24,39 @@ def picture(url: str) -> dict[str, Any]:
     return user([{"type": "image_url", "image_url": {"url": url}}])
 
 
-@KINDS
-async def test_a_pictures_url_is_fetched_by_nobody(
+@pytest.mark.parametrize("kind", ["gemini", "bedrock"])
+async def test_a_picture_by_its_address_is_for_who_fetches_it_and_never_for_us(
     serve_vendor: ServeVendor, provider: FakeProvider, kind: str
 ) -> None:
     gateway, server = await serve_vendor(kind)
-    asked = len(provider.calls)
+    asked = picture(f"{provider.base_url}/picture.png")
+    answer = await gateway.chat("reply@primary", **asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_by_targets")
+    answer = await gateway.chat(**asked)
+    assert (answer.status_code, answer.headers["x-gateway-reason"]) == (200, "lacks_capability")
+    assert [call.path for call in provider.calls if "picture" in call.path] == []
+    assert server.asked() == []
+
+
+async def test_a_picture_that_anthropic_does_not_fetch_is_the_callers_to_send(
+    serve_vendor: ServeVendor, provider: FakeProvider
+) -> None:
+    gateway, claude = await serve_vendor("anthropic")
     answer = await gateway.chat(**picture(f"{provider.base_url}/picture.png"))
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_value", "messages")
     assert "data: URLs" in error["message"]
-    assert provider.calls[asked:] == [] and server.asked() == []
+    assert provider.calls == [] and claude.asked() == []
     (row,) = await gateway.rows(1)
     assert row.failure == "bad_request"
+
+
+async def test_a_vendor_that_cannot_be_reached_is_a_failed_connection(
+    serve_vendor: ServeVendor, provider: FakeProvider, closed_port: int
+) -> None:
+    gateway, _ = await serve_vendor("anthropic", base_url=f"http://127.0.0.1:{closed_port}", fallback_on=["connection"])
+    answer = await gateway.chat()
+    assert (answer.status_code, answer.headers["x-gateway-reason"]) == (200, "connection")
 
 
 async def test_a_pictures_url_that_anthropic_would_fetch_itself_is_passed_on(serve_vendor: ServeVendor) -> None:
