@@ -6,7 +6,7 @@
     app           HTTP: which path is what
     admin         commands: retire, restore, adjust, read the bill
     endpoint      one attempt at any endpoint, from its bytes to its row on the bill
-    chat | responses | embeddings | completions
+    chat | responses | embeddings | completions | moderations | images | speech | transcriptions
                   what one endpoint answers, and how that looks whole and streamed
     capabilities  what a model refuses, by the gateway's own table
     answers       what is answered: text, calls of tools, or JSON that keeps a schema
@@ -14,6 +14,8 @@
     delivery      how an answer is sent: whole or streamed, paced, and broken where the model is a fault
     provider      the state: models, bill, kept responses, what the prompt cache has seen
     fine_tuning   the jobs that made the fine-tunes, their checkpoints, and their training files (training)
+    forms | pictures | sounds
+                  multipart bodies, PNG, WAV
     chat_request | messages | tools | arguments | schema_instances | tokens | logprobs | connection
     responses_request | response_items | response_stream | stored_responses
     catalogue | pricing | bill | retirement | refusals

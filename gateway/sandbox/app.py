@@ -15,13 +15,20 @@ from gateway.sandbox.completions import Completions
 from gateway.sandbox.connection import ClientGone, Connection, Receive, Scope, Send
 from gateway.sandbox.embeddings import Embeddings
 from gateway.sandbox.endpoint import answer_attempt
+from gateway.sandbox.images import ImageEdits, ImageGenerations, ImageVariations
+from gateway.sandbox.moderations import Moderations
 from gateway.sandbox.provider import Provider
 from gateway.sandbox.refusals import ProviderError, method_not_allowed, unknown_url
 from gateway.sandbox.responses import Responses
+from gateway.sandbox.speech import Speech
+from gateway.sandbox.transcriptions import Transcriptions, Translations
 
 # Other OpenAI-compatible providers have the endpoints elsewhere; a client of any kind can be pointed here.
 _PREFIXES = ("/v1", "/openai/v1", "/api/v1", "/inference/v1", "/serving-endpoints")
-ENDPOINTS: Final = (Chat(), Responses(), Embeddings(), Completions())
+ENDPOINTS: Final = (
+    Chat(), Responses(), Embeddings(), Completions(), Moderations(), ImageGenerations(), ImageEdits(),
+    ImageVariations(), Speech(), Transcriptions(), Translations(),
+)  # fmt: skip
 _ENDPOINT_AT = {f"{prefix}{endpoint.path}": endpoint for prefix in _PREFIXES for endpoint in ENDPOINTS}
 _LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
 _MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
@@ -30,7 +37,7 @@ _COMMAND_PATH = "/sandbox/models/"
 _PLAIN_PATHS = frozenset(_ENDPOINT_AT) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
 _WELCOME = {
     "service": "Understudy sandbox provider",
-    "speaks": "POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions, "
+    "speaks": "POST " + ", ".join(f"/v1{endpoint.path}" for endpoint in ENDPOINTS) + ", "
     "GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET /v1/files",
     "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
     "POST /sandbox/models/{id}, GET /sandbox/bill",

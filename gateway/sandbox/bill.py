@@ -29,7 +29,7 @@ class BillRow(NamedTuple):
     """Whether the whole answer was sent to a client that was still there."""
     cost_nanousd: int
     endpoint: str
-    """What was called: ``chat_completions``, ``responses``, ``embeddings`` …"""
+    """What was called: ``chat_completions``, ``responses``, ``embeddings`` … as the gateway's ledger names it."""
 
 
 @dataclass(slots=True)

@@ -49,9 +49,11 @@ class Delivery:
     """Of the whole answer."""
     headers: Mapping[str, str]
     whole: Callable[[], bytes]
-    """Write the answer as one JSON body."""
+    """Write the answer as one body."""
     stream: Stream | None = None
     """The answer in parts; None: it is sent whole."""
+    content_type: str | None = None
+    """None: JSON, or events."""
     when_done: Callable[[], None] | None = None
     """What happens as soon as the answer is known to its end."""
 
@@ -80,10 +82,10 @@ async def _send_whole(connection: Connection, attempt: Attempt, delivery: Delive
     await connection.pause((model.latency_ms + model.first_token_ms) / 1000 + writing_s)
     if model.fault is Fault.RESET:
         await connection.reset()
-    headers, body = {"content-type": _JSON, **delivery.headers}, delivery.whole()
+    headers, body = {"content-type": delivery.content_type or _JSON, **delivery.headers}, delivery.whole()
     half = len(body) // 2
     if model.fault is Fault.ERROR_IN_200:
-        body = orjson.dumps(server_error().body)
+        headers["content-type"], body = _JSON, orjson.dumps(server_error().body)
     elif model.fault is Fault.MALFORMED:
         body = body[:half]
     elif model.fault is Fault.CUT:
@@ -107,7 +109,7 @@ async def _send_stream(
     """Send the answer in parts, a few tokens each."""
     model = delivery.model
     await connection.pause(model.latency_ms / 1000)
-    headers = {"content-type": _EVENT_STREAM, "cache-control": "no-cache", **delivery.headers}
+    headers = {"content-type": delivery.content_type or _EVENT_STREAM, "cache-control": "no-cache", **delivery.headers}
     if model.fault is Fault.CUT:
         headers["connection"] = "close"
     await connection.start(200, headers)

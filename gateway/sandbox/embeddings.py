@@ -16,7 +16,14 @@ from gateway.sandbox.chat_request import check_scalars
 from gateway.sandbox.delivery import Delivery
 from gateway.sandbox.endpoint import Call, Endpoint
 from gateway.sandbox.pricing import Usage
-from gateway.sandbox.refusals import ProviderError, invalid_type, missing_parameter, openai_error, prompt_too_long
+from gateway.sandbox.refusals import (
+    ProviderError,
+    invalid_input,
+    invalid_type,
+    missing_parameter,
+    openai_error,
+    prompt_too_long,
+)
 from gateway.sandbox.tokens import is_token_id, split_tokens, word_for
 
 _MOST_INPUTS = 2_048
@@ -92,7 +99,7 @@ def _inputs(body: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if not isinstance(given, list):
         raise invalid_type("input", "a string, or an array of strings or tokens", given)
     if not 0 < len(given) <= _MOST_INPUTS or any(not one for one in given):
-        raise _invalid_input()
+        raise invalid_input()
     return [_tokens(one) for one in given]
 
 
@@ -101,13 +108,7 @@ def _tokens(one: Any) -> tuple[str, ...]:
         return tuple(split_tokens(one))
     if isinstance(one, list) and all(map(is_token_id, one)):
         return tuple(map(word_for, one))
-    raise _invalid_input()
-
-
-def _invalid_input() -> ProviderError:
-    return openai_error(
-        400, "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference."
-    )
+    raise invalid_input()
 
 
 def _written(made: "array[float]", encoding: str) -> str | list[float]:

@@ -1,7 +1,7 @@
 """Errors of the sandbox's endpoints, word for word as OpenAI's API phrases them, and some of Mistral's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -57,6 +57,52 @@ def invalid_value(param: str, message: str) -> ProviderError:
     return openai_error(400, message, code="invalid_value", param=param)
 
 
+def check_choices(body: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> None:
+    """Let fields through that have one of their values.
+
+    Raises:
+        ProviderError: a 400 that names the first that has not.
+
+    """
+    for param, allowed in choices.items():
+        if body.get(param) is not None and body[param] not in allowed:
+            raise invalid_value(param, f"Invalid value: '{body[param]}'. Supported values are: {_listed(allowed)}.")
+
+
+def invalid_input() -> ProviderError:
+    """Return the answer to an ``input`` that is nothing to work on."""
+    return openai_error(
+        400, "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference."
+    )
+
+
+def wrong_model(model_id: str) -> ProviderError:
+    """Return the answer to a model that is made for another endpoint."""
+    return openai_error(
+        400, f"Invalid value for 'model' = {model_id}. Please check the OpenAI documentation and try again."
+    )
+
+
+def unsupported_content_type(given: str, expected: str) -> ProviderError:
+    """Return the answer to a body that is written as another one."""
+    return openai_error(
+        400,
+        f"Unsupported content type: '{given}'. This API method only accepts '{expected}' requests, but you specified "
+        f"the header 'Content-Type: {given}'. Please try again with a supported content type.",
+        code="unsupported_content_type",
+    )
+
+
+def unsupported_mimetype(param: str, given: str, allowed: Sequence[str]) -> ProviderError:
+    """Return the answer to a file of another type."""
+    return openai_error(
+        400,
+        f"Invalid file '{param}': unsupported mimetype ('{given}'). Supported file formats are {_listed(allowed)}.",
+        code="unsupported_file_mimetype",
+        param=param,
+    )
+
+
 def out_of_range(param: str, kind: str, bound: float, got: float) -> ProviderError:
     """Return the answer to a number beyond ``bound``; ``kind`` is ``integer`` or ``decimal``."""
     side, sign, suffix = ("below minimum", ">=", "below_min") if got < bound else ("above maximum", "<=", "above_max")
@@ -90,6 +136,27 @@ def unsupported_value(param: str, value: object, default: object) -> ProviderErr
     )
 
 
+def unsupported_format(kind: str, allowed: Sequence[str]) -> ProviderError:
+    """Return the answer to a format that this model does not write."""
+    return openai_error(
+        400,
+        f"Unsupported value: 'response_format' does not support '{kind}' with this model. Supported values are: "
+        f"{_listed(allowed)}.",
+        code="unsupported_value",
+        param="response_format",
+    )
+
+
+def incompatible_format(kind: str, model_id: str) -> ProviderError:
+    """Return the answer to a format that only older models write."""
+    return openai_error(
+        400,
+        f"response_format '{kind}' is not compatible with model '{model_id}'. Use 'json' or 'text' instead.",
+        code="unsupported_value",
+        param="response_format",
+    )
+
+
 def unknown_parameter(param: str) -> ProviderError:
     """Return the answer to a field that the API does not know, where it looks at all of them."""
     return openai_error(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
@@ -98,6 +165,16 @@ def unknown_parameter(param: str) -> ProviderError:
 def unrecognized_argument(param: str) -> ProviderError:
     """Return the answer to a parameter of other vendors, as chat completions word it."""
     return openai_error(400, f"Unrecognized request argument supplied: {param}")
+
+
+def empty_string(param: str) -> ProviderError:
+    """Return the answer to a text without a letter."""
+    return openai_error(
+        400,
+        f"Invalid '{param}': empty string. Expected a string with minimum length 1, but got an empty string instead.",
+        code="empty_string",
+        param=param,
+    )
 
 
 def string_too_long(param: str, most: int, length: int) -> ProviderError:
@@ -198,6 +275,11 @@ def method_not_allowed(method: str, path: str) -> ProviderError:
     )
 
 
+def _listed(allowed: Sequence[str]) -> str:
+    *most, last = (f"'{value}'" for value in allowed)
+    return f"{', '.join(most)}, and {last}" if len(most) > 1 else " and ".join((*most, last))
+
+
 def _type_name(value: object) -> str:
     names = {
         bool: "a boolean",
@@ -207,4 +289,4 @@ def _type_name(value: object) -> str:
         list: "an array",
         dict: "an object",
     }
-    return names.get(type(value), "null")
+    return names.get(type(value), "null" if value is None else "a file")

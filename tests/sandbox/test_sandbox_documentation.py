@@ -23,7 +23,7 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
         answers.append(
             subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30).stdout.decode()
         )
-    listed, asked, retired, restored, bill, elsewhere, refused, trained, died, adjusted, faulty = answers
+    listed, asked, retired, restored, bill, elsewhere, media, refused, trained, died, adjusted, faulty = answers
     assert '"shutdown_date"' in listed
     assert "Hi there" in asked
     assert "400 Bad Request" in retired
@@ -33,6 +33,9 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
     assert '"reasoning_tokens":32' in elsewhere
     assert '"object":"embedding"' in elsewhere
     assert '"object":"text_completion"' in elsewhere
+    assert '"flagged":true' in media
+    assert '"b64_json":"iVBORw0KGgo' in media
+    assert '{"text":"Good morning","usage":' in media
     assert "Unsupported value: 'temperature' does not support 0.2" in refused
     assert "422 Unprocessable" in refused
     assert '"object":"fine_tuning.job"' in trained

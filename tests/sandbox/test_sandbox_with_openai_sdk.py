@@ -1,5 +1,7 @@
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import openai
 import pytest
@@ -128,6 +130,61 @@ def test_completions_are_continued_whole_and_streamed(client: openai.OpenAI) -> 
     assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
     assert "".join(whole.choices[0].logprobs.tokens) == whole.choices[0].text
     assert whole.usage.completion_tokens == 20
+
+
+def test_moderations_say_what_is_wrong(client: openai.OpenAI) -> None:
+    fine, bad = client.moderations.create(input=["a red rose", "I will kill you"]).results
+    assert (fine.flagged, bad.flagged, bad.categories.violence) == (False, True, True)
+    assert bad.category_scores.violence > 0.9 > fine.category_scores.violence
+    assert bad.category_applied_input_types.violence == ["text"]
+
+
+def test_images_are_drawn_edited_varied_and_streamed(client: openai.OpenAI) -> None:
+    asked = {"model": "gpt-image-1", "prompt": "a red rose", "size": "1024x1024"}
+    drawn = client.images.generate(**asked)
+    png = b64decode(drawn.data[0].b64_json)
+    assert (png[:4], drawn.usage.output_tokens, drawn.size) == (b"\x89PNG", 1_056, "1024x1024")
+    edited = client.images.edit(image=[("a.png", png), ("b.png", png)], **asked, n=2)
+    assert edited.usage.input_tokens_details.image_tokens == 1_530
+    varied = client.images.create_variation(image=("a.png", png), model="gpt-image-1")
+    assert len({image.b64_json for image in (*drawn.data, *edited.data, *varied.data)}) == 4
+    *partial, completed = client.images.generate(**asked, stream=True, partial_images=2)
+    assert [event.type for event in partial] == ["image_generation.partial_image"] * 2
+    assert (completed.type, completed.b64_json) == ("image_generation.completed", drawn.data[0].b64_json)
+    *_, completed = client.images.edit(image=("a.png", png), **asked, stream=True)
+    assert completed.type == "image_edit.completed"
+
+
+def test_speech_is_heard_again_whole_and_streamed(client: openai.OpenAI, tmp_path: Path) -> None:
+    said = {"model": "gpt-4o-mini-tts", "voice": "alloy", "input": "Good morning", "response_format": "wav"}
+    with client.audio.speech.with_streaming_response.create(**said) as response:
+        response.stream_to_file(tmp_path / "said.wav")
+    assert (tmp_path / "said.wav").read_bytes() == client.audio.speech.create(**said).content
+    with (tmp_path / "said.wav").open("rb") as file:
+        heard = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=file)
+    assert (heard.text, heard.usage.type, heard.usage.output_tokens) == ("Good morning", "tokens", 2)
+    *deltas, done = client.audio.transcriptions.create(
+        model="gpt-4o-transcribe", file=tmp_path / "said.wav", stream=True
+    )
+    assert "".join(event.delta for event in deltas) == done.text == "Good morning"
+    verbose = client.audio.transcriptions.create(
+        model="whisper-1", file=tmp_path / "said.wav", response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )  # fmt: skip
+    assert ([word.word for word in verbose.words], verbose.segments[0].end) == (["Good", "morning"], 0.6)
+    assert (verbose.usage.type, verbose.usage.seconds) == ("duration", 1)
+    translated = client.audio.translations.create(model="whisper-1", file=tmp_path / "said.wav", response_format="text")
+    assert translated == "Good morning\n"
+
+
+def test_what_breaks_in_sound_and_pictures_raises(client: openai.OpenAI) -> None:
+    asked = {"model": "fault-error-in-200", "file": ("a.wav", b""), "stream": True}
+    with pytest.raises(openai.APIError, match="had an error while processing"):
+        list(client.audio.transcriptions.create(**asked))
+    with pytest.raises(openai.APIError):
+        list(client.images.generate(model="fault-error-in-200", prompt="a rose", stream=True))
+    with pytest.raises(openai.BadRequestError, match="does not support 'mp3' with this model"):
+        client.audio.speech.create(model="gpt-4o-mini-tts", voice="alloy", input="Good morning")
 
 
 def test_errors_have_the_sdks_types(client: openai.OpenAI) -> None:
