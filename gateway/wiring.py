@@ -87,6 +87,7 @@ class Running:
             exercised=self._exercised,
             record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
             new_attempt_id=lambda: new_attempt_id(clock.now()),
+            answers_at=lambda key: self.board.answers_at(key),
         )
         self.board = TargetBoard(clock, lambda target, carefully: self.prober.verify(target, carefully=carefully))
         self.pipeline = Pipeline(

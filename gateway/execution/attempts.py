@@ -198,7 +198,8 @@ class Attempt:
 
     def _start_deadline(self) -> None:
         timeouts = self.request.timeouts
-        limit_s = timeouts.first_token_s if self.request.streamed else timeouts.total_s
+        soon = self.request.streamed and not self.request.endpoint.begins_late
+        limit_s = timeouts.first_token_s if soon else timeouts.total_s
         self._deadline = asyncio.get_running_loop().time() + limit_s
         self._sweeper.add(self)
 

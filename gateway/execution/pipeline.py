@@ -176,11 +176,10 @@ class Pipeline:
                 attempt.outcome = Outcome.OK
         except (TransportError, BrokenStream, ErrorEvent) as error:
             self._broke(attempt, str(error))
-            last = request.endpoint.error_event(*what_broke(error), request.id)
-            if last is None:
+            if not reader.takes_errors:
                 reply.cut()
                 return
-            await reply.block(last)
+            await reply.block(request.endpoint.error_event(*what_broke(error), request.id))
         except asyncio.CancelledError:
             attempt.prepared.meters.aborts["client"].inc()
             raise

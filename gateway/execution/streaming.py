@@ -27,6 +27,8 @@ class StreamReader(ABC):
     """Takes blocks as they arrive, returns what the caller gets, and remembers what the ledger needs."""
 
     content_type = STREAM_TYPE
+    takes_errors = True
+    """Whether an error can be told within the stream."""
 
     def __init__(self) -> None:
         self.broken: BrokenStream | ErrorEvent | None = None
@@ -154,8 +156,37 @@ class ChoicesReader(EventReader):
         return event
 
 
+class MediaReader(EventReader):
+    """Reads the events of pictures, sound and transcripts, and passes them on as they are.
+
+    Those that say by a type what they are end with one of ``…completed`` or ``…done``; of others nothing is known but
+    their end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(16 * MAX_EVENT_BYTES)
+        self._typed = False
+
+    def end(self) -> bytes:
+        """Take a clean end for the end, where no type ever said that there is more to come."""
+        self.finished = self.finished or not self._typed
+        return super().end()
+
+    def _read(self, event: bytes, chunk: dict[str, Any]) -> bytes | None:
+        self.events += 1
+        self.usage = chunk.get("usage") or self.usage
+        self.model = self.model or chunk.get("model")
+        kind = chunk.get("type")
+        if isinstance(kind, str):
+            self._typed = True
+            self.finished = self.finished or kind.endswith((".completed", ".done"))
+        return event
+
+
 class RawReader(StreamReader):
     """Passes bytes that are nobody's business: sound, a page of text. Their end is the connection's clean end."""
+
+    takes_errors = False
 
     def __init__(self, content_type: bytes) -> None:
         super().__init__()

@@ -108,6 +108,10 @@ class TargetBoard:
             self._availability[key] = Availability.AVAILABLE
             self.version += 1
 
+    def answers_at(self, key: TargetKey) -> AbstractSet[str]:
+        """Return the endpoints at which this replica has seen a model answer."""
+        return self._answered_at.get(key, {}).keys()
+
     def answers_only_elsewhere(self, target: Target, endpoint: str) -> bool:
         """Tell whether a target answered lately, but never at this endpoint.
 

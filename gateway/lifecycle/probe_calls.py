@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,7 +56,14 @@ _CHAT: Final = Shape(
 )
 _VECTOR: Final = Shape("embeddings", "/embeddings", {"input": "Hi"}, "data")
 _TEXT: Final = Shape("completions", "/completions", {"prompt": "Hi"}, "choices", "max_tokens")
+_SHAPES: Final = (_CHAT, _VECTOR, _TEXT)
 _NAMES_VECTORS: Final = re.compile(r"embed|(?<![a-z])(?:bge|gte|e5)(?![a-z])", re.IGNORECASE)
+# What makes pictures or sound, or hears it, has no smallest call: one would cost money, and seconds.
+_NAMES_MEDIA: Final = re.compile(
+    r"(?<![a-z])(?:whisper|tts|dall-?e|imagen?|transcribe|moderation|sora|flux|stable-diffusion)(?![a-z])",
+    re.IGNORECASE,
+)
+_OTHER_SHAPE_RULES: Final = frozenset(("operation-not-offered",))
 # What an endpoint answers that a model, or a whole server, does not have.
 _NOT_HERE: Final = frozenset((404, 405, 501))
 
@@ -63,8 +71,16 @@ _NOT_HERE: Final = frozenset((404, 405, 501))
 class ProbeCalls:
     """Makes such calls, each in the shape that the model was last found to answer."""
 
-    def __init__(self, clock: Clock, record: Callable[[ProbeCall], None], new_attempt_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        record: Callable[[ProbeCall], None],
+        new_attempt_id: Callable[[], str],
+        answers_at: Callable[[TargetKey], AbstractSet[str]] = lambda key: frozenset(),
+    ) -> None:
+        """``answers_at`` tells the endpoints at which a model was seen to answer callers."""
         self._clock = clock
+        self._answers_at = answers_at
         self._record = record
         self._new_attempt_id = new_attempt_id
         self._answered: dict[TargetKey, Shape] = {}
@@ -73,12 +89,15 @@ class ProbeCalls:
         """Call a model; return what went wrong, or None.
 
         Whoever refuses one shape is asked for the others: a model that makes vectors is not gone because it does not
-        chat. Where none is answered, the first refusal counts.
+        chat. Where none is answered, the first refusal counts. Of a model that has no smallest call nothing is found
+        out: ``BAD_REQUEST``, without any call.
         """
         key = (target.provider.name, target.model)
-        first: FailureKind | None = None
-        for shape in _shapes(upstream, target, self._answered.get(key)):
-            call = await self._ask_for(upstream, target, shape)
+        seen = self._answers_at(key)
+        shapes = _known_shapes(seen) if seen else _shapes(upstream, target, self._answered.get(key))
+        first: FailureKind | None = None if shapes else FailureKind.BAD_REQUEST
+        for shape in shapes:
+            call = await self._ask_for(upstream, target, shape, certain=bool(seen))
             if call.failure is None:
                 self._answered[key] = shape
                 return None
@@ -87,16 +106,18 @@ class ProbeCalls:
                 break
         return first
 
-    async def _ask_for(self, upstream: Upstream, target: Target, shape: Shape) -> ProbeCall:
+    async def _ask_for(self, upstream: Upstream, target: Target, shape: Shape, *, certain: bool) -> ProbeCall:
         limit = target.parameters.rename.get("max_tokens", shape.limit) if shape is _CHAT else shape.limit
-        call = await self._call(upstream, target, shape, limit)
+        call = await self._call(upstream, target, shape, limit, certain=certain)
         if shape is _CHAT and call.failure is FailureKind.BAD_REQUEST and call.status not in _NOT_HERE:
             # Models know the limit by one of two names, and refuse the other.
             other = "max_completion_tokens" if limit == "max_tokens" else "max_tokens"
-            call = await self._call(upstream, target, shape, other)
+            call = await self._call(upstream, target, shape, other, certain=certain)
         return call
 
-    async def _call(self, upstream: Upstream, target: Target, shape: Shape, limit: str | None) -> ProbeCall:
+    async def _call(
+        self, upstream: Upstream, target: Target, shape: Shape, limit: str | None, *, certain: bool
+    ) -> ProbeCall:
         attempt_id = self._new_attempt_id()
         body = {"model": target.model, **shape.asks, **({limit: 1} if limit else {})}
         started = self._clock.monotonic()
@@ -112,7 +133,9 @@ class ProbeCalls:
                 finally:
                     connection.finish()
             if status != 200 or not isinstance(answer, dict) or shape.answers not in answer:
-                failure = classify(upstream.provider.kind, status, headers, answer).kind
+                found = classify(upstream.provider.kind, status, headers, answer)
+                # "Not with this model" is no news of one that was never seen to do that.
+                failure = FailureKind.BAD_REQUEST if found.rule in _OTHER_SHAPE_RULES and not certain else found.kind
         except ConnectFailed:
             failure = FailureKind.CONNECTION
         except (TransportError, TimeoutError):
@@ -123,11 +146,20 @@ class ProbeCalls:
         return call
 
 
+def _known_shapes(endpoints: AbstractSet[str]) -> list[Shape]:
+    """Return the smallest calls of the endpoints at which a model answers; who has responses has chat."""
+    shapes = [shape for shape in _SHAPES if shape.endpoint in endpoints]
+    return shapes or ([_CHAT] if "responses" in endpoints else [])
+
+
 def _shapes(upstream: Upstream, target: Target, answered: Shape | None) -> list[Shape]:
-    """Return the shapes to try, the likeliest first."""
-    by_name = any(_NAMES_VECTORS.search(name) for name in (target.model, target.base or ""))
+    """Return the shapes to try where nothing is known, the likeliest first."""
+    names = (target.model, target.base or "")
+    if answered is None and any(_NAMES_MEDIA.search(name) for name in names):
+        return []
+    by_name = any(_NAMES_VECTORS.search(name) for name in names)
     likely = answered or (_VECTOR if by_name else _CHAT)
-    order = dict.fromkeys((likely, _CHAT, _VECTOR, _TEXT))
+    order = dict.fromkeys((likely, *_SHAPES))
     # Of a provider that serves none of them now, the first call says so.
     return [shape for shape in order if upstream.serves(shape.endpoint)] or [likely]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -55,6 +56,7 @@ class Prober:
         exercised: Callable[[Target, FailureKind | None], None],
         record: Callable[[ProbeCall], None],
         new_attempt_id: Callable[[], str],
+        answers_at: Callable[[TargetKey], AbstractSet[str]],
     ) -> None:
         self._upstreams = upstreams
         self._clock = clock
@@ -64,7 +66,7 @@ class Prober:
         self._agreed_version = agreed_version
         self._report = report
         self._exercised = exercised
-        self._calls = ProbeCalls(clock, record, new_attempt_id)
+        self._calls = ProbeCalls(clock, record, new_attempt_id, answers_at)
         self._running: dict[TargetKey, asyncio.Task[None]] = {}
         self._exercises: dict[TargetKey, asyncio.Task[None]] = {}
         self._inventories: dict[str, tuple[float, asyncio.Task[Inventory]]] = {}

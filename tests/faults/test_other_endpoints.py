@@ -225,3 +225,58 @@ async def test_these_paths_take_nothing_but_a_post(serve: Serve, path: str) -> N
     gateway = await serve()
     answer = await gateway.client.get(path)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+USAGE = {"input_tokens": 4, "output_tokens": 1000, "total_tokens": 1004}
+PICTURES = [
+    {"type": "image_generation.partial_image", "b64_json": "aGk=", "partial_image_index": 0},
+    {"type": "image_generation.completed", "b64_json": "aGk=", "usage": USAGE},
+]
+
+
+def events(*shown: dict[str, Any], then: str = "end") -> Script:
+    return streams(*(b"data: " + json.dumps(event).encode() + b"\n\n" for event in shown), then=then)
+
+
+async def test_pictures_that_come_bit_by_bit_are_counted(serve: Serve, provider: FakeProvider) -> None:
+    provider.paths["/v1/images/generations"] = events(*PICTURES)
+    gateway = await serve()
+    asked = {"model": "reply", "prompt": "A hat", "stream": True}
+    answer = await gateway.client.post("/v1/images/generations", json=asked)
+    assert [json.loads(line[6:]) for line in answer.text.splitlines() if line] == PICTURES
+    (row,) = await gateway.rows(1)
+    assert (row.stream, row.input_tokens, row.output_tokens, row.usage_source) == (1, 4, 1000, "provider")
+
+
+async def test_a_stream_of_pictures_that_begins_with_an_error_falls_back(serve: Serve, provider: FakeProvider) -> None:
+    async def by_model(call: Call) -> None:
+        first = {"error": {"message": "boom", "type": "server_error"}}
+        await (events(first) if call.json["model"] == "tuned" else events(*PICTURES))(call)
+
+    provider.paths["/v1/images/generations"] = by_model
+    gateway = await serve()
+    answer = await gateway.client.post("/v1/images/generations", json={"model": "reply", "stream": True})
+    assert (answer.status_code, answer.headers["x-gateway-served-by"]) == (200, "fallback")
+    assert "boom" not in answer.text
+
+
+@pytest.mark.parametrize("then", ["end", "reset"])
+async def test_a_stream_of_pictures_that_breaks_off_ends_in_an_error(
+    then: str, serve: Serve, provider: FakeProvider
+) -> None:
+    provider.paths["/v1/images/generations"] = events(PICTURES[0], then=then)
+    gateway = await serve()
+    answer = await gateway.client.post("/v1/images/generations", json={"model": "reply", "stream": True})
+    last = json.loads(answer.text.strip().splitlines()[-1].removeprefix("data: "))
+    assert last["error"]["code"] == "upstream_disconnected"
+    (row,) = await gateway.rows(1)
+    assert row.outcome == "interrupted"
+
+
+async def test_events_without_a_type_end_where_they_end(serve: Serve, provider: FakeProvider) -> None:
+    provider.paths["/v1/audio/transcriptions"] = events({"choices": [{"delta": {"content": "Hello."}}]})
+    gateway = await serve()
+    answer = await gateway.client.post(
+        "/v1/audio/transcriptions", data={"model": "reply", "stream": "true"}, files={"file": ("a.wav", b"RIFF")}
+    )
+    assert "Hello." in answer.text and "error" not in answer.text

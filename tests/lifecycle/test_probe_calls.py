@@ -40,7 +40,9 @@ class Asked:
         self.bodies: list[dict[str, Any]] = []
         self.records: list[ProbeCall] = []
         self.upstream: Upstream
-        self.calls = ProbeCalls(FakeClock(), self.records.append, map("attempt-{}".format, itertools.count()).__next__)
+        self.seen: set[str] = set()
+        ids = map("attempt-{}".format, itertools.count())
+        self.calls = ProbeCalls(FakeClock(), self.records.append, ids.__next__, lambda key: self.seen)
 
     def talk(self, raw: RawUpstream) -> Talk:
         async def talk(reader: Reader, writer: Writer) -> None:
@@ -54,7 +56,7 @@ class Asked:
         return talk
 
     async def ask(self, target: Target | None = None, **fields: Any) -> FailureKind | None:
-        return await self.calls.ask(self.upstream, target or a_primary(base=None, **{"model": "m"} | fields))
+        return await self.calls.ask(self.upstream, target or a_primary(**{"model": "m", "base": None} | fields))
 
 
 Start = Callable[..., Any]
@@ -132,6 +134,54 @@ async def test_the_calls_that_are_made(
     assert asked.paths == paths
     assert len(asked.records) == len(paths)
     assert [record.endpoint for record in asked.records] == [path.replace("/", "_") for path in paths]
+
+
+NOT_OFFERED = (
+    400,
+    {
+        "error": {
+            "code": "OperationNotSupported",
+            "message": "The chatCompletion operation does not work with the specified model, m.",
+        }
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "fields", "paths", "failure"),
+    [
+        pytest.param(
+            {"transcriptions"}, {}, [], FailureKind.BAD_REQUEST, id="one that hears is asked nothing, and not condemned"
+        ),
+        pytest.param(set(), {"model": "whisper-1"}, [], FailureKind.BAD_REQUEST, id="nor one that is named so"),
+        pytest.param(
+            set(), {"model": "ours", "base": "gpt-image-1"}, [], FailureKind.BAD_REQUEST, id="or whose base is"
+        ),
+        pytest.param(
+            set(),
+            {},
+            ["chat/completions", "chat/completions", "embeddings", "completions"],
+            FailureKind.BAD_REQUEST,
+            id="of whom nothing is known, and who takes none of them: nothing is found out",
+        ),
+        pytest.param(
+            {"chat_completions"},
+            {},
+            ["chat/completions"],
+            FailureKind.MODEL_AMBIGUOUS,
+            id="one that did chat may be gone",
+        ),
+        pytest.param({"responses"}, {}, ["chat/completions"], FailureKind.MODEL_AMBIGUOUS, id="or did by responses"),
+    ],
+)
+async def test_a_model_that_is_not_made_for_small_calls_is_not_taken_for_gone(
+    seen: set[str], fields: dict[str, Any], paths: list[str], failure: FailureKind, start: Start
+) -> None:
+    everywhere = dict.fromkeys(("chat/completions", "embeddings", "completions"), NOT_OFFERED)
+    asked: Asked = await start(everywhere, kind="azure")
+    asked.seen |= seen
+    assert await asked.ask(**fields) is failure
+    assert [path.rpartition("/openai/")[2].removeprefix("v1/") for path in asked.paths] == paths
 
 
 async def test_the_limit_has_one_of_two_names(start: Start) -> None:

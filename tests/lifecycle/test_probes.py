@@ -157,6 +157,7 @@ async def benched(provider: Provider, **fields: Any) -> AsyncIterator[Bench]:
             exercised=lambda target, failure: bench.exercised.append(failure),
             record=bench.records.append,
             new_attempt_id=lambda: f"attempt-{next(ids)}",
+            answers_at=lambda key: frozenset(),
         )
         try:
             yield bench

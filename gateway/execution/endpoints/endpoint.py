@@ -27,6 +27,8 @@ class Endpoint(ABC):
     lacks = "no answer"
     """What a success lacks that ``is_answer`` refuses."""
     takes_forms = False
+    begins_late = False
+    """Whether a stream's first event may take as long as a whole answer: it is a picture, not a token."""
 
     # The request.
 
@@ -72,8 +74,8 @@ class Endpoint(ABC):
         """Return what a whole answer says in words: what a contract holds for."""
         return []
 
-    def error_event(self, message: str, code: str, request_id: str) -> bytes | None:
-        """Return the event that ends a broken stream; None: this kind of answer has room for none.
+    def error_event(self, message: str, code: str, request_id: str) -> bytes:
+        """Return the event that ends a broken stream.
 
         SDKs take an end without it for success.
         """

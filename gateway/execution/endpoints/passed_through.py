@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.execution.endpoints.endpoint import JSON_TYPE, Endpoint, model_of
 from gateway.execution.endpoints.multipart import Form
 from gateway.execution.request import Request
-from gateway.execution.streaming import RawReader, StreamReader
+from gateway.execution.streaming import STREAM_TYPE, MediaReader, RawReader, StreamReader
 
 if TYPE_CHECKING:
     from gateway.execution.prepared import PreparedTarget
@@ -19,13 +19,15 @@ class PassedThrough(Endpoint):
     """Only ``model`` is ours. The answer may be JSON, or anything else, which is relayed as it comes."""
 
     takes_forms = True
+    begins_late = True
 
     def __init__(self, name: str, path: str) -> None:
         self.name, self.path = name, path
 
     def read(self, body: dict[str, Any]) -> Request:
         """Check the model."""
-        return Request(self, body, model_of(body))
+        # In a form it is a text.
+        return Request(self, body, model_of(body), streamed=body.get("stream") in (True, "true"))
 
     def adapt(self, body: dict[str, Any], request: Request, target: "PreparedTarget") -> list[str]:
         """Leave everything as it is."""
@@ -43,16 +45,14 @@ class PassedThrough(Endpoint):
         return 0
 
     def reader(self, request: Request, target: "PreparedTarget", content_type: bytes) -> StreamReader | None:
-        """Relay whatever is not JSON."""
+        """Read events; relay whatever else is not JSON."""
+        if content_type.startswith(STREAM_TYPE):
+            return MediaReader()
         return None if content_type.startswith(JSON_TYPE) else RawReader(safe_type(content_type))
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """Take any object that is no error."""
         return True
-
-    def error_event(self, message: str, code: str, request_id: str) -> bytes | None:
-        """Say nothing: within sound, it would be heard."""
-        return None
 
 
 def safe_type(content_type: bytes) -> bytes:

@@ -101,7 +101,7 @@ class Responses(Endpoint):
                 said.append("".join(text for text in texts if isinstance(text, str)))
         return said
 
-    def error_event(self, message: str, code: str, request_id: str) -> bytes | None:
+    def error_event(self, message: str, code: str, request_id: str) -> bytes:
         """Write the error both ways: as this stream's own event, and where SDKs look for one in any stream."""
         error = {"message": message, "type": "api_error", "param": None, "code": code, "request_id": request_id}
         event = {"type": "error", "code": code, "message": message, "param": None, "error": error}
