@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 
 from gateway.clock import Clock
-from gateway.execution.failures import Failed, Failure
+from gateway.execution.failures import Failed, Failure, without_secret
 from gateway.execution.prepared import PreparedTarget
 from gateway.execution.request import Request
 from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper
 from gateway.ledger.entry import new_attempt_id
+from gateway.policy.callers_words import is_about_the_callers
 from gateway.providers.classify import classify
 from gateway.providers.connection import BadResponse, Connection, Expired, TlsFailed, TransportError
 from gateway.providers.litellm_failures import KIND_HEADER
@@ -23,6 +24,7 @@ from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Exc
 from gateway.reasons import FailureKind, Outcome, Reason
 
 LONGEST_NAME = 300
+DOUBTS = frozenset((FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS))
 NEVER_BEGAN = "the upstream's stream ended before it began"
 
 
@@ -185,13 +187,14 @@ class Attempt:
     def _classified(self, status: int, headers: dict[str, str], body: object) -> Failure:
         found = classify(self.prepared.target.provider.kind, status, headers, body, now=self._clock.now())
         error = body.get("error") if isinstance(body, dict) else None
-        return Failure(
-            found.kind,
-            found.message,
-            status,
-            found.code,
-            found.retry_after_s,
-            error if isinstance(error, dict) else None,
+        error = error if isinstance(error, dict) else None
+        kind = found.kind
+        if kind in DOUBTS:
+            param = error.get("param") if error is not None else None
+            if is_about_the_callers(found.message, param, self.prepared.model, self.request.body):
+                kind = FailureKind.BAD_REQUEST
+        return without_secret(
+            Failure(kind, found.message, status, found.code, found.retry_after_s, error), self.prepared.upstream.secret
         )
 
     # Deadlines.

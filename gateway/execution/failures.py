@@ -1,7 +1,7 @@
 """One failed attempt, and what the caller is told when nobody answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway import errors
@@ -11,6 +11,7 @@ from gateway.policy.planner import Observe, Plan
 from gateway.reasons import FailureKind, Reason
 
 LONGEST_RETRY_AFTER_S = 60.0
+BLACKED_OUT = "[key]"
 NO_RETRY = {"x-should-retry": "false"}
 PASSED_FIELDS = ("message", "type", "param", "code")
 
@@ -29,6 +30,22 @@ class Failure:
     """The provider's error object, where it sent one."""
     sent: bool = True
     """Whether the request may have been seen; only one that was not may be sent again."""
+
+    @property
+    def is_wrong_path(self) -> bool:
+        """Whether the server just has nothing at that path, which says nothing of its health."""
+        return self.kind is FailureKind.SERVER_ERROR and self.status in (404, 405)
+
+
+def without_secret(failure: Failure, secret: str) -> Failure:
+    """Return a failure in which a secret is blacked out: some providers repeat the key that they are sent."""
+    if not secret:
+        return failure
+    error = failure.error
+    if error is not None:
+        error = {k: v.replace(secret, BLACKED_OUT) if isinstance(v, str) else v for k, v in error.items()}
+    message, code = failure.message.replace(secret, BLACKED_OUT), failure.code
+    return replace(failure, message=message, code=code and code.replace(secret, BLACKED_OUT), error=error)
 
 
 class Failed(Exception):

@@ -145,7 +145,7 @@ class Pipeline:
             raise
         finally:
             request.waited_s += attempt.waited_s
-        self.board.answered(target, request.endpoint.name)
+        self.board.answered(target, request.endpoint.path)
         return None
 
     async def _relay(self, attempt: Attempt, reader: StreamReader, request: Request, reply: Reply) -> None:
@@ -195,7 +195,7 @@ class Pipeline:
     def _hear(self, attempt: Attempt, failure: Failure, judgement: Judgement) -> None:
         """Tell the board what a failure says of the target, and the log what happened."""
         target = attempt.prepared.target
-        if not self.board.answers_only_elsewhere(target, attempt.request.endpoint.name):
+        if not self.board.answers_only_elsewhere(target, attempt.request.endpoint.path):
             self._tell_board(target, failure, judgement)
         log.warning(
             "attempt_failed",
@@ -217,7 +217,7 @@ class Pipeline:
             self.board.credential_refused(target)
         elif judgement.rests:
             self.board.rests(target, failure.retry_after_s or 1.0)
-        elif judgement.counts_against_health:
+        elif judgement.counts_against_health and not failure.is_wrong_path:
             self.board.failed(target)
 
     def _headers(self, attempt: Attempt, request: Request, content_type: bytes) -> list[Header]:

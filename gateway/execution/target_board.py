@@ -16,7 +16,10 @@ TargetKey = tuple[str, str]
 _K = TypeVar("_K")
 CREDENTIAL_RESTS_S = 30.0
 LONGEST_REST_S = 60.0
-ANSWERED_LATELY_S = 300.0
+ANSWERED_LATELY_S = 3600.0
+KEY_WORKS_S = 10.0
+"""So long after an answer a refusal of the key is more likely one of that request's, until it is refused again."""
+REFUSALS_TO_BELIEVE = 3
 
 
 def key_of(target: Target) -> TargetKey:
@@ -41,7 +44,10 @@ class TargetBoard:
         self._commands: Mapping[str, Command] = {}
         self._served: set[TargetKey] = set()
         self._answered_at: dict[TargetKey, dict[str, float]] = {}
-        """When a target last answered at each endpoint, in monotonic seconds."""
+        """When a target last answered at each endpoint's path, in monotonic seconds."""
+        self._key_worked_at: dict[str, float] = {}
+        self._refusals: dict[str, int] = {}
+        """How often each provider's key was refused since it worked last."""
         self.version = 0
 
     @property
@@ -93,13 +99,15 @@ class TargetBoard:
                 self._circuits[key_of(target)] = breaker.on_trial(circuit, now)
                 self.version += 1
 
-    def answered(self, target: Target, endpoint: str) -> None:
-        """A target gave a good answer at an endpoint."""
+    def answered(self, target: Target, path: str) -> None:
+        """A target gave a good answer at an endpoint's path."""
         key = key_of(target)
         known = self._answered_at.get(key)
         if known is None:
             known = self._answered_at[key] = {}
-        known[endpoint] = self._clock.monotonic()
+        known[path] = self._key_worked_at[key[0]] = self._clock.monotonic()
+        if self._refusals:
+            self._refusals.pop(key[0], None)
         if key in self._circuits:
             self._close(key)
         if key not in self._served:
@@ -109,17 +117,17 @@ class TargetBoard:
             self.version += 1
 
     def answers_at(self, key: TargetKey) -> AbstractSet[str]:
-        """Return the endpoints at which this replica has seen a model answer."""
+        """Return the paths of the endpoints at which this replica has seen a model answer."""
         return self._answered_at.get(key, {}).keys()
 
-    def answers_only_elsewhere(self, target: Target, endpoint: str) -> bool:
+    def answers_only_elsewhere(self, target: Target, path: str) -> bool:
         """Tell whether a target answered lately, but never at this endpoint.
 
         Then a failure there says nothing of the model: it may just not be made for that, and whoever asks a chat model
         for vectors must not take it from the others.
         """
         known = self._answered_at.get(key_of(target))
-        if not known or endpoint in known:
+        if not known or path in known:
             return False
         return self._clock.monotonic() - max(known.values()) < ANSWERED_LATELY_S
 
@@ -138,8 +146,16 @@ class TargetBoard:
         self.version += 1
 
     def credential_refused(self, target: Target) -> None:
-        """A provider refused our key: leave it alone for a while, every model of it."""
-        self._provider_rests[target.provider.name] = self._clock.monotonic() + CREDENTIAL_RESTS_S
+        """A provider refused our key: leave it alone for a while, every model of it.
+
+        Not at once where the key has just worked: one endpoint, or one prompt, may be refused in the same words.
+        """
+        name, now = target.provider.name, self._clock.monotonic()
+        refusals = self._refusals[name] = self._refusals.get(name, 0) + 1
+        worked = self._key_worked_at.get(name)
+        if worked is not None and now - worked < KEY_WORKS_S and refusals < REFUSALS_TO_BELIEVE:
+            return
+        self._provider_rests[name] = now + CREDENTIAL_RESTS_S
         self.version += 1
 
     def suspect(self, target: Target) -> None:

@@ -78,7 +78,7 @@ class ProbeCalls:
         new_attempt_id: Callable[[], str],
         answers_at: Callable[[TargetKey], AbstractSet[str]] = lambda key: frozenset(),
     ) -> None:
-        """``answers_at`` tells the endpoints at which a model was seen to answer callers."""
+        """``answers_at`` tells the paths of the endpoints at which a model was seen to answer callers."""
         self._clock = clock
         self._answers_at = answers_at
         self._record = record
@@ -146,10 +146,10 @@ class ProbeCalls:
         return call
 
 
-def _known_shapes(endpoints: AbstractSet[str]) -> list[Shape]:
+def _known_shapes(paths: AbstractSet[str]) -> list[Shape]:
     """Return the smallest calls of the endpoints at which a model answers; who has responses has chat."""
-    shapes = [shape for shape in _SHAPES if shape.endpoint in endpoints]
-    return shapes or ([_CHAT] if "responses" in endpoints else [])
+    shapes = [shape for shape in _SHAPES if shape.path in paths]
+    return shapes or ([_CHAT] if "/responses" in paths else [])
 
 
 def _shapes(upstream: Upstream, target: Target, answered: Shape | None) -> list[Shape]:

@@ -26,6 +26,7 @@ class Observed:
 
 
 FRESH = Observed()
+NOT_HELD = "its provider does not store what is referred to"
 UNUSABLE = frozenset((Availability.GONE, Availability.NO_ACCESS))
 
 
@@ -113,7 +114,7 @@ def plan(
     else can answer, and neither date nor command moves it.
     """
     if pin is not None and pin.target is not None:
-        return _pinned(route, pin.target, observe, lacks)
+        return _pinned(route, pin.target, observe, lacks, held_by)
     if held_by is not None:
         return _held(route, held_by, observe, lacks)
     at = pin.at if pin is not None and pin.at is not None else now
@@ -235,7 +236,7 @@ def _with_reason(route: Route, ordered: list[Step], skipped: list[Skipped]) -> t
     return (Step(first.target, reason, first.timeout_s), *ordered[1:])
 
 
-def _pinned(route: Route, name: str, observe: Observe, lacks: Lacks) -> Plan:
+def _pinned(route: Route, name: str, observe: Observe, lacks: Lacks, held_by: str | None) -> Plan:
     """Ask exactly for whom the caller named; ``fallback`` is the fallbacks in order, as if there were no primary."""
     if name == "fallback":
         chosen = route.fallbacks
@@ -243,7 +244,9 @@ def _pinned(route: Route, name: str, observe: Observe, lacks: Lacks) -> Plan:
         chosen = living or chosen
     else:
         chosen = tuple(target for target in route.targets if target.name == name)
-    skipped = _lacking(chosen, lacks)
+    elsewhere = tuple(target for target in chosen if held_by is not None and target.provider.name != held_by)
+    skipped = tuple(Skipped(target, Reason.LACKS_CAPABILITY, NOT_HELD) for target in elsewhere)
+    skipped += _lacking([target for target in chosen if target not in elsewhere], lacks)
     able = [target for target in chosen if all(entry.target is not target for entry in skipped)]
     steps = tuple(_step(route, target, Reason.PINNED if i == 0 else None) for i, target in enumerate(able))
     return Plan(route, steps, skipped, pinned=True)
@@ -254,7 +257,7 @@ def _held(route: Route, provider: str, observe: Observe, lacks: Lacks) -> Plan:
     steps, skipped = [], []
     for target in route.targets:
         if target.provider.name != provider:
-            skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, "its provider does not store what is referred to"))
+            skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, NOT_HELD))
         elif (lacked := lacks(target)) is not None:
             skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, lacked))
         elif (seen := observe(target).availability) in UNUSABLE:

@@ -45,7 +45,8 @@ _ROLES: Final[Mapping[str, str]] = {
     "tool": "tool_messages",
 }
 _PLAIN_ROLES: Final = frozenset(("assistant", "system", "user"))
-_TELLING: Final = frozenset(("logprobs", "n", "parallel_tool_calls", "response_format"))
+_MAY_BE_EMPTY: Final = ("functions", "logit_bias", "stop", "web_search_options")
+_TELLING: Final = frozenset(("logprobs", "n", "parallel_tool_calls", "response_format", *_MAY_BE_EMPTY))
 """Parameters whose values tell more than their names."""
 _FORMATS: Final = ("json_object", "json_schema")
 
@@ -157,6 +158,7 @@ def _by_values(words: frozenset[str], body: Mapping[str, Any]) -> frozenset[str]
         held.add(kind)
     if body.get("logprobs") is False:
         held.discard("logprobs")
+    held.difference_update(name for name in _MAY_BE_EMPTY if body.get(name) in ({}, [], ""))
     if body.get("parallel_tool_calls") is False:
         held.add("one_call_at_a_time")
     return frozenset(held)

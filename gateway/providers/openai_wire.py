@@ -83,6 +83,11 @@ class Upstream:
         self._origin = f"{parts.scheme}://{parts.netloc}"
 
     @property
+    def secret(self) -> str:
+        """What its calls are authorised with at the moment, to be kept out of whatever a provider answers."""
+        return self._credential.current()
+
+    @property
     def needs_worker(self) -> bool:
         """Whether none of its calls can be made without the worker."""
         return self.provider.vendor.litellm is not None

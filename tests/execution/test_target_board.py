@@ -4,7 +4,14 @@ from datetime import timedelta
 import pytest
 
 from gateway.config.routes import Target
-from gateway.execution.target_board import CREDENTIAL_RESTS_S, LONGEST_REST_S, TargetBoard, key_of
+from gateway.execution.target_board import (
+    CREDENTIAL_RESTS_S,
+    KEY_WORKS_S,
+    LONGEST_REST_S,
+    REFUSALS_TO_BELIEVE,
+    TargetBoard,
+    key_of,
+)
 from gateway.policy.availability import RETURN_HOLDS, TargetState
 from gateway.policy.breaker import FAILURES_TO_OPEN, FIRST_PAUSE_S
 from gateway.policy.planner import FRESH, Command
@@ -40,7 +47,7 @@ def test_nothing_is_known_at_first(bench: Bench) -> None:
 
 
 def test_an_answer_makes_a_target_available_and_is_remembered(bench: Bench) -> None:
-    bench.board.answered(TARGET, "chat_completions")
+    bench.board.answered(TARGET, "/chat/completions")
     assert bench.board.availability(TARGET) is Availability.AVAILABLE
     assert bench.board.ever_served(key_of(TARGET))
     assert not bench.board.ever_served(key_of(OTHER))
@@ -61,6 +68,8 @@ def test_the_version_rises_with_changes_and_only_with_them(bench: Bench) -> None
         board.answered(target, "chat_completions")
 
     for change in (answered, board.failed, answered, board.suspect, board.credential_refused):
+        # A key that has just worked is not doubted at once.
+        bench.clock.advance(KEY_WORKS_S)
         change(TARGET)
         versions.append(board.version)
     assert versions == sorted(set(versions))
@@ -79,7 +88,7 @@ def test_the_version_rises_with_changes_and_only_with_them(bench: Bench) -> None
         pytest.param(("chat_completions",), 0.0, "embeddings", True, id="it talks, and was never seen to make vectors"),
         pytest.param(("chat_completions",), 0.0, "chat_completions", False, id="it failed where it answers"),
         pytest.param(("chat_completions", "embeddings"), 0.0, "embeddings", False, id="it did both"),
-        pytest.param(("chat_completions",), 301.0, "embeddings", False, id="its last answer is long ago"),
+        pytest.param(("chat_completions",), 3601.0, "embeddings", False, id="its last answer is long ago"),
     ],
 )
 def test_a_failure_where_a_model_never_answered_says_little(
@@ -89,6 +98,20 @@ def test_a_failure_where_a_model_never_answered_says_little(
         bench.board.answered(TARGET, endpoint)
     bench.clock.advance(later_s)
     assert bench.board.answers_only_elsewhere(TARGET, asked) is only_elsewhere
+
+
+def test_a_key_that_has_just_worked_is_doubted_only_after_more_than_one_refusal(bench: Bench) -> None:
+    bench.board.answered(OTHER, "/chat/completions")
+    for refusal in range(1, REFUSALS_TO_BELIEVE + 1):
+        bench.board.credential_refused(TARGET)
+        assert bench.board.observe(TARGET).credential_refused is (refusal == REFUSALS_TO_BELIEVE)
+
+
+def test_an_answer_in_between_makes_refusals_those_of_their_requests(bench: Bench) -> None:
+    for _ in range(2 * REFUSALS_TO_BELIEVE):
+        bench.board.answered(OTHER, "/chat/completions")
+        bench.board.credential_refused(TARGET)
+    assert not bench.board.observe(TARGET).credential_refused
 
 
 # The circuit.
@@ -131,7 +154,7 @@ def test_a_good_trial_closes_it(bench: Bench) -> None:
     fail(bench)
     bench.clock.advance(FIRST_PAUSE_S)
     bench.board.sent(TARGET)
-    bench.board.answered(TARGET, "chat_completions")
+    bench.board.answered(TARGET, "/chat/completions")
     assert not bench.board.observe(TARGET).circuit_open
     fail(bench, FAILURES_TO_OPEN - 1)
     assert not bench.board.observe(TARGET).circuit_open
@@ -204,7 +227,7 @@ def test_a_straggler_that_answers_does_not_bring_a_target_back(found: Availabili
     bench.board.suspect(TARGET)
     if found is not Availability.SUSPECT:
         bench.board.verified(key_of(TARGET), found)
-    bench.board.answered(TARGET, "chat_completions")
+    bench.board.answered(TARGET, "/chat/completions")
     assert bench.board.availability(TARGET) is found
 
 

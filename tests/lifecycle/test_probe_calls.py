@@ -151,7 +151,11 @@ NOT_OFFERED = (
     ("seen", "fields", "paths", "failure"),
     [
         pytest.param(
-            {"transcriptions"}, {}, [], FailureKind.BAD_REQUEST, id="one that hears is asked nothing, and not condemned"
+            {"/audio/transcriptions"},
+            {},
+            [],
+            FailureKind.BAD_REQUEST,
+            id="one that hears is asked nothing, and not condemned",
         ),
         pytest.param(set(), {"model": "whisper-1"}, [], FailureKind.BAD_REQUEST, id="nor one that is named so"),
         pytest.param(
@@ -165,13 +169,13 @@ NOT_OFFERED = (
             id="of whom nothing is known, and who takes none of them: nothing is found out",
         ),
         pytest.param(
-            {"chat_completions"},
+            {"/chat/completions"},
             {},
             ["chat/completions"],
             FailureKind.MODEL_AMBIGUOUS,
             id="one that did chat may be gone",
         ),
-        pytest.param({"responses"}, {}, ["chat/completions"], FailureKind.MODEL_AMBIGUOUS, id="or did by responses"),
+        pytest.param({"/responses"}, {}, ["chat/completions"], FailureKind.MODEL_AMBIGUOUS, id="or did by responses"),
     ],
 )
 async def test_a_model_that_is_not_made_for_small_calls_is_not_taken_for_gone(
