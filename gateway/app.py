@@ -56,7 +56,9 @@ class FrontDoor:
         """Endpoints that take a model, by path."""
         self._until_known: asyncio.Event | None = None
         self._metrics: Metrics | None = None
-        self._rest = FastAPI(title="Understudy", version=__version__, docs_url=None, redoc_url=None)
+        self._rest = FastAPI(
+            title="Understudy", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
+        )
         self._rest.include_router(openai.router)
         self._rest.include_router(stored.router)
         self._rest.include_router(ops.router)

@@ -1,20 +1,39 @@
 """Responses that a provider stores: fetched, cancelled and deleted where they are."""
 
+import asyncio
 import re
-from urllib.parse import quote
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.deps import services_of
-from gateway.errors import BadUpstream, InvalidRequest, NotFound, UpstreamError, UpstreamUnreachable
+from gateway.api.guard import request_id
+from gateway.api.wire import new_request_id
+from gateway.config.routes import Provider
+from gateway.errors import (
+    BadUpstream,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.execution.failures import NO_RETRY, CallerError, Failure, retry_after
 from gateway.policy import stored_ids
 from gateway.policy.residency import may_hold
+from gateway.providers.classify import classify
 from gateway.providers.connection import TransportError
 from gateway.providers.openai_wire import Upstream
 
 router = APIRouter(prefix="/v1/responses")
 MAX_ID_CHARS = 300
+TIMEOUT_S = 30.0
+_ID = re.compile(r"\w[\w:-]*(?:\.[\w:-]+)*", re.ASCII)
 _QUERY = re.compile(r"[\w\[\]%&=.,+-]*", re.ASCII)
 
 
@@ -34,32 +53,74 @@ async def of_stored_response(id_: str, request: Request) -> Response:
 
 async def _pass_on(request: Request, id_: str, behind: str) -> Response:
     """Ask the provider whose tag the id carries; tag the ids of its answer."""
-    bare, tag = stored_ids.split(id_[:MAX_ID_CHARS])
+    bare, tag = stored_ids.split(id_)
+    if len(id_) > MAX_ID_CHARS or not _ID.fullmatch(bare):
+        raise NotFound("No provider of this gateway stores a response with this id.")
     upstream = _upstream(request, tag)
-    query = request.url.query
-    if not _QUERY.fullmatch(query):
-        raise InvalidRequest("The query holds characters that have no place in one.")
-    if "stream=true" in query:
-        raise InvalidRequest("A stored response is not streamed again by this gateway; fetch it whole.", param="stream")
-    path = f"/responses/{quote(bare, safe='')}{behind}" + (f"?{query}" if query else "")
+    path = f"/responses/{quote(bare, safe='')}{behind}{_query(request)}"
     try:
-        status, headers, body = await upstream.request(request.method, path)
+        async with asyncio.timeout(TIMEOUT_S):
+            status, headers, body = await upstream.request(request.method, path)
+    except TimeoutError:
+        raise UpstreamTimeout(
+            f"Provider {upstream.provider.name!r} did not answer in time.", headers=NO_RETRY
+        ) from None
     except TransportError:
         raise UpstreamUnreachable(f"Provider {upstream.provider.name!r} cannot be reached.") from None
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadUpstream(f"Provider {upstream.provider.name!r} answered something that is not JSON.") from None
-    if status in (401, 403):
-        raise UpstreamError(f"Provider {upstream.provider.name!r} refused the gateway's credential.")
+    if not 200 <= status < 300:
+        raise _refusal(upstream.provider, status, headers, answer)
     if isinstance(answer, dict) and tag is not None:
-        stored_ids.tag_answer(answer, tag)
-        for item in answer["data"] if isinstance(answer.get("data"), list) else ():
-            if isinstance(item, dict):
-                stored_ids.tag_item(item, tag)
-    kept = {name: value for name, value in headers.items() if name in ("retry-after", "retry-after-ms")}
-    kept["x-gateway-provider"] = upstream.provider.name
+        _tag(answer, tag)
+    id_sent = (request_id(request.scope["headers"]) or new_request_id()).decode()
+    kept = {"x-request-id": id_sent, "x-gateway-provider": upstream.provider.name}
     return Response(orjson.dumps(answer), status, kept, media_type="application/json")
+
+
+def _query(request: Request) -> str:
+    """Return the query as the provider knows it.
+
+    Raises:
+        InvalidRequest: it asks for a stream, or is not one.
+    """
+    if not _QUERY.fullmatch(request.url.query):
+        raise InvalidRequest("The query holds characters that have no place in one.")
+    pairs = parse_qsl(request.url.query, keep_blank_values=True)
+    if any(name == "stream" and value.lower() not in ("false", "0") for name, value in pairs):
+        raise InvalidRequest("A stored response is not streamed again by this gateway; fetch it whole.", param="stream")
+    bare = [(name, stored_ids.split(value)[0] if name in ("after", "before") else value) for name, value in pairs]
+    return f"?{urlencode(bare)}" if bare else ""
+
+
+def _tag(answer: dict[str, Any], tag: str) -> None:
+    """Tag the ids of a response, or of a page of items."""
+    stored_ids.tag_answer(answer, tag)
+    for item in answer["data"] if isinstance(answer.get("data"), list) else ():
+        if isinstance(item, dict):
+            stored_ids.tag_item(item, tag)
+    for name in ("first_id", "last_id"):
+        if isinstance(answer.get(name), str):
+            answer[name] = f"{answer[name]}.{tag}"
+
+
+def _refusal(provider: Provider, status: int, headers: Mapping[str, str], answer: object) -> GatewayError:
+    """Return the error for an answer that is no success; the provider's words only where they are the caller's."""
+    found = classify(provider.kind, status, headers, answer)
+    if status in (401, 403):
+        return UpstreamError(f"Provider {provider.name!r} refused the gateway's credential.", headers=NO_RETRY)
+    if status == 429:
+        wait = retry_after(found.retry_after_s or 1.0)
+        return RateLimited(f"The rate limit of provider {provider.name!r} is reached; try again later.", headers=wait)
+    if status in (400, 404, 409, 422):
+        error = answer.get("error") if isinstance(answer, dict) else None
+        failure = Failure(
+            found.kind, found.message, status, found.code, error=error if isinstance(error, dict) else None
+        )
+        return CallerError(failure)
+    return BadUpstream(f"Provider {provider.name!r} failed to answer.", headers=NO_RETRY)
 
 
 def _upstream(request: Request, tag: str | None) -> Upstream:

@@ -84,6 +84,11 @@ def untag(body: dict[str, Any], tag: str) -> list[str]:
     previous = body.get("previous_response_id")
     if isinstance(previous, str):
         body["previous_response_id"] = split(previous)[0]
+    conversation = body.get("conversation")
+    if isinstance(conversation, str):
+        body["conversation"] = split(conversation)[0]
+    elif isinstance(conversation, dict) and isinstance(conversation.get("id"), str):
+        body["conversation"] = {**conversation, "id": split(conversation["id"])[0]}
     given = body.get("input")
     if not isinstance(given, list) or not any(isinstance(item, dict) and "id" in item for item in given):
         return []

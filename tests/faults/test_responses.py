@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 from fake_provider import Call, FakeProvider, Script, refuses, says, streams
 from served_gateway import Serve, ServedGateway, Streamed
@@ -270,3 +271,99 @@ async def test_what_the_gateway_relies_on_is_checked(serve: Serve, body: dict[st
     gateway = await serve()
     answer = await ask(gateway, **body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+ODD_BODIES = [
+    pytest.param({"tools": [{"type": []}]}, "tools[0].type", id="a tool whose kind is no text"),
+    pytest.param({"input": [{"id": "x.0badc0de", "type": []}]}, "input[0].type", id="an item whose kind is no text"),
+    pytest.param({"input": [{"role": [], "content": "a"}]}, "input[0].role", id="a role that is no text"),
+    pytest.param({"text": "y"}, "text", id="a format that is no object"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), ODD_BODIES)
+async def test_odd_bodies_are_their_callers(body: dict[str, Any], param: str, serve: Serve) -> None:
+    gateway = await serve(base={"prompt": {"instructions": "Be brief.", "caller_system": "replace"}})
+    for model in ("reply", "reply@fallback"):
+        answer = await ask(gateway, model, **body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(f"...{FIRST}", id="dots that lead upwards"),
+        pytest.param(f"resp_1%2F..%2Ffiles.{FIRST}", id="a slash"),
+        pytest.param(f"{'x' * 300}.{FIRST}", id="an endless id"),
+    ],
+)
+async def test_an_id_that_is_none_reaches_nobody(path: str, serve: Serve, provider: FakeProvider) -> None:
+    gateway = await serve()
+    answer = await gateway.client.request("GET", httpx.URL(f"/v1/responses/{path}"))
+    assert answer.status_code == 404
+    assert provider.calls == []
+
+
+@pytest.mark.parametrize("query", ["stream=True", "stream=1", "str%65am=true"])
+async def test_a_stored_response_is_never_streamed(query: str, serve: Serve, provider: FakeProvider) -> None:
+    gateway = await serve()
+    answer = await gateway.client.get(f"/v1/responses/resp_1.{FIRST}?{query}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")
+
+
+async def test_pages_of_what_was_asked_are_turned_by_the_ids_that_callers_have(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    page = {"object": "list", "data": [{"id": "msg_2"}], "first_id": "msg_2", "last_id": "msg_2", "has_more": False}
+    provider.paths["/v1/responses/resp_1/input_items?after=msg_1&limit=2"] = says(page)
+    gateway = await serve()
+    answer = await gateway.client.get(f"/v1/responses/resp_1.{FIRST}/input_items?after=msg_1.{FIRST}&limit=2")
+    assert answer.status_code == 200, answer.text
+    assert [answer.json()[name] for name in ("first_id", "last_id")] == [f"msg_2.{FIRST}"] * 2
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "code"),
+    [
+        pytest.param(says({"error": {"message": "Traceback sk-1"}}, 500), 502, "bad_upstream", id="a failure"),
+        pytest.param(
+            refuses(429, "org-1 is limited", headers={"retry-after": "86400"}), 429, "rate_limit_exceeded", id="429"
+        ),
+        pytest.param(says({}, 301), 502, "bad_upstream", id="a redirect"),
+        pytest.param(refuses(404, "No such response.", "not_found"), 404, "not_found", id="the caller's own"),
+    ],
+)
+async def test_what_a_provider_says_of_a_stored_response_is_told_like_anything_else(
+    refusal: Script, status: int, code: str, serve: Serve, provider: FakeProvider
+) -> None:
+    provider.paths["/v1/responses/resp_1"] = refusal
+    gateway = await serve()
+    answer = await gateway.client.get(f"/v1/responses/resp_1.{FIRST}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["x-request-id"]
+    assert "sk-1" not in answer.text and "org-1" not in answer.text
+    assert int(answer.headers.get("retry-after", 0)) <= 60
+
+
+async def test_a_response_is_cancelled_without_a_body(serve: Serve, provider: FakeProvider) -> None:
+    provider.paths["/v1/responses/resp_1/cancel"] = says(a_response("tuned"))
+    gateway = await serve()
+    assert (await gateway.client.post(f"/v1/responses/resp_1.{FIRST}/cancel")).status_code == 200
+
+
+async def test_a_stored_conversation_goes_up_by_the_name_that_its_provider_knows(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    gateway = await serve()
+    assert (await ask(gateway, conversation=f"conv_1.{FIRST}")).status_code == 200
+    assert (await ask(gateway, conversation={"id": f"conv_1.{FIRST}"})).status_code == 200
+    assert [call.json["conversation"] for call in provider.chats()] == ["conv_1", {"id": "conv_1"}]
+
+
+async def test_a_response_that_is_cancelled_has_ended(serve: Serve, provider: FakeProvider) -> None:
+    *begun, last = events_of("tuned")
+    cancelled = {**last, "type": "response.cancelled"}
+    provider.models["tuned"] = streamed(*begun, cancelled)
+    answer = await stream(await serve())
+    assert kinds(answer)[-1] == "response.cancelled"

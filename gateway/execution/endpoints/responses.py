@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """A final event repeats the whole answer, images included."""
 PREAMBLE = frozenset(("response.created", "response.in_progress", "response.queued"))
+GIVEN_UP = frozenset(("response.failed", "response.cancelled"))
+MOST_HELD_BYTES = 1024 * 1024
 COMPLETE = frozenset(("response.completed", "response.incomplete"))
 
 
@@ -39,6 +41,7 @@ class Responses(Endpoint):
         instructions = body.get("instructions")
         if instructions is not None and not isinstance(instructions, str):
             raise InvalidRequest("'instructions' must be a text.", param="instructions")
+        _check_shapes(body)
         holders = stored_ids.holders_of(body)
         if len(holders) > 1:
             raise InvalidRequest(
@@ -108,6 +111,22 @@ class Responses(Endpoint):
         return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
+def _check_shapes(body: dict[str, Any]) -> None:
+    """Check what is looked into on the way: items, tools, and where the answer's format stands.
+
+    Raises:
+        InvalidRequest: one of them is of the wrong type.
+    """
+    text, tools = body.get("text"), body.get("tools")
+    if text is not None and not isinstance(text, dict):
+        raise InvalidRequest("'text' must be an object.", param="text")
+    for name, listed in (("input", body.get("input")), ("tools", tools)):
+        for i, one in enumerate(listed if isinstance(listed, list) else ()):
+            for field in ("type", "role", "id"):
+                if isinstance(one, dict) and not isinstance(one.get(field), str | None):
+                    raise InvalidRequest(f"'{name}[{i}].{field}' must be a text.", param=f"{name}[{i}].{field}")
+
+
 class ResponseReader(EventReader):
     """Reads the events of a response.
 
@@ -120,6 +139,7 @@ class ResponseReader(EventReader):
         self._tag = tag
         self._hold = hold
         self._held: list[bytes] = []
+        self._held_bytes = 0
 
     def _pass(self, event: bytes) -> bytes | None:
         # This endpoint has no [DONE]; some servers send one all the same, and it says nothing of the answer.
@@ -136,15 +156,18 @@ class ResponseReader(EventReader):
         if kind == "error" or (kind == "response.failed" and not self.events):
             said = response.get("error") if isinstance(response, dict) else None
             raise ErrorEvent({"error": said or {name: chunk.get(name) for name in ("code", "message", "param")}})
-        if kind in COMPLETE or kind == "response.failed":
-            self.finished, self.failed, self.done = kind in COMPLETE, kind == "response.failed", True
+        if kind in COMPLETE or kind in GIVEN_UP:
+            self.finished, self.failed, self.done = kind in COMPLETE, kind in GIVEN_UP, True
         stored_ids.tag_event(chunk, self._tag)
         written = b"data: " + orjson.dumps(chunk)
         if isinstance(kind, str):
             written = b"event: %b\n%b" % (kind.encode(), written)
         if kind in PREAMBLE and self._hold and not self.events:
             self._held.append(written)
-            return None
+            self._held_bytes += len(written)
+            if self._held_bytes <= MOST_HELD_BYTES:
+                return None
+            written = self._held.pop()
         self.events += 1
         if self._held:
             written = b"\n\n".join([*self._held, written])
