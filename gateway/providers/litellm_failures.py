@@ -19,13 +19,11 @@ KIND_HEADER = "x-worker-failure"
 MAX_BODY_CHARS = 16_384
 _KEPT_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-amzn-errortype", "x-should-retry"})
 # "litellm.BadRequestError: AnthropicException - {…}": whose words these are, said three times.
-_PREFIX = re.compile(r"\A(?:\s*(?:litellm\.)?[A-Z]\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*)+")
-_AFTERWARDS = re.compile(
-    r"(?:\s*(?:Give Feedback / Get Help|LiteLLM\.Info|LiteLLM Retried|Learn more: https://docs\.litellm|"
-    r"To drop these|Received Messages=|File an issue|Traceback \(most recent call last\)|"
-    r"Either provide one, or set `litellm).*)+\Z",
-    re.DOTALL,
-)
+_PREFIX = re.compile(r"\A\s*(?:(?:litellm\.)?[A-Z]\w{0,60}(?:Error|Exception|Timeout)\s{0,3}[:-]\s*)+")
+_AFTERWARDS = (
+    "Give Feedback / Get Help", "LiteLLM.Info", "LiteLLM Retried", "Learn more: https://docs.litellm", "To drop these",
+    "Received Messages=", "File an issue", "Traceback (most recent call last)", "Either provide one, or set `litellm",
+)  # fmt: skip
 
 
 _TIMED_OUT = {"message": "The provider did not answer in time.", "code": "timeout"}
@@ -254,7 +252,10 @@ def _unsupported(message: str) -> dict[str, object]:
 
 def _clean(text: str) -> str:
     """Take off what litellm wrote around the provider's words."""
-    return _AFTERWARDS.sub("", _PREFIX.sub("", text)).strip()[:MAX_BODY_CHARS]
+    # Cut first, and no pattern that looks back: a message may quote the request, and be as long and as odd.
+    text = _PREFIX.sub("", text[:MAX_BODY_CHARS])
+    ends = [at for words in _AFTERWARDS if (at := text.find(words)) > 0]
+    return text[: min(ends)].strip() if ends else text.strip()
 
 
 def _as_json(text: str) -> bytes:

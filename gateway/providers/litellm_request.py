@@ -28,7 +28,7 @@ _SAMPLING = frozenset(
 # Fields of vendors' own that their documents name, and that litellm hands on.
 _OF_VENDORS = frozenset({
     "top_k", "thinking", "cache_control", "context_management", "output_config",  # Anthropic
-    "safety_settings", "cached_content", "labels",  # Google
+    "safety_settings", "labels",  # Google
     "guardrailConfig", "performanceConfig", "requestMetadata", "additionalModelRequestFields",  # Bedrock
     "safety_mode", "documents", "citation_options", "input_type",  # Cohere
     "safe_prompt", "min_p", "repetition_penalty",
@@ -57,8 +57,16 @@ HINTS = frozenset({
 })  # fmt: skip
 """What a vendor may leave unread and still answer what was asked: dropped where it knows no such thing."""
 
+_STORES_WHAT_IS_MARKED = frozenset({"gemini", "vertex_ai"})
+"""There ``cache_control`` makes litellm store it by calls of their own, which nobody would count."""
+
 _NEVER_PASSED = frozenset({"model", "stream", "stream_options", "metadata"})
 """Set by us; ``metadata`` labels what OpenAI stores, and to litellm it is a place for instructions."""
+
+MOST_ITEMS = 1_000
+MOST_SCHEMA_NODES = 10_000
+"""Of the messages and calls of a request, and of a schema with its references followed: litellm's work grows faster than
+either, and everybody's calls wait for it."""
 
 _OPTIONS = frozenset(
     {
@@ -123,11 +131,14 @@ def read_call(
     if strange:
         raise ValueError(f"unknown option for litellm: {strange[0]}")
     _refuse_hosted_tools(body.get("tools"))
+    _refuse_too_much(body)
     # null means "not given" throughout OpenAI's API, and litellm does not take it so everywhere.
     fields = {name: value for name, value in body.items() if name not in _NEVER_PASSED and value is not None}
     if endpoint == "embeddings":
         # Base64 is only packing, and many vendors know floats alone: the worker packs.
         fields.pop("encoding_format", None)
+    if provider in _STORES_WHAT_IS_MARKED:
+        fields = {name: _unmarked(value) for name, value in fields.items()}
     return Call(
         endpoint=endpoint,
         provider=provider,
@@ -166,3 +177,82 @@ def _refuse_hosted_tools(tools: object) -> None:
     for tool in tools if isinstance(tools, list) else ():
         if isinstance(tool, dict) and str(tool.get("server_url", "")).startswith("litellm_proxy"):
             raise InvalidRequest("There is no such MCP server.", param="tools")
+
+
+def _refuse_too_much(body: Mapping[str, Any]) -> None:
+    """Refuse what would keep the worker busy for long.
+
+    Raises:
+        InvalidRequest: too many messages or calls, or a schema whose references multiply.
+    """
+    for name in ("messages", "input"):
+        items = body.get(name) if isinstance(body.get(name), list) else []
+        calls = sum(
+            len(item["tool_calls"]) for item in items if isinstance(item, dict) and _is_list(item, "tool_calls")
+        )
+        if name == "messages" and max(len(items), calls) > MOST_ITEMS:
+            raise InvalidRequest(
+                f"This model's provider is asked with at most {MOST_ITEMS:,} messages and {MOST_ITEMS:,} tool calls.",
+                param=name,
+            )
+    for name in ("tools", "functions", "response_format", "text"):
+        if schema_nodes(body.get(name)) > MOST_SCHEMA_NODES:
+            raise InvalidRequest(
+                f"A schema in '{name}' has more than {MOST_SCHEMA_NODES:,} parts once its references are followed.",
+                param=name,
+            )
+
+
+def _is_list(holder: Mapping[str, Any], name: str) -> bool:
+    return isinstance(holder.get(name), list)
+
+
+def schema_nodes(schema: object) -> int:
+    """Return how many parts JSON Schemas have, every ``$ref`` to a definition counted as often as it is followed.
+
+    Linear in the schema: each definition is counted once. A definition that refers to itself counts as one part.
+    """
+    definitions: dict[str, object] = {}
+    for holder in _objects(schema):
+        for place in ("$defs", "definitions"):
+            found = holder.get(place)
+            if isinstance(found, dict):
+                definitions |= {f"#/{place}/{name}": inner for name, inner in found.items()}
+    counted: dict[str, int] = {}
+
+    def count(node: object, within: frozenset[str]) -> int:
+        total, waiting = 0, [node]
+        while waiting:
+            one = waiting.pop()
+            total += 1
+            if isinstance(one, list):
+                waiting.extend(one)
+            elif isinstance(one, dict):
+                ref = one.get("$ref")
+                if isinstance(ref, str) and ref in definitions and ref not in within:
+                    if ref not in counted:
+                        counted[ref] = count(definitions[ref], within | {ref}) if len(within) < 100 else 1
+                    total += counted[ref]
+                waiting.extend(value for name, value in one.items() if name not in ("$defs", "definitions"))
+        return total
+
+    return count(schema, frozenset())
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    found, waiting = [], [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            found.append(one)
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return found
+
+
+def _unmarked(value: Any) -> Any:
+    """Return a value without any ``cache_control`` in it."""
+    if isinstance(value, dict):
+        return {name: _unmarked(inner) for name, inner in value.items() if name != "cache_control"}
+    return [_unmarked(inner) for inner in value] if isinstance(value, list) else value

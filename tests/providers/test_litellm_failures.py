@@ -339,3 +339,10 @@ def test_as_a_streams_last_event_it_is_one_line_that_says_error(body: bytes, err
     event = error_event(CallFailed(500, {}, body))
     assert b"\n" not in event
     assert json.loads(event) == {"error": error}
+
+
+def test_a_message_that_quotes_an_endless_request_takes_no_time() -> None:
+    message = "litellm.BadRequestError: " + "x" + " " * 300_000 + "y"
+    status, _, body = read(LitellmError(400, message))
+    assert status == 400
+    assert len(body["error"]["message"]) <= 16_384

@@ -12,6 +12,7 @@ from gateway.providers.litellm_request import (
     UnsupportedParameter,
     read_call,
     refuse_what_is_stored,
+    schema_nodes,
 )
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -198,3 +199,53 @@ def test_what_needs_a_vendor_that_stores_is_refused_and_not_left_out(body: dict[
 def test_what_needs_no_store_is_not_refused() -> None:
     tools = [{"type": "function", "name": "f"}, {"type": "web_search"}, {"type": "custom", "name": "g"}]
     refuse_what_is_stored(a_call("/responses", input="Hi", tools=tools, background=False, store=False))
+
+
+def bomb(levels: int) -> dict[str, Any]:
+    """A schema whose every definition refers to the next one twice."""
+    defs = {
+        f"d{i}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/d{i + 1}"} for side in "ab"}}
+        for i in range(levels)
+    }
+    return {"$ref": "#/$defs/d0", "$defs": defs | {f"d{levels}": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        pytest.param({"tools": [{"type": "function", "function": {"parameters": bomb(19)}}]}, "tools", id="a tool"),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": bomb(25)}}},
+            "response_format",
+            id="a format",
+        ),
+        pytest.param({"messages": [{"role": "user", "content": "a"}] * 1_001}, "messages", id="endless messages"),
+        pytest.param(
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}] * 1_001}]}, "messages", id="endless calls"
+        ),
+    ],
+)
+def test_what_would_keep_everybody_waiting_is_refused(field: dict[str, Any], param: str) -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "a"}]} | field
+    with pytest.raises(InvalidRequest) as raised:
+        read_call("/chat/completions", asked, provider="gemini")
+    assert raised.value.param == param
+
+
+def test_schemas_that_people_write_pass() -> None:
+    tree = {
+        "$ref": "#/$defs/node",
+        "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}},
+    }
+    asked = {"model": "m", "messages": [{"role": "user"}], "tools": [{"function": {"parameters": tree}}]}
+    read_call("/chat/completions", asked, provider="gemini")
+    assert schema_nodes(bomb(3)) < 200
+
+
+@pytest.mark.parametrize(("provider", "kept"), [("gemini", False), ("vertex_ai", False), ("anthropic", True)])
+def test_what_is_marked_for_a_cache_stays_marked_only_where_that_stores_nothing(provider: str, kept: bool) -> None:
+    content = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]
+    call = read_call(
+        "/chat/completions", {"model": "m", "messages": [{"role": "user", "content": content}]}, provider=provider
+    )
+    assert ("cache_control" in call.fields["messages"][0]["content"][0]) is kept
