@@ -65,8 +65,8 @@ _NEVER_PASSED = frozenset({"model", "stream", "stream_options", "metadata"})
 
 MOST_ITEMS = 1_000
 MOST_SCHEMA_NODES = 10_000
-"""Of the messages and calls of a request, and of a schema with its references followed: litellm's work grows faster than
-either, and everybody's calls wait for it."""
+"""Of the messages and calls of a request, and of a schema with its references followed: litellm's work grows faster
+than either, and everybody's calls wait for it."""
 
 _OPTIONS = frozenset(
     {
@@ -186,11 +186,11 @@ def _refuse_too_much(body: Mapping[str, Any]) -> None:
         InvalidRequest: too many messages or calls, or a schema whose references multiply.
     """
     for name in ("messages", "input"):
-        items = body.get(name) if isinstance(body.get(name), list) else []
-        calls = sum(
-            len(item["tool_calls"]) for item in items if isinstance(item, dict) and _is_list(item, "tool_calls")
-        )
-        if name == "messages" and max(len(items), calls) > MOST_ITEMS:
+        items = _listed(body.get(name))
+        calls = sum(len(_listed(item.get("tool_calls"))) for item in items if isinstance(item, dict))
+        # Texts to make vectors of are another matter.
+        turns = sum(isinstance(item, dict) for item in items)
+        if max(turns, calls) > MOST_ITEMS:
             raise InvalidRequest(
                 f"This model's provider is asked with at most {MOST_ITEMS:,} messages and {MOST_ITEMS:,} tool calls.",
                 param=name,
@@ -203,8 +203,8 @@ def _refuse_too_much(body: Mapping[str, Any]) -> None:
             )
 
 
-def _is_list(holder: Mapping[str, Any], name: str) -> bool:
-    return isinstance(holder.get(name), list)
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def schema_nodes(schema: object) -> int:
