@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
@@ -12,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from gateway.api.deps import services_of
 from gateway.api.guard import request_id
 from gateway.api.wire import new_request_id
-from gateway.config.routes import Provider
 from gateway.errors import (
     BadUpstream,
     GatewayError,
@@ -23,7 +21,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.execution.failures import NO_RETRY, CallerError, Failure, retry_after
+from gateway.execution.failures import NO_RETRY, CallerError, Failure, retry_after, without_secret
 from gateway.policy import stored_ids
 from gateway.policy.residency import may_hold
 from gateway.providers.classify import classify
@@ -72,9 +70,10 @@ async def _pass_on(request: Request, id_: str, behind: str) -> Response:
     except orjson.JSONDecodeError:
         raise BadUpstream(f"Provider {upstream.provider.name!r} answered something that is not JSON.") from None
     if not 200 <= status < 300:
-        raise _refusal(upstream.provider, status, headers, answer)
+        raise _refusal(upstream, status, headers, answer)
     if isinstance(answer, dict) and tag is not None:
-        _tag(answer, tag)
+        stored_ids.tag_answer(answer, tag)
+        stored_ids.tag_page(answer, tag)
     id_sent = (request_id(request.scope["headers"]) or new_request_id()).decode()
     kept = {"x-request-id": id_sent, "x-gateway-provider": upstream.provider.name}
     return Response(orjson.dumps(answer), status, kept, media_type="application/json")
@@ -95,19 +94,9 @@ def _query(request: Request) -> str:
     return f"?{urlencode(bare)}" if bare else ""
 
 
-def _tag(answer: dict[str, Any], tag: str) -> None:
-    """Tag the ids of a response, or of a page of items."""
-    stored_ids.tag_answer(answer, tag)
-    for item in answer["data"] if isinstance(answer.get("data"), list) else ():
-        if isinstance(item, dict):
-            stored_ids.tag_item(item, tag)
-    for name in ("first_id", "last_id"):
-        if isinstance(answer.get(name), str):
-            answer[name] = f"{answer[name]}.{tag}"
-
-
-def _refusal(provider: Provider, status: int, headers: Mapping[str, str], answer: object) -> GatewayError:
+def _refusal(upstream: Upstream, status: int, headers: Mapping[str, str], answer: object) -> GatewayError:
     """Return the error for an answer that is no success; the provider's words only where they are the caller's."""
+    provider = upstream.provider
     found = classify(provider.kind, status, headers, answer)
     if status in (401, 403):
         return UpstreamError(f"Provider {provider.name!r} refused the gateway's credential.", headers=NO_RETRY)
@@ -119,7 +108,7 @@ def _refusal(provider: Provider, status: int, headers: Mapping[str, str], answer
         failure = Failure(
             found.kind, found.message, status, found.code, error=error if isinstance(error, dict) else None
         )
-        return CallerError(failure)
+        return CallerError(without_secret(failure, upstream.secret))
     return BadUpstream(f"Provider {provider.name!r} failed to answer.", headers=NO_RETRY)
 
 

@@ -180,8 +180,9 @@ class Attempt:
             body = await connection.read(MAX_ERROR_BYTES)
         except BadResponse:
             body = b""
-        failure = self._classified(connection.status, header_map(connection.headers), parse(body))
-        kind = header_map(connection.headers).get(KIND_HEADER) if exchange.by_worker else None
+        headers = header_map(connection.headers)
+        failure = self._classified(connection.status, headers, parse(body))
+        kind = headers.get(KIND_HEADER) if exchange.by_worker else None
         return replace(failure, kind=FailureKind(kind)) if kind else failure
 
     def _classified(self, status: int, headers: dict[str, str], body: object) -> Failure:

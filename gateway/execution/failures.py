@@ -101,7 +101,7 @@ def refusal(failure: Failure, plan: Plan, dates: Dates, model: str, request: Req
         return errors.Overloaded(f"Every target of route {route!r} is overloaded.", headers=NO_RETRY)
     if kind in (FailureKind.CONNECTION, FailureKind.TLS):
         return errors.UpstreamUnreachable(f"No provider of route {route!r} can be reached.", headers=NO_RETRY)
-    if failure.status in (404, 405):
+    if failure.is_wrong_path:
         message = (
             f"The provider of route {route!r} has nothing at {request.endpoint.path}: it answered {failure.status}."
         )

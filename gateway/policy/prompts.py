@@ -51,9 +51,7 @@ def with_instructions(prompt: Prompt, rendered: Sequence[Message], body: dict[st
 
 def _leaves(prompt: Prompt, item: object) -> bool:
     """Tell whether an item is a system message that the prompt replaces."""
-    return (
-        isinstance(item, dict) and item.get("role") in ("system", "developer") and _is_replaced(prompt, text_of(item))
-    )
+    return isinstance(item, dict) and item.get("role") in SYSTEM_ROLES and _is_replaced(prompt, text_of(item))
 
 
 def _is_replaced(prompt: Prompt, said: str) -> bool:

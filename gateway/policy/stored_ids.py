@@ -41,6 +41,16 @@ def tag_answer(response: dict[str, Any], tag: str) -> None:
             tag_item(item, tag)
 
 
+def tag_page(page: dict[str, Any], tag: str) -> None:
+    """Tag the ids of a page of items, in place."""
+    for name in ("first_id", "last_id"):
+        _tag(page, name, tag)
+    listed = page.get("data")
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, dict):
+            tag_item(item, tag)
+
+
 def tag_item(item: dict[str, Any], tag: str) -> None:
     """Tag the id of one item, in place."""
     _tag(item, "id", tag)

@@ -346,6 +346,15 @@ async def test_what_a_provider_says_of_a_stored_response_is_told_like_anything_e
     assert int(answer.headers.get("retry-after", 0)) <= 60
 
 
+async def test_a_key_that_a_provider_repeats_of_a_stored_response_reaches_nobody(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    provider.paths["/v1/responses/resp_1"] = refuses(404, "sk-canary-17 has no such response.")
+    gateway = await serve(first={"api_key_env": "CANARY"}, environ={"CANARY": "sk-canary-17"})
+    answer = await gateway.client.get(f"/v1/responses/resp_1.{FIRST}")
+    assert answer.json()["error"]["message"] == "[key] has no such response."
+
+
 async def test_a_response_is_cancelled_without_a_body(serve: Serve, provider: FakeProvider) -> None:
     provider.paths["/v1/responses/resp_1/cancel"] = says(a_response("tuned"))
     gateway = await serve()
