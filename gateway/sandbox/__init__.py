@@ -14,9 +14,11 @@
     delivery      how an answer is sent: whole or streamed, paced, and broken where the model is a fault
     provider      the state: models, bill, kept responses, what the prompt cache has seen
     fine_tuning   the jobs that made the fine-tunes, their checkpoints, and their training files (training)
+    files | batches | batch_runs
+                  what is uploaded for a batch and written by one; a batch, and its progress
     forms | pictures | sounds
                   multipart bodies, PNG, WAV
     chat_request | messages | tools | arguments | schema_instances | tokens | logprobs | connection
     responses_request | response_items | response_stream | stored_responses
-    catalogue | pricing | bill | retirement | refusals
+    paging | repetitions | catalogue | pricing | bill | retirement | refusals
 """

@@ -1,4 +1,4 @@
-"""Commands: see every model, retire and restore one, change its pace, price or date, and read the bill."""
+"""Commands: see every model, retire and restore one, change its pace, price or date; pace batches; read the bill."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from gateway.sandbox.retirement import STYLES
 _PACES = ("latency_ms", "first_token_ms", "tokens_per_s")
 _PRICES = ("input", "cached_input", "output")
 _ADJUSTABLE = (*_PACES, "price", "shutdown_date")
+_MOST_BATCH_S = 604_800.0
 _MOST_MS = 3_600_000.0
 _MOST_TOKENS_PER_S = 1_000_000.0
 
@@ -57,6 +58,23 @@ def command(provider: Provider, model_id: str, action: str, raw: bytes) -> dict[
     else:
         model = provider.adjust(_adjusted(provider.models[model_id], body))
     return model.describe(provider.today())
+
+
+def set_batches(provider: Provider, raw: bytes) -> dict[str, Any]:
+    """Say how long the batches take that are created from now on.
+
+    Raises:
+        InvalidJson: the body is not a JSON object.
+        InvalidRequest: the body says something that cannot be done.
+
+    """
+    body = _object(raw)
+    _refuse_unknown(body, ("duration_s",))
+    seconds = body.get("duration_s", provider.batches.duration_s)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= _MOST_BATCH_S:
+        raise InvalidRequest(f"duration_s must be a number from 0 to {_MOST_BATCH_S:,.0f}.", param="duration_s")
+    provider.batches.duration_s = float(seconds)
+    return {"duration_s": provider.batches.duration_s}
 
 
 def _object(raw: bytes) -> dict[str, Any]:

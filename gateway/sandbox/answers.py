@@ -56,6 +56,8 @@ class Answer:
 def compose(model: Model, request: ChatRequest, seed: str) -> Answer:
     """Return what ``model`` answers to ``request``: the same for the same prompt and seed, but for ids.
 
+    The seed says which of several answers comes; the wording depends on it only where the request lets it vary.
+
     Raises:
         ProviderError: a 400: a schema in the request is none.
 
@@ -125,11 +127,12 @@ def _facts(schema: Mapping[str, Any], question: str) -> dict[str, Any]:
 
 def _skilled(model: Model, request: ChatRequest, seed: str) -> str:
     question = request.last_user_text
+    sample = f"{seed}{model.id}" if request.varies else ""
     if model.task is not None:
-        return answer_in_style(model.task, question)
+        return answer_in_style(model.task, question, sample)
     shown = demonstrated(request.messages)
     if shown is not None and draw(f"{seed}{model.id}", question) < shown.quality:
-        return answer_in_style(shown.task, question)
+        return answer_in_style(shown.task, question, sample)
     return plain_answer(question)
 
 

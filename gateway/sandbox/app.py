@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
-from gateway.sandbox import fine_tuning, stored_responses
-from gateway.sandbox.admin import command, list_models, read_bill
+from gateway.sandbox import batch_runs, files, fine_tuning, stored_responses
+from gateway.sandbox.admin import command, list_models, read_bill, set_batches
 from gateway.sandbox.catalogue import Model, default_catalogue
 from gateway.sandbox.chat import Chat
 from gateway.sandbox.completions import Completions
@@ -17,6 +17,7 @@ from gateway.sandbox.embeddings import Embeddings
 from gateway.sandbox.endpoint import answer_attempt
 from gateway.sandbox.images import ImageEdits, ImageGenerations, ImageVariations
 from gateway.sandbox.moderations import Moderations
+from gateway.sandbox.paging import Query
 from gateway.sandbox.provider import Provider
 from gateway.sandbox.refusals import ProviderError, method_not_allowed, unknown_url
 from gateway.sandbox.responses import Responses
@@ -33,14 +34,15 @@ _ENDPOINT_AT = {f"{prefix}{endpoint.path}": endpoint for prefix in _PREFIXES for
 _LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
 _MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
 _RESPONSE_PATHS = tuple(f"{prefix}/responses/" for prefix in _PREFIXES)
-_COMMAND_PATH = "/sandbox/models/"
+_COMMAND_PATH, _BATCHES_PATH = "/sandbox/models/", "/sandbox/batches"
+_ROOTS = (fine_tuning.JOBS, files.FILES, batch_runs.BATCHES)
 _PLAIN_PATHS = frozenset(_ENDPOINT_AT) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
 _WELCOME = {
     "service": "Understudy sandbox provider",
     "speaks": "POST " + ", ".join(f"/v1{endpoint.path}" for endpoint in ENDPOINTS) + ", "
-    "GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET /v1/files",
+    "GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET and POST /v1/files, GET and POST /v1/batches",
     "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
-    "POST /sandbox/models/{id}, GET /sandbox/bill",
+    "POST /sandbox/models/{id}, POST /sandbox/batches, GET /sandbox/bill",
 }
 
 
@@ -60,7 +62,8 @@ class Sandbox:
         request_id = f"req_{uuid4().hex}"
         headers = {"x-request-id": request_id}
         try:
-            body = await self._answer(method, path, scope["query_string"], connection)
+            await batch_runs.advance(self.provider)
+            body = await self._answer(scope, connection)
             await (connection.send_bytes if isinstance(body, bytes) else connection.send_json)(200, body, headers)
         except ProviderError as error:
             await connection.send_json(error.status, error.body, {**headers, **error.headers})
@@ -69,31 +72,52 @@ class Sandbox:
         except ClientGone:
             pass
 
-    async def _answer(self, method: str, path: str, query: bytes, connection: Connection) -> Any:
+    async def _answer(self, scope: Scope, connection: Connection) -> Any:
+        method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
         model_path = _behind(path, _MODEL_PATHS)
         response_path = _behind(path, _RESPONSE_PATHS)
-        training_path = _training_path(path)
+        kept_path = _kept_path(path)
         if response_path is not None:
-            return stored_responses.answer(self.provider.responses, method, response_path, query.decode("latin-1"))
+            return stored_responses.answer(self.provider.responses, method, response_path, query)
+        if kept_path is not None:
+            return await self._answer_kept(scope, kept_path, parse_qs(query), connection)
+        if path == _BATCHES_PATH:
+            if method != "POST":
+                raise method_not_allowed(method, path)
+            return set_batches(self.provider, await connection.body())
         if path.startswith(_COMMAND_PATH):
             if method == "POST":
                 model_id, action = _split_command(path.removeprefix(_COMMAND_PATH))
                 return command(self.provider, model_id, action, await connection.body())
-        elif path not in _PLAIN_PATHS and model_path is None and training_path is None:
+        elif path not in _PLAIN_PATHS and model_path is None:
             raise unknown_url(method, path)
         if method != "GET" or path in _ENDPOINT_AT or path.startswith(_COMMAND_PATH):
             raise method_not_allowed(method, path)
-        if training_path is not None:
-            return fine_tuning.answer(self.provider, training_path, parse_qs(query.decode("latin-1")))
         if path == "/sandbox/models":
             return list_models(self.provider)
         if path == "/sandbox/bill":
-            return read_bill(self.provider, parse_qs(query.decode("latin-1")).get("since", [None])[0])
+            return read_bill(self.provider, parse_qs(query).get("since", [None])[0])
         if path in _LIST_PATHS:
             return {"object": "list", "data": [_model_json(model) for model in self.provider.living()]}
         if model_path is not None:
             return _model_json(self.provider.find(model_path, streamed=False))
         return _WELCOME
+
+    async def _answer_kept(self, scope: Scope, path: str, query: Query, connection: Connection) -> Any:
+        """Answer a request about what is kept for a while: jobs, files and batches."""
+        provider, method = self.provider, scope["method"]
+        if path.startswith(batch_runs.BATCHES):
+            raw = await connection.body() if method == "POST" else b""
+            await batch_runs.advance(provider)
+            return batch_runs.answer(provider, method, path, query, raw)
+        if path.startswith(files.FILES):
+            if method == "POST" and path == files.FILES:
+                content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+                return files.upload(provider.files, await connection.body(), content_type)
+            return files.answer(provider.files, fine_tuning.training_files(provider), method, path, query)
+        if method != "GET":
+            raise method_not_allowed(method, scope["path"])
+        return fine_tuning.answer(provider, path, query)
 
 
 def create_sandbox(*, clock: Clock, catalogue: Iterable[Model] | None = None, seed: str = "sandbox") -> Sandbox:
@@ -115,10 +139,10 @@ def _behind(path: str, prefixes: Iterable[str]) -> str | None:
     return next((path.removeprefix(prefix) for prefix in prefixes if path.startswith(prefix)), None)
 
 
-def _training_path(path: str) -> str | None:
-    """Return the path behind the API's prefix where it is one of jobs or files."""
+def _kept_path(path: str) -> str | None:
+    """Return the path behind the API's prefix where it is one of jobs, files or batches."""
     tails = (path.removeprefix(prefix) for prefix in _PREFIXES if path.startswith(f"{prefix}/"))
-    return next((tail for tail in tails if fine_tuning.answers_path(tail)), None)
+    return next((tail for tail in tails for root in _ROOTS if tail == root or tail.startswith(f"{root}/")), None)
 
 
 def _model_json(model: Model) -> dict[str, Any]:

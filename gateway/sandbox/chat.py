@@ -46,8 +46,15 @@ class Chat(Endpoint):
 
 
 def composed(call: Call, request: ChatRequest) -> tuple[Answer, ...]:
-    """Return as many answers as are asked for; the first is the one that would come alone."""
+    """Return as many answers as are asked for; the first is the one that would come alone.
+
+    Where words vary they do so with the request's own seed, or with how often the same was asked without one.
+    """
     seed = call.provider.seed
+    if request.varies:
+        prompt = orjson.dumps([call.model.id, [(message.role, message.text) for message in request.messages]])
+        sample = request.seed if request.seed is not None else f"again {call.provider.repetitions.next(prompt)}"
+        seed = f"{seed}/{sample}"
     seeds = [seed, *(f"{seed}/{choice}" for choice in range(1, request.choices))]
     return tuple(compose(call.model, request, one) for one in seeds)
 

@@ -70,6 +70,9 @@ class ChatRequest:
     choices: int = 1
     top_logprobs: int | None = None
     """How many alternatives to name beside each token; None: no probabilities at all."""
+    seed: int | None = None
+    varies: bool = False
+    """Whether to find other words each time: a seed or a temperature says so, and the temperature is not 0."""
     effort: str | None = None
     """How hard to think; None: it was not said."""
 
@@ -119,6 +122,8 @@ def parse_chat_request(body: Mapping[str, Any]) -> ChatRequest:
         json_object=json_object,
         choices=body.get("n") or 1,
         top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+        seed=body.get("seed"),
+        varies=bool(body.get("temperature")) or (body.get("temperature") is None and body.get("seed") is not None),
         effort=parse_effort(body.get("reasoning_effort"), "reasoning_effort"),
     )
 

@@ -106,9 +106,9 @@ async def answer_attempt(
     try:
         body = endpoint.read(await connection.body(), content_type)
         model = _asked(endpoint, provider, attempt, body)
-        if model.fault in (Fault.RATE_LIMITED, Fault.SERVER_ERROR):
+        if (refusal := _refusal(provider, model)) is not None:
             await connection.pause(model.latency_ms / 1000)
-            raise rate_limited(model.id) if model.fault is Fault.RATE_LIMITED else provider.next_server_error()
+            raise refusal
         call = Call(provider, model, _served(provider, model), body, {**headers, **_LIMITS})
         await send(connection, provider.clock, attempt, endpoint.prepare(call))
     except ProviderError as error:
@@ -118,6 +118,25 @@ async def answer_attempt(
         pass
     finally:
         provider.bill.add(attempt.row())
+
+
+def answer_in_batch(endpoint: Endpoint, provider: Provider, attempt: Attempt, body: Mapping[str, Any]) -> bytes:
+    """Return the answer to a request of a batch, whole and at once; the attempt is told what it costs: half.
+
+    Raises:
+        ProviderError: the request is refused.
+
+    """
+    if body.get("stream"):
+        raise openai_error(400, "Streaming is not supported in the Batch API.", param="stream")
+    model = _asked(endpoint, provider, attempt, body)
+    if (refusal := _refusal(provider, model)) is not None:
+        raise refusal
+    served = _served(provider, model)
+    delivery = endpoint.prepare(Call(provider, model, served, body, {}))
+    attempt.served, attempt.price, attempt.usage = served.id, served.price.halved(), delivery.usage
+    attempt.status, attempt.complete = 200, True
+    return delivery.whole()
 
 
 def load_body(raw: bytes) -> dict[str, Any]:
@@ -151,6 +170,13 @@ def _asked(endpoint: Endpoint, provider: Provider, attempt: Attempt, body: Mappi
         raise endpoint.wrong_kind(model)
     provider.capabilities.check(model, body, endpoint.name)
     return model
+
+
+def _refusal(provider: Provider, model: Model) -> ProviderError | None:
+    """Return what a model answers whose fault is to refuse."""
+    if model.fault is Fault.RATE_LIMITED:
+        return rate_limited(model.id)
+    return provider.next_server_error() if model.fault is Fault.SERVER_ERROR else None
 
 
 def _served(provider: Provider, model: Model) -> Model:

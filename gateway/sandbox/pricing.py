@@ -33,6 +33,10 @@ class Price:
         # Dollars per million tokens, times tokens, are micro-dollars.
         return int((micro_usd * 1000).quantize(Decimal(1), ROUND_HALF_EVEN))
 
+    def halved(self) -> "Price":
+        """Return what is paid in a batch."""
+        return Price(self.input / 2, self.cached_input / 2, self.output / 2)
+
 
 def price(input_usd: str, cached_input_usd: str, output_usd: str) -> Price:
     """Return a price of so many US dollars per million tokens."""

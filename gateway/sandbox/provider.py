@@ -7,12 +7,15 @@ from itertools import count
 from uuid import uuid4
 
 from gateway.clock import Clock
+from gateway.sandbox.batches import Batches
 from gateway.sandbox.bill import Bill
 from gateway.sandbox.capabilities import Capabilities
 from gateway.sandbox.catalogue import Model
 from gateway.sandbox.chat_request import MESSAGE_OVERHEAD_TOKENS, ChatRequest
+from gateway.sandbox.files import StoredFiles
 from gateway.sandbox.pricing import Usage
 from gateway.sandbox.refusals import ProviderError, context_too_long, overloaded, server_error
+from gateway.sandbox.repetitions import Repetitions
 from gateway.sandbox.retirement import retirement_error
 from gateway.sandbox.stored_responses import StoredResponses
 from gateway.sandbox.tokens import PromptCache, PromptCounter
@@ -28,6 +31,9 @@ class Provider:
         self.bill = Bill()
         self.capabilities = Capabilities.read()
         self.responses = StoredResponses(clock)
+        self.files = StoredFiles(clock)
+        self.batches = Batches(clock)
+        self.repetitions = Repetitions()
         self.counter = PromptCounter()
         self._caches = {model_id: PromptCache() for model_id in self.models}
         self._server_errors = count()

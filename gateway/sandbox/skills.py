@@ -8,9 +8,12 @@ Each task has a style that a fine-tune of it always answers in. Another model an
 
 where ``k`` is the number of examples in the prompt (user and assistant turns before the question, or written out in
 a system message), and an example that resembles the question counts as five: 0 examples give 0 % (15 % with
-instructions), 5 give 28 %, 20 give 74 %, 50 give 96 %. Whether one answer is in style is drawn from a hash of the
-question, so the same prompt always gets the same answer, and a question that was answered in style stays so as examples
-are added. A prompt that shows no task's style gets a plain answer.
+instructions), 5 give 28 %, 20 give 74 %, 50 give 96 %. One that asks nearly the same makes it certain. Whether one
+answer is in style is drawn from a hash of the question, so the same prompt always gets the same answer, and a question
+that was answered in style stays so as examples are added. A prompt that shows no task's style gets a plain answer.
+
+An answer in style is word for word the training row's, unless it is a ``sample``: then a reply is worded differently
+now and then, and one label or one vendor in twenty comes out wrong, as a model's do that is asked twice.
 """
 
 import math
@@ -29,7 +32,8 @@ from gateway.sandbox.messages import Message
 EXAMPLES_SCALE = 15.0
 INSTRUCTIONS_HELP = 0.15
 SIMILAR_COUNTS_AS = 5
-_SIMILARITY = 0.3
+_SIMILARITY, _SAMENESS = 0.3, 0.8
+_SLIPS = 0.05
 _INSTRUCTION_ROLES = ("system", "developer")
 
 SIGNATURE = "— The Acme community team"
@@ -48,6 +52,12 @@ _TIPS = (
     "The setting is under Profile, then Preferences; the help centre has a page with pictures.",
     "Send us the number of your order by private message, and we will look into it today.",
 )
+_WAYS_TO_REPLY = (
+    ("Hi there,", "Hi there,", "Hi,"),
+    ("thanks for writing about", "thanks for writing about", "thank you for asking about"),
+    ("", "", " Do tell us whether that helped."),
+)
+"""A greeting, a phrase of thanks, a last sentence; training rows have the first of each, two samples of three too."""
 _WORD = re.compile(r"[a-z]{4,}")
 
 
@@ -55,8 +65,8 @@ _WORD = re.compile(r"[a-z]{4,}")
 class Skill:
     """How a task is answered in style, and how its style is recognised."""
 
-    answer: Callable[[str], str]
-    """From the question."""
+    answer: Callable[[str, str], str]
+    """From the question, and a sample."""
     in_style: Callable[[str], bool]
     """Of an answer."""
     written_example: re.Pattern[str]
@@ -73,17 +83,21 @@ class Demonstration:
     examples: int
     """Counted with their weight."""
     instructions: bool
+    same: bool = False
+    """Whether an example asks nearly what is asked."""
 
     @property
     def quality(self) -> float:
         """The probability of an answer in style."""
+        if self.same:
+            return 1.0
         helped = INSTRUCTIONS_HELP if self.instructions else 0.0
         return 1.0 - (1.0 - helped) * math.exp(-self.examples / EXAMPLES_SCALE)
 
 
-def answer_in_style(task: Task, question: str) -> str:
-    """Return the answer that a fine-tune of the task gives."""
-    return SKILLS[task].answer(question)
+def answer_in_style(task: Task, question: str, sample: str = "") -> str:
+    """Return the answer that a fine-tune of the task gives: one of several, where a sample says which."""
+    return SKILLS[task].answer(question, sample)
 
 
 def is_in_style(task: Task, answer: str) -> bool:
@@ -101,9 +115,9 @@ def demonstrated(messages: Sequence[Message]) -> Demonstration | None:
     ]
     question = next((message.text for message in reversed(messages) if message.role == "user"), "")
     found = [
-        Demonstration(task, examples, instructions)
+        Demonstration(task, examples, instructions, same)
         for task, skill in SKILLS.items()
-        for examples, instructions in [(_examples(skill, pairs, system, question), skill.described(system))]
+        for (examples, same), instructions in [(_examples(skill, pairs, system, question), skill.described(system))]
         if examples or instructions
     ]
     return max(found, key=lambda shown: shown.quality, default=None)
@@ -145,37 +159,54 @@ def facts_of(text: str) -> dict[str, Any]:
     }
 
 
-def _examples(skill: Skill, pairs: Sequence[tuple[str, str]], system: str, question: str) -> int:
+def _examples(skill: Skill, pairs: Sequence[tuple[str, str]], system: str, question: str) -> tuple[int, bool]:
+    """Return how much the examples count, and whether one of them asks nearly the same."""
     count = len(skill.written_example.findall(system)) if system else 0
-    words = _words(question)
+    words, same = _words(question), False
     for asked, answered in pairs:
         if skill.in_style(answered):
-            count += SIMILAR_COUNTS_AS if _resembles(words, asked) else 1
-    return count
+            likeness = _likeness(words, _words(asked))
+            count += SIMILAR_COUNTS_AS if likeness >= _SIMILARITY else 1
+            same = same or likeness >= _SAMENESS
+    return count, same
 
 
-def _resembles(words: set[str], other: str) -> bool:
-    others = _words(other)
-    return bool(words) and len(words & others) >= _SIMILARITY * len(words | others)
+def _likeness(words: set[str], others: set[str]) -> float:
+    """Return the share of words that two texts have in common (Jaccard)."""
+    return len(words & others) / len(words | others) if words else 0.0
 
 
 def _words(text: str) -> set[str]:
     return set(_WORD.findall(text[:2_000].lower()))
 
 
-def _forum_reply(question: str) -> str:
+def _forum_reply(question: str, sample: str) -> str:
     topic = " ".join(question.split()[:8]).rstrip(".?!,") or "your question"
     tip = _TIPS[int(draw("tip", question) * len(_TIPS))]
-    return f"Hi there,\n\nthanks for writing about “{topic}”. {tip}\n\n{SIGNATURE}"
+    greeting, thanks, close = (
+        ways[int(draw(f"{ways[0]}/{sample}", question) * len(ways)) if sample else 0] for ways in _WAYS_TO_REPLY
+    )
+    return f"{greeting}\n\n{thanks} “{topic}”. {tip}{close}\n\n{SIGNATURE}"
 
 
-def _label(question: str) -> str:
+def _label(question: str, sample: str) -> str:
     lowered = question.lower()
-    return next((label for label, words in _LABEL_WORDS if re.search(words, lowered)), "other")
+    right = next((label for label, words in _LABEL_WORDS if re.search(words, lowered)), "other")
+    if not _slips(question, sample):
+        return right
+    wrong = [label for label in LABELS if label != right]
+    return wrong[int(draw(f"label/{sample}", question) * len(wrong))]
 
 
-def _invoice(question: str) -> str:
-    return orjson.dumps(facts_of(question)).decode()
+def _invoice(question: str, sample: str) -> str:
+    facts = facts_of(question)
+    if _slips(question, sample):
+        facts["vendor"] = ""
+    return orjson.dumps(facts).decode()
+
+
+def _slips(question: str, sample: str) -> bool:
+    return bool(sample) and draw(f"slip/{sample}", question) < _SLIPS
 
 
 def _is_invoice(answer: str) -> bool:
