@@ -42,6 +42,7 @@ def table(results: dict[str, Any]) -> str:
         f"{goal['goal']}: {goal['bound']} {goal['limit']:g}, measured {goal['value']:.2f}" for goal in missed
     )
     lines += ["", *_mixed(results["mixed"])] if results.get("mixed") else []
+    lines += ["", *_learning(results["learning"])] if results.get("learning") else []
     machine, noise = results["machine"], results["noise"]
     day = results["date"][:10]
     verdict = f"Of our goals this run missed: {said}." if missed else "Every goal was met."
@@ -60,6 +61,15 @@ def _mixed(figures: dict[str, Any]) -> list[str]:
         f"{litellm} of them a second add {max(0.0, figures['added_p99_ms']):.1f} ms to the p99 of {wire} others. Their "
         f"process takes the memory of both to {figures['memory_with_worker_mib']:.0f} MiB; without such a provider "
         "there is none."
+    ]
+
+
+def _learning(figures: dict[str, Any]) -> list[str]:
+    added = figures["added_p99_ms"]
+    return [
+        f"A tenth of {figures['requests_per_s']} requests a second in the shadow of a fallback adds "
+        f"{max(0.0, added['rehearsing']):.1f} ms to the p99 of their callers; a tenth captured adds "
+        f"{max(0.0, added['capturing']):.1f} ms."
     ]
 
 

@@ -19,7 +19,7 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 from rich.status import Status  # noqa: E402
 
-from benchmarks import mixed  # noqa: E402
+from benchmarks import learning, mixed  # noqa: E402
 from benchmarks.answers import CHUNKS, EVENTS_PER_WRITE  # noqa: E402
 from benchmarks.drivers import wrk_version  # noqa: E402
 from benchmarks.figures import judge, ratios  # noqa: E402
@@ -37,7 +37,8 @@ what happens
   Each subject runs alone on one core; the stub upstream and the load share another. It is started, asked until it
   answers, and then sent plain answers and streams of 100 chunks, over 1 connection and over 64. Peers are installed
   once, into benchmarks/.cache, at exact versions; nginx and wrk come from your distribution (apt install nginx wrk).
-  At the end the gateway once more, with a provider that litellm translates beside one that it speaks to itself.
+  At the end the gateway twice more: with a provider that litellm translates beside one that it speaks to itself, and
+  with routes that rehearse and capture a tenth of their traffic.
 
 examples
   python benchmarks/run.py                          everything, some seven minutes; writes results/latest.json
@@ -117,18 +118,22 @@ def run(peers: Sequence[Peer], cores: list[int], seconds: float, install: bool, 
                 except (Absent, Failed) as error:
                     absent[peer.name] = str(error)
                     console.print(f"{title}: {escape(str(error))}")
-        beside = None
+        beside, learnt = None, None
         if "gateway" in subjects:
             status.update("the gateway beside its own litellm")
             beside = mixed.run(4 * seconds, install=install)
+            status.update("rehearsals and capture behind the requests")
+            learnt = learning.run(4 * seconds, install=install)
     return {
         "date": started.isoformat(timespec="seconds"),
         "machine": machine(),
         "noise": {"load_average_before": round(load_before, 2), "stolen_share": stolen_share(ticks_before)},
         "method": method(cores, seconds),
-        "versions": versions, "absent": absent, "subjects": subjects, "mixed": beside,
+        "versions": versions, "absent": absent, "subjects": subjects, "mixed": beside, "learning": learnt,
         "ratios": ratios({name: figures for name, figures in subjects.items() if name != "direct"}),
-        "goals": judge(subjects) + ([mixed.goal(beside)] if beside else []),
+        "goals": judge(subjects)
+        + ([mixed.goal(beside)] if beside else [])
+        + ([learning.goal(learnt)] if learnt else []),
     }  # fmt: skip
 
 

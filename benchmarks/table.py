@@ -44,6 +44,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         console.print(_ratios(report["ratios"]))
     if report["mixed"]:
         console.print(_mixed(report["mixed"]))
+    if report["learning"]:
+        console.print(_learning(report["learning"]))
     if "gateway" in subjects:
         console.print(_goals(report["goals"]))
     for name, reason in report["absent"].items():
@@ -83,6 +85,14 @@ def _mixed(figures: Mapping[str, Any]) -> Table:
         f"Through litellm alone: {figures['litellm_alone_per_s']:.0f} requests/s. "
         f"Memory of both: {figures['memory_with_worker_mib']:.0f} MiB."
     )
+    return table
+
+
+def _learning(figures: Mapping[str, Any]) -> Table:
+    title = f"{figures['requests_per_s']} requests/s, of which {figures['share']:.0%} rehearse or are captured"
+    table = _table(title, "", "p50 µs", "p99 µs")
+    for name, row in figures["latency"].items():
+        table.add_row(name, _number(row["p50_us"]), _number(row["p99_us"]))
     return table
 
 

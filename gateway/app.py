@@ -29,7 +29,7 @@ from gateway.errors import GatewayError, Unauthenticated
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
-from gateway.policy import residency
+from gateway.policy import pack_examples, residency
 from gateway.providers import classify
 from gateway.providers.http_client import HttpClient
 from gateway.wiring import Running
@@ -126,6 +126,8 @@ class FrontDoor:
             self._until_known = running.agreement.known
             services = Services(running.pipeline, metrics, clock, clock.now(), settings.key_residency)
             self._rest.state.services = services
+            running.waiting_for = services.waiting_for
+            services.reload_waits = lambda: running.waits_because
             for endpoint in ENDPOINTS:
                 self._hot[f"/v1{endpoint.path}"] = ModelEndpoint(
                     endpoint,
@@ -179,6 +181,7 @@ class FrontDoor:
             on_loaded=on_loaded,
             on_refused=on_refused,
             stop=stop,
+            prepare=lambda loaded: pack_examples.index(loaded.routes),
         )
 
 

@@ -183,4 +183,9 @@ class Metrics:
         self.retries = counter("gateway_retries_total", "Calls repeated on a new connection.", "provider")
         self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
         self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")
+        self.rehearsals = counter(
+            "gateway_rehearsals_total", "Requests that rehearsed, or should have.", "route", "mode", "outcome"
+        )
+        self.rehearsal_cost = counter("gateway_rehearsal_cost_usd_total", "Cost of rehearsals in US dollars.", "route")
+        self.captured = counter("gateway_captured_total", "Requests to be captured.", "route", "outcome")
         self.build = Info("gateway_build", "The running version.", registry=into)

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
     NO_PRIMARY = "no_primary"
+    REHEARSAL = "rehearsal"
+    """The route rehearses: a share of its traffic is answered by the fallback before that is needed."""
 
 
 class Role(StrEnum):

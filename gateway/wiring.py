@@ -8,28 +8,29 @@ from datetime import datetime
 import structlog
 
 from gateway.clock import Clock
-from gateway.config.routes import Routes, Target
+from gateway.config.awaited_packs import awaited
+from gateway.config.routes import Routes
+from gateway.errors import ConfigError
 from gateway.execution.accounting import Accounting
 from gateway.execution.agreement import Agreement
 from gateway.execution.idle_targets import IdleTargets
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.prepared import Snapshot
 from gateway.execution.route_collector import RouteCollector
-from gateway.execution.target_board import TargetBoard, TargetKey
 from gateway.execution.teller import Teller
-from gateway.ledger.entry import new_attempt_id
+from gateway.execution.verifications import Verifications
+from gateway.learning.knowledge import Knowledge
+from gateway.learning.live import LiveLearning
 from gateway.ledger.store_opener import StoreOpener
 from gateway.lifecycle.herald import Herald
 from gateway.lifecycle.polling import DateChange, Poller, dates_source
-from gateway.lifecycle.probes import Prober
 from gateway.metrics import Metrics
-from gateway.policy import lifecycle
+from gateway.policy import pack_examples
 from gateway.policy.lifecycle import Published
-from gateway.policy.planner import UNUSABLE, Observed
+from gateway.policy.planner import Observed
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.providers.worker_process import LitellmWorker
-from gateway.reasons import Availability, FailureKind, Lifecycle
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.limits import LimitStore
 from gateway.store.outbox import Outbox
@@ -38,10 +39,10 @@ from gateway.store.states import StateStore
 from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
-DOUBTED = (*UNUSABLE, Availability.SUSPECT)
-SAYS_GONE = (FailureKind.MODEL_GONE, FailureKind.MODEL_AMBIGUOUS, FailureKind.MODEL_NO_ACCESS)
 SAVE_LIMITS_S = 60.0
 LAST_WORDS_S = 2.0
+LEARN_EVERY_S = 5.0
+PACKS = "packs"
 
 
 class Running:
@@ -58,6 +59,14 @@ class Running:
         environ: Mapping[str, str],
     ) -> None:
         self._client, self._metrics, self._clock, self._environ = client, metrics, clock, environ
+        self._knowledge = Knowledge()
+        self._database: Database | None = None
+        self._loaded = routes
+        """As routes.yaml says, before packs and verdicts of the database are put in."""
+        self.waiting_for: dict[str, str] = {}
+        """Why this replica is not ready."""
+        self.waits_because: str | None = None
+        """Why the latest configuration is not in force yet."""
         self._instance = instance
         self._published: dict[tuple[str, str], Published] = {}
         self._states: StateStore | None = None
@@ -76,20 +85,14 @@ class Running:
             instance,
         )
         accounting = Accounting(store.writer.append, instance, clock, self.teller.substituted)
-        self.prober = Prober(
-            upstreams=lambda: self.pipeline.snapshot.upstreams,
-            clock=clock,
-            ever_served=lambda key: self.board.ever_served(key),
-            date_passed=self._date_passed,
-            doubted=self._doubted,
-            agreed_version=lambda key: self.board.agreed_version(key),
-            report=self._found,
-            exercised=self._exercised,
-            record=lambda call: accounting.settle_probe(call, self.pipeline.snapshot),
-            new_attempt_id=lambda: new_attempt_id(clock.now()),
-            answers_at=lambda key: self.board.answers_at(key),
+        self._verifications = Verifications(
+            lambda: self.pipeline.snapshot,
+            accounting,
+            lambda key, found, version: self.agreement.found(key, found, version),
+            metrics,
+            clock,
         )
-        self.board = TargetBoard(clock, lambda target, carefully: self.prober.verify(target, carefully=carefully))
+        self.board, self.prober = self._verifications.board, self._verifications.prober
         self.pipeline = Pipeline(
             self._snapshot(routes, clock.now()), board=self.board, accounting=accounting, metrics=metrics, clock=clock
         )
@@ -98,20 +101,24 @@ class Running:
             clock=clock,
             metrics=metrics,
             report=self._polled,
-            left=self._left_the_list,
+            left=self._verifications.left_the_list,
         )
         self.agreement = Agreement(
             board=self.board,
             snapshot=lambda: self.pipeline.snapshot,
             store=lambda: self._states,
             announce=self.teller.announce,
-            changed=self._changed,
-            doubt=self._doubt,
+            changed=self._verifications.changed,
+            doubt=self._verifications.doubt,
             dates_polled=self._take_kept_dates,
             clock=clock,
             metrics=metrics,
             instance=instance,
         )
+        self._learning = LiveLearning(
+            accounting, self.board, self.pipeline.sweeper, lambda: self.pipeline.snapshot, metrics, clock
+        )
+        self.pipeline.learner = self._learning.listener
         metrics.registry.register(RouteCollector(self.pipeline, store.figures))
 
     def start(self) -> None:
@@ -128,6 +135,8 @@ class Running:
         for work in (self.agreement, self._poller, herald, self.teller, idle):
             self._tasks.append(asyncio.create_task(work.run(), name=type(work).__name__))
         self._tasks.append(asyncio.create_task(self._save_limits(), name="limits"))
+        self._tasks.append(asyncio.create_task(self._keep_learning(), name="knowledge"))
+        self._learning.start()
 
     async def close(self) -> None:
         """Stop it."""
@@ -135,6 +144,7 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.prober.close()
+        await self._learning.close()
         if self._worker is not None:
             await self._worker.close()
         with contextlib.suppress(DatabaseUnavailable, TimeoutError):
@@ -144,28 +154,79 @@ class Running:
     async def opened(self, database: Database, usage: UsageStore) -> None:
         """Take over what the database knows from before this start."""
         self.board.remember_served(set(await usage.served_targets()))
-        self._usage, self._limits = usage, LimitStore(database)
+        self._database, self._usage, self._limits = database, usage, LimitStore(database)
         self._kept, self._outbox = PublishedStore(database), Outbox(database)
         self._states = StateStore(database, self._instance)
+        await self._learning.opened(database)
+        await self._learn(database)
         await self.agreement.tick()
 
     # Configurations, and the dates that go with them.
 
     def replace(self, routes: Routes) -> None:
-        """Put another configuration in force; requests in flight keep theirs."""
+        """Put another configuration in force; requests in flight keep theirs.
+
+        One that names packs which are not here yet comes into force with them; until then the old one holds.
+        """
+        self._loaded = routes
+        try:
+            self._put_in_force(self._knowledge.complete(routes))
+        except ConfigError as error:
+            self._wait(str(error))
+
+    async def _keep_learning(self) -> None:
+        """Look for packs that are awaited, and for new verdicts."""
+        while True:
+            await self._clock.sleep(LEARN_EVERY_S)
+            try:
+                if self._database is not None:
+                    await self._learn(self._database)
+            except DatabaseUnavailable as error:
+                log.warning("packs_and_verdicts_not_read", error=str(error))
+            except Exception:
+                log.exception("packs_and_verdicts_not_read")
+
+    async def _learn(self, database: Database) -> None:
+        """Read packs and verdicts; put them in force where they are new.
+
+        The replica is not ready while what is in force lacks a pack. It stays ready while only a reload does.
+        """
+        before = self._knowledge.accepted
+        try:
+            await self._knowledge.read(database, self._loaded)
+            whole = self._knowledge.complete(self._loaded)
+            await asyncio.to_thread(pack_examples.index, whole)
+        except ConfigError as error:
+            whole = None
+            self._wait(str(error))
+        lacking = self._loaded.config_hash != self._in_force.config_hash or awaited(self._in_force)
+        if whole is not None and lacking:
+            self._put_in_force(whole)
+            log.info("config_in_force", config_hash=whole.config_hash)
+        elif before != self._knowledge.accepted:
+            self._renew()
+
+    def _wait(self, why: str) -> None:
+        if awaited(self._in_force):
+            self.waiting_for[PACKS] = why
+        if why != self.waits_because:
+            self.waits_because = why
+            log.warning("config_waits", why=why)
+
+    def _put_in_force(self, routes: Routes) -> None:
+        """Put a configuration in force that has all of its packs."""
         self.pipeline.snapshot = self._snapshot(routes, self._clock.now())
-        targets = self._targets()
-        self.board.forget_others({(target.provider.name, target.model) for target in targets})
-        for target in targets:
-            # One that was removed and comes back may be doubted still, and nobody looked in the meantime.
-            self._look_after(target)
+        self.waiting_for.pop(PACKS, None)
+        self.waits_because = None
+        self._verifications.configured()
 
     def _renew(self) -> None:
         """Build the same configuration anew, by the dates that are known now."""
         snapshot = self.pipeline.snapshot
-        self.pipeline.snapshot = self._snapshot(snapshot.routes, snapshot.loaded_at)
+        self.pipeline.snapshot = self._snapshot(self._in_force, snapshot.loaded_at)
 
     def _snapshot(self, routes: Routes, loaded_at: datetime) -> Snapshot:
+        self._in_force = routes
         worker_path = self._worker_for(routes)
         upstreams = {
             name: Upstream(provider, self._client, self._environ, self._clock, worker_path)
@@ -178,7 +239,13 @@ class Running:
             if provider in upstreams and said.dates.source == dates_source(upstreams[provider])
         }
         return Snapshot(
-            routes, upstreams, metrics=self._metrics, clock=self._clock, published=published, loaded_at=loaded_at
+            routes,
+            upstreams,
+            metrics=self._metrics,
+            clock=self._clock,
+            published=published,
+            loaded_at=loaded_at,
+            accepted=self._knowledge.accepted,
         )
 
     def _worker_for(self, routes: Routes) -> str | None:
@@ -220,73 +287,6 @@ class Running:
                 log.warning("published_dates_not_kept", provider=provider, error=str(error))
             else:
                 self._last_kept[provider] = tuple(models)
-
-    def _left_the_list(self, provider: str, models: frozenset[str]) -> None:
-        """Look at those of our targets that a provider lists no more, before their callers do."""
-        for target in self._targets():
-            if target.provider.name == provider and target.model in models:
-                self._look_at(target)
-
-    # Verifications.
-
-    def _date_passed(self, target: Target) -> bool:
-        dates = self.pipeline.snapshot.calendar.dates_of(target)
-        return lifecycle.state(dates, self._clock.now()) is Lifecycle.RETIRED
-
-    def _doubted(self, key: TargetKey) -> bool:
-        """Tell whether anybody still needs to know of a target: it is configured, and not taken for available."""
-        target = self._target(key)
-        return target is not None and self.board.availability(target) in DOUBTED
-
-    def _found(self, key: TargetKey, found: Availability, version: int) -> None:
-        self._metrics.probes.labels(key[0], found.value).inc()
-        self.agreement.found(key, found, version)
-        target = self._target(key)
-        if found is Availability.GONE and target is not None and target.base is not None:
-            # Fine-tunes of one base die together: look at the others before their callers find out.
-            for other in self._targets():
-                same = other.base == target.base and other.provider.name == target.provider.name
-                if same:
-                    self._look_at(other)
-
-    def _look_at(self, target: Target) -> None:
-        if self.board.availability(target) not in DOUBTED:
-            self.prober.exercise(target)
-
-    def _exercised(self, target: Target, failure: FailureKind | None) -> None:
-        """Hear how a call went that was made because nobody else called."""
-        self._metrics.probes.labels(target.provider.name, failure.value if failure else "available").inc()
-        if failure in SAYS_GONE:
-            self.board.suspect(target)
-
-    def _changed(self, key: TargetKey) -> None:
-        """Hear that other replicas found something: wait for a return as they do, or look no more."""
-        target = self._target(key)
-        if target is not None and self.board.availability(target) in UNUSABLE:
-            self.prober.await_return(target, self.board.availability(target))
-        elif target is not None and self.board.availability(target) not in DOUBTED:
-            self.prober.forget(key)
-
-    def _doubt(self, key: TargetKey) -> None:
-        """Look anew at what was found some time ago."""
-        self.prober.forget(key)
-        target = self._target(key)
-        if target is not None:
-            self.prober.verify(target, carefully=True)
-
-    def _look_after(self, target: Target) -> None:
-        """Have somebody look at a target that is doubted."""
-        availability = self.board.availability(target)
-        if availability is Availability.SUSPECT:
-            self.prober.verify(target)
-        elif availability in UNUSABLE:
-            self.prober.await_return(target, availability)
-
-    def _target(self, key: TargetKey) -> Target | None:
-        return next((target for target in self._targets() if (target.provider.name, target.model) == key), None)
-
-    def _targets(self) -> list[Target]:
-        return [target for route in self.pipeline.snapshot.routes.routes.values() for target in route.targets]
 
     async def _save_limits(self) -> None:
         """Keep what providers said of our quotas, for forecasts."""

@@ -1,5 +1,6 @@
 """What the endpoints behind FastAPI need of the running gateway."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +23,8 @@ class Services:
     """Where whoever sends the callers' key wants data kept."""
     config_error: str | None = None
     """Why the last reload was refused; the configuration before it stays in force."""
+    reload_waits: Callable[[], str | None] = lambda: None
+    """Returns why the latest configuration is not in force yet: a pack that it names is not here."""
     waiting_for: dict[str, str] = field(default_factory=dict)
     """What must come true before traffic is welcome: a word, and what people should know of it."""
     draining: bool = False

@@ -24,7 +24,7 @@ async def readyz(request: Request, response: Response) -> dict[str, object]:
         "ready": not reasons,
         "reasons": reasons,
         "config_hash": services.pipeline.snapshot.config_hash,
-        "config_error": services.config_error,
+        "config_error": services.config_error or services.reload_waits(),
     }
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant, load_routes
+from gateway.cli.evidence_words import WAITS, sentence
+from gateway.cli.evidence_words import as_object as evidence_as_object
 from gateway.errors import ConfigError
 from gateway.policy.lifecycle import share_moved
 
@@ -39,21 +41,24 @@ def explain(
     """
     from gateway.cli.known import read_known
     from gateway.lifecycle.calendar import Calendar
+    from gateway.lifecycle.forecast import is_retired, main_of
+    from gateway.lifecycle.forecast_evidence import evidence_on
     from gateway.policy import planner
 
-    loaded = load_routes(routes)
-    chosen = loaded.routes.routes.get(route)
-    if chosen is None:
-        raise ConfigError(f"there is no route {route!r}; there are: {', '.join(loaded.routes.routes)}")
+    written = load_routes(routes).routes
+    if route not in written.routes:
+        raise ConfigError(f"there is no route {route!r}; there are: {', '.join(written.routes)}")
     day = instant(at)
-    known = read_known(database)
+    known = read_known(database, routes=written)
+    served = known.as_served(written)
+    chosen = served.routes[route]
 
     def observe(target: "Target") -> planner.Observed:
         state = known.targets.get((target.provider.name, target.model))
         # What is gone today may be back on a day to come; its date says what will be.
         return planner.Observed(state.availability) if state is not None and at is None else planner.FRESH
 
-    calendar = Calendar(loaded.routes, known.published)
+    calendar = Calendar(served, known.published)
     command = known.commands.get(route)
     plan = planner.plan(
         chosen,
@@ -61,13 +66,25 @@ def explain(
         dates_of=calendar.dates_of,
         now=day,
         command=command,
-        lacks=_lacks(loaded.routes, chosen, endpoint, needs, residency),
+        lacks=_lacks(served, chosen, endpoint, needs, residency),
     )
     in_force = command if command is not None and command.in_force(day) else None
+    # Some of it would have moved by then, had the fallback the evidence that the route asks for.
+    held_back = _share(written.routes[route], calendar, day) > _share(chosen, calendar, day)
+    dates = calendar.dates_of(main_of(chosen))
+    evidence = evidence_on(chosen, known.evaluations or (), dates, has_moved=is_retired(dates, day))
     if as_json:
-        typer.echo(json.dumps(_as_json(plan, day, calendar, in_force), indent=2))
+        shown = evidence_as_object(evidence) if known.evaluations is not None else None
+        said = {"waits_for_evidence": held_back, "evidence": shown}
+        typer.echo(json.dumps(_as_json(plan, day, calendar, in_force) | said, indent=2))
     else:
         _print(plan, day, calendar, in_force)
+        if held_back and evidence is not None:
+            typer.echo(f"  {WAITS} until the day: {sentence(evidence)}")
+
+
+def _share(route: "Route", calendar: Any, at: datetime) -> float:
+    return share_moved(calendar.dates_of(route.primary), route.cutover, at) if route.primary else 0.0
 
 
 def _lacks(
@@ -145,7 +162,7 @@ def _print(plan: "Plan", at: datetime, calendar: Any, command: "Command | None")
         if entry.target not in asked:
             why = f"{entry.reason.value}: {entry.detail}" if entry.detail else entry.reason.value
             typer.echo(f"  -  not {_words(entry.target, calendar)} ({why})")
-    share = share_moved(calendar.dates_of(plan.route.primary), plan.route.cutover, at) if plan.route.primary else 0.0
+    share = _share(plan.route, calendar, at)
     if 0.0 < share < 1.0:
         typer.echo(f"  {share:.0%} of conversations have moved by then: this is the plan of one that has")
     if not plan.steps:

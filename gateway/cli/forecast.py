@@ -17,6 +17,7 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gateway.config.routes import Routes
     from gateway.lifecycle.forecast import Forecast, Horizon
 
 LONGEST_DAYS = 3650
@@ -75,7 +76,8 @@ def foresee(routes_file: Path, horizon: "Horizon", database: str | None) -> "For
     from gateway.providers.prices import PriceBook
 
     routes = load(routes_file, environ=os.environ).routes
-    known = read_ledger(database, horizon.now)
+    known = read_ledger(database, horizon.now, routes=routes)
+    routes = known.as_served(routes)
     found = compute(
         routes,
         horizon,
@@ -85,11 +87,11 @@ def foresee(routes_file: Path, horizon: "Horizon", database: str | None) -> "For
         traffic=known.traffic,
         states=known.targets,
     )
-    return replace(found, nothing_kept_in=known.empty)
+    return replace(found, nothing_kept_in=known.empty, evaluations=known.evaluations)
 
 
-def read_ledger(database: str | None, now: datetime, *, traffic: bool = True) -> Known:
-    """Read everything that a database knows, and traffic where it is wanted.
+def read_ledger(database: str | None, now: datetime, *, routes: "Routes", traffic: bool = True) -> Known:
+    """Read everything that a database knows, the packs that routes name, and traffic where it is wanted.
 
     A database that nobody named may be absent, or unreadable, which is told on stderr. Raises ``ConfigError`` for one
     that was named.
@@ -101,7 +103,7 @@ def read_ledger(database: str | None, now: datetime, *, traffic: bool = True) ->
     if traffic and sys.stderr.isatty():
         typer.echo("reading the last 7 days of the ledger …", err=True)
     try:
-        known = asyncio.run(known_to(url, now if traffic else None))
+        known = asyncio.run(known_to(url, now if traffic else None, routes))
     except (DatabaseUnavailable, ValueError) as error:
         if database is not None:
             raise ConfigError(f"cannot read the ledger: {error}") from None

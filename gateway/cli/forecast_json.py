@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.evidence_words import as_object as evidence_as_object
 from gateway.cli.forecast_headline import headline
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def as_object(found: "Forecast") -> dict[str, Any]:
         "nothing_kept_in": found.nothing_kept_in,
         "traffic": None if traffic is None else {"since": _iso(traffic.since), "until": _iso(traffic.until)},
         "loads": [_load(load) for load in found.loads],
-        "routes": [_route(row) for row in found.routes],
+        "routes": [_route(row, found) for row in found.routes],
     }
 
 
@@ -62,8 +63,9 @@ def target_as_object(target: "Target | None") -> dict[str, Any] | None:
     }
 
 
-def _route(row: "RouteForecast") -> dict[str, Any]:
+def _route(row: "RouteForecast", found: "Forecast") -> dict[str, Any]:
     cost, demand = row.cost, row.demand
+    evidence = None if found.evaluations is None else found.evidence_on(row)
     return {
         "route": row.route.name,
         "owner": row.route.owner,
@@ -81,6 +83,7 @@ def _route(row: "RouteForecast") -> dict[str, Any]:
         ],
         "serves": target_as_object(row.serves),
         "serves_is_alias_that_stops": row.on_alias,
+        "evidence": evidence_as_object(evidence),
         "cost": {
             "basis": cost.basis.value,
             "before_nanousd_per_1000": cost.before_nanousd_per_1000,

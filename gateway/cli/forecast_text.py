@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gateway.cli import evidence_words
 from gateway.cli import forecast_words as words
 from gateway.cli.forecast_headline import bill, headline, left_alone, not_asked
 from gateway.config.findings import printable
+from gateway.lifecycle.forecast_evidence import Proof
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,6 +101,7 @@ def show(found: "Forecast") -> None:
     for load in found.loads:
         out.line()
         out.line(words.load(load))
+    _evidence(out, found)
     _findings(out, found)
     out.line()
     for source, number in sources.items():
@@ -203,6 +206,30 @@ def _others(out: Printer, found: "Forecast", sources: dict[str, int]) -> None:
         count = words.counted(len(without))
         out.line(f"{count} without a primary: a fallback answers, of which no end is known.")
         out.line(words.listed(without), indent=1)
+
+
+def _evidence(out: Printer, found: "Forecast") -> None:
+    """Print what evaluations say of each first fallback; those never evaluated together."""
+    pairs = [(row, found.evidence_on(row)) for row in found.routes]
+    waiting = any(evidence is not None and evidence.waits for _, evidence in pairs)
+    if found.evaluations is None and not waiting:
+        # Whoever keeps no database has no verdicts either, and is told so below.
+        return
+    never = []
+    out.line()
+    out.line("Evidence that fallbacks are good enough", loud=True)
+    for row, evidence in pairs:
+        if evidence is None:
+            continue
+        if evidence.proof is Proof.NEVER and not evidence.waits:
+            never.append(row)
+            continue
+        out.line(f"{row.route.name}, {evidence_words.with_day(evidence, dated=True)}", indent=1)
+        if evidence.waits:
+            out.line(evidence_words.what_waits(evidence), indent=2)
+    if never and found.evaluations is not None:
+        out.line(f"{words.counted_of(len(never), len(found.routes))} never evaluated: gateway evaluate ROUTE", indent=1)
+        out.line(words.listed(never), indent=2)
 
 
 def _findings(out: Printer, found: "Forecast") -> None:

@@ -42,10 +42,11 @@ def impact(
 
     loaded = load(routes, environ=os.environ)
     now = SystemClock().now()
-    known = read_ledger(database, now, traffic=False)
-    calendar = Calendar(loaded.routes, known.published)
-    found = compute(loaded.routes, base, calendar=calendar, now=now)
-    if not found.hits and (unknown := unknown_model(found, calendar, loaded.routes)) is not None:
+    known = read_ledger(database, now, routes=loaded.routes, traffic=False)
+    served = known.as_served(loaded.routes)
+    calendar = Calendar(served, known.published)
+    found = compute(served, base, calendar=calendar, now=now)
+    if not found.hits and (unknown := unknown_model(found, calendar, served)) is not None:
         typer.echo(unknown, err=True)
         raise typer.Exit(2)
     if as_json:

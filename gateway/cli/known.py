@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from gateway.config.packs import Pack
+    from gateway.config.routes import Routes
     from gateway.policy.availability import TargetState
     from gateway.policy.lifecycle import PublishedModels
     from gateway.policy.planner import Command
     from gateway.policy.traffic import Traffic
     from gateway.store.database import Database
+    from gateway.store.evaluations import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +34,39 @@ class Known:
     """Provider and model → what the replicas agree on."""
     traffic: "Traffic | None" = None
     """None: nobody asked for it, or there was none."""
+    evaluations: "tuple[Evaluation, ...] | None" = None
+    """The latest verdict on each route's target with each prompt, newest first; None: no database was read."""
+    packs: "Mapping[str, Pack]" = field(default_factory=dict)
+    """Those that the configuration names by their hash, by that."""
     empty: str | None = None
     """The database, where nothing was kept in it yet; its password hidden."""
     nothing: bool = False
     """Whether there is no such file, or no schema in it."""
 
+    def as_served(self, routes: "Routes") -> "Routes":
+        """Return the configuration that a server would run: packs put in, and moves held back that lack evidence.
 
-def read_known(database: str | None, *, quietly: bool = False) -> Known:
-    """Read what providers said of their models, what was seen of them, and what was commanded.
+        Raises:
+            ConfigError: a pack holds examples of another customer than its route's.
+        """
+        from gateway.config.awaited_packs import with_packs
+        from gateway.learning.knowledge import accepted_of
+        from gateway.policy.evidence import gated
 
-    A database that cannot be reached costs just that, which is told on stderr. ``quietly``: nothing is told, and
-    nothing is raised either.
+        return gated(with_packs(routes, self.packs), accepted_of(list(self.evaluations or ())))
+
+
+def read_known(database: str | None, *, routes: "Routes | None" = None, quietly: bool = False) -> Known:
+    """Read what providers said of their models, what was seen of them, what was commanded, and every verdict.
+
+    With ``routes`` also the packs that they name. A database that cannot be reached costs just that, which is told on
+    stderr. ``quietly``: nothing is told, and nothing is raised either.
     """
     from gateway.config.settings import read_settings
     from gateway.store.database import DatabaseUnavailable
 
     try:
-        return asyncio.run(known_to(read_settings(database_url=database).database_url))
+        return asyncio.run(known_to(read_settings(database_url=database).database_url, routes=routes))
     except DatabaseUnavailable as error:
         if not quietly:
             typer.echo(f"without what a gateway has kept: {error}", err=True)
@@ -57,9 +76,14 @@ def read_known(database: str | None, *, quietly: bool = False) -> Known:
     return Known()
 
 
-async def known_to(url: str, traffic_until: "datetime | None" = None) -> Known:
-    """Read everything that a database knows; traffic where an instant is named. May raise ``DatabaseUnavailable``."""
+async def known_to(url: str, traffic_until: "datetime | None" = None, routes: "Routes | None" = None) -> Known:
+    """Read everything that a database knows; traffic where an instant is named. May raise ``DatabaseUnavailable``.
+
+    Raises:
+        ConfigError: a pack that the routes name is damaged.
+    """
     from gateway.store.database import Database, to_async_url, where
+    from gateway.store.evaluations import EvaluationStore
     from gateway.store.published import PublishedStore
     from gateway.store.states import StateStore
     from gateway.store.traffic import TrafficStore
@@ -74,10 +98,25 @@ async def known_to(url: str, traffic_until: "datetime | None" = None) -> Known:
         if traffic is not None and not traffic.served:
             # A ledger in which nothing happened tells as little as none.
             traffic = None
-        empty = None if published or shared.targets else where(to_async_url(url))
-        return Known(published, shared.commands, shared.targets, traffic, empty)
+        return Known(
+            published,
+            shared.commands,
+            shared.targets,
+            traffic,
+            evaluations=tuple(await EvaluationStore(opened).latest()),
+            packs=await _packs_of(routes, opened) if routes is not None else {},
+            empty=None if published or shared.targets else where(to_async_url(url)),
+        )
     finally:
         await opened.close()
+
+
+async def _packs_of(routes: "Routes", database: "Database") -> "Mapping[str, Pack]":
+    from gateway.learning.knowledge import Knowledge
+
+    knowledge = Knowledge()
+    await knowledge.read(database, routes)
+    return knowledge.packs
 
 
 def no_state_in(url: str) -> ConfigError:

@@ -12,16 +12,21 @@ from gateway.cli import (
     configuration,
     cutover,
     database,
+    evaluate,
     explain,
     forecast,
     impact,
     init,
+    pack_store,
+    record,
     sandbox,
     scan,
     serve,
 )
+from gateway.cli.capture import capture_app
 from gateway.cli.import_litellm import import_app
 from gateway.cli.lifecycle import lifecycle_app
+from gateway.cli.pack import pack_app
 from gateway.errors import ConfigError
 
 app = typer.Typer(
@@ -40,6 +45,9 @@ app = typer.Typer(
     "  gateway check routes.yaml         find what is wrong beforehand\n\n"
     "  gateway forecast                  what stops, and who answers then\n\n"
     "  gateway explain --route R         who would answer, and why\n\n"
+    "  gateway record --before-shutdown  whose answers to keep while they can be had\n\n"
+    "  gateway pack build R --from F     make a prompt of the fine-tune's own training file\n\n"
+    "  gateway evaluate R                is the fallback good enough?\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at what a configuration amounts to.")
@@ -56,6 +64,12 @@ app.command("explain")(explain.explain)
 app.command("cutover")(cutover.cutover)
 app.command("forecast")(forecast.forecast)
 app.command("impact")(impact.impact)
+app.add_typer(capture_app, name="capture")
+app.command("record")(record.record)
+pack_app.command("push")(pack_store.push)
+pack_app.command("remove")(pack_store.remove)
+app.add_typer(pack_app, name="pack")
+app.command("evaluate")(evaluate.evaluate)
 app.command("scan")(scan.scan)
 app.command("try")(ask.try_route)
 app.command("classify")(classify.classify)

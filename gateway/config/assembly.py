@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config.contracts import build_contract
 from gateway.config.findings import Findings
 from gateway.config.layers import merge, without_nulls
+from gateway.config.learning_entries import build_learning, check_packs
 from gateway.config.model_ids import base_of, embeds
 from gateway.config.prompt_files import build_prompt, read_for_route
 from gateway.config.references import Tree
@@ -72,11 +73,14 @@ class Assembly:
             residency=entry.residency,
             owner=entry.owner,
             training=self._training(name, entry.training, merged),
+            tenant=entry.tenant,
+            **build_learning(name, entry, merged, self.tree.routes, self.findings),
         )
         if not self._damaged(name, entry.profile):
             if not entry.primary and not names:
                 self.findings.error(written, f"routes.{name} has neither a primary nor a fallback: nobody can answer")
             self._check_targets(route, written)
+            check_packs(route, written, self.findings)
         return route, Origin(
             layered, {fallback: self.fallbacks[fallback] for fallback in names if fallback in self.fallbacks}
         )
@@ -100,7 +104,8 @@ class Assembly:
                     "keep one, and set the other to null where it is inherited",
                 )
             system = prompt.get("caller_system")
-            if system and system.text == "replace_if_trained" and not prompt.get("trained_system"):
+            trained = prompt.get("trained_system") or prompt.get("pack")
+            if system and system.text == "replace_if_trained" and not trained:
                 self.findings.warning(
                     system, f"fallbacks.{name}: replace_if_trained without trained_system acts as keep"
                 )

@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 
 from gateway.config.findings import Finding, Findings
+from gateway.config.pack_files import named_hash, read_pack
+from gateway.config.packs import Pack
 from gateway.config.routes import Example, Prompt
 from gateway.config.rules import VARIABLE
 from gateway.config.schema import PromptEntry
@@ -52,21 +54,46 @@ def build_prompt(entry: PromptEntry, node: Node, route: str, files: SourceFiles,
         more = _examples(*read, findings) if read else None
         whole = whole and more is not None
         examples += more or ()
+    pack, awaited = None, None
+    if (at := node.get("pack")) and at.value is not None:
+        awaited = named_hash(at, findings)
+        pack = read_pack(at, route, files, findings) if awaited is None else None
     if not whole:
         return None
-    return _versioned(
-        Prompt(
-            version="",
-            instructions=instructions.strip() if instructions else None,
-            examples=examples,
-            caller_system=entry.caller_system or "keep",
-            trained_system=entry.trained_system or (),
-        )
+    prompt = Prompt(
+        version="",
+        instructions=instructions.strip() if instructions else None,
+        examples=examples,
+        caller_system=entry.caller_system or "keep",
+        trained_system=entry.trained_system or (),
+        awaited_pack=awaited,
     )
+    return with_pack(prompt, pack)
 
 
-def _versioned(prompt: Prompt) -> Prompt:
-    content = prompt.model_dump(mode="json", exclude={"version"})
+def with_pack(prompt: Prompt, pack: Pack | None) -> Prompt:
+    """Return a prompt with its pack and its version.
+
+    Instructions and system messages that routes.yaml names outrank the pack's. Where the pack is all there is, the
+    version is the pack's own, and says what else happens to the caller's system message: ``221ff1a6d0a3-keep``.
+    """
+    if pack is not None:
+        own_trained = prompt.trained_system not in ((), pack.trained_system)
+        prompt = prompt.model_copy(
+            update={
+                "pack": pack,
+                "instructions": prompt.instructions or pack.instructions or None,
+                "trained_system": prompt.trained_system or pack.trained_system,
+                "awaited_pack": None,
+            }
+        )
+        if prompt.instructions == (pack.instructions or None) and not prompt.examples and not own_trained:
+            usual = prompt.caller_system == "replace_if_trained"
+            version = pack.version if usual else f"{pack.version}-{prompt.caller_system}"
+            return prompt.model_copy(update={"version": version})
+    content = prompt.model_dump(mode="json", exclude={"version", "pack", "awaited_pack"})
+    if pack is not None:
+        content["pack"] = pack.hash
     digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return prompt.model_copy(update={"version": digest[:12]})
 

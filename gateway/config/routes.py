@@ -9,8 +9,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from gateway.config.packs import Pack
+from gateway.config.routes_learning import Acceptance, Capture, Rehearsal
 from gateway.config.vendors import VENDORS, Identity, Vendor
 from gateway.reasons import EventKind, Role
 
@@ -76,12 +78,16 @@ class Prompt(Frozen):
     """What turns a base model into the understudy of a fine-tune."""
 
     version: str
-    """The first 12 hex digits of a hash over everything below; the ledger names it."""
+    """The first 12 hex digits of a hash over everything below, or the pack's version; the ledger names it."""
     instructions: str | None = None
     examples: tuple[Example, ...] = ()
     caller_system: CallerSystem = "keep"
     trained_system: tuple[str, ...] = ()
     """The system messages that the fine-tune was trained with: what ``replace_if_trained`` replaces."""
+    pack: InstanceOf[Pack] | None = None
+    """Its examples: a fixed block, and those among which similar ones are found for each request."""
+    awaited_pack: str | None = None
+    """The hash of a pack that lives in the database, while it is not here yet."""
 
 
 class Parameters(Frozen):
@@ -109,6 +115,8 @@ class Cutover(Frozen):
     at: Literal["shutdown", "gone"] = "shutdown"
     days_before: int = 0
     ramp_days: int = 0
+    require_evidence: bool = False
+    """Whether moves before the date wait for an accepted fallback."""
 
 
 class Contract(Frozen):
@@ -163,6 +171,12 @@ class Route(Frozen):
     residency: str | None = None
     owner: str | None = None
     training: Training | None = None
+    tenant: str | None = None
+    """The one customer whose data it handles."""
+    capture: Capture | None = None
+    """None: nothing is kept."""
+    rehearsal: Rehearsal | None = None
+    acceptance: Acceptance = Acceptance()
 
     @property
     def targets(self) -> tuple[Target, ...]:

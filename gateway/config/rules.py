@@ -23,12 +23,6 @@ def check_rules(tree: Tree, findings: Findings) -> None:
     for name, fallback in tree.fallbacks.items():
         _check_parameters(f"fallbacks.{name}", fallback.get("parameters"), findings)
         _check_variables(f"fallbacks.{name}", fallback, _PROMPT_PATHS, findings)
-        if (pack := fallback.get("prompt", "pack")) and pack.value is not None:
-            findings.warning(
-                pack,
-                f"fallbacks.{name}: this version does not read packs yet; "
-                "the fallback runs on its instructions and examples alone",
-            )
 
 
 def _check_twice(path: str, key: str, listed: Node | None, findings: Findings) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 
 from gateway.config.routes import CallerSystem, FallbackWord
+from gateway.config.schema_learning import AcceptanceEntry, CaptureEntry, RehearsalEntry
 from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
 from gateway.config.schema_webhooks import WebhookEntry
 from gateway.config.vendors import VENDORS, Identity
@@ -184,7 +185,8 @@ class PromptEntry(Entry):
     )
     pack: Text | None = Field(
         None,
-        description="A compiled prompt pack. Accepted, but not read by this version.",
+        description="A prompt pack that `gateway pack build` compiled: its directory, or sha256:… of one that `gateway "
+        "pack push` put into the database.",
         examples=["packs/{route}"],
     )
 
@@ -246,6 +248,12 @@ class CutoverEntry(Entry):
         None, description="How many days before the shutdown all traffic has moved.", examples=[14]
     )
     ramp_days: Days | None = Field(None, description="Over how many days it moves, from none to all.", examples=[7])
+    require_evidence: StrictBool | None = Field(
+        None,
+        description="Whether traffic moves before the shutdown only to a fallback that `gateway evaluate` accepted. On "
+        "the day itself, and once the primary is gone, it moves all the same.",
+        examples=[False],
+    )
 
 
 class TrainingEntry(Entry):
@@ -285,6 +293,18 @@ class RouteKeys(Entry):
         None, description="Every target's provider must have this residency.", examples=["eu"]
     )
     training: TrainingEntry | None = Field(None, description="What the fine-tune's training took; reports use it.")
+    tenant: Text | None = Field(
+        None,
+        description="The one customer whose data the route handles; packs and recordings of another are refused.",
+        examples=["acme"],
+    )
+    capture: CaptureEntry | None = Field(
+        None, description="What is kept of live requests and answers; nothing by default."
+    )
+    rehearsal: RehearsalEntry | None = Field(
+        None, description="Live traffic that runs on the fallback before that is needed; none by default."
+    )
+    acceptance: AcceptanceEntry | None = Field(None, description="When a fallback is good enough.")
 
 
 class PrimaryEntry(Entry):

@@ -51,7 +51,8 @@ def show(loaded: Loaded, route_name: str) -> list[ShownValue]:
         name = type(group).__name__.lower()
         for key, value in group:
             _add(shown, f"{name}.{key}", origin.route.get(name, key), route_name, default=value)
-    for key in ("profile", "owner", "contract", "residency", "training"):
+    learning = ("tenant", "capture", "rehearsal", "acceptance")
+    for key in ("profile", "owner", "contract", "residency", "training", *learning):
         _add(shown, key, origin.route.get(key), route_name, default=None)
     return list(shown.values())
 

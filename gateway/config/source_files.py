@@ -41,11 +41,11 @@ class SourceFiles:
         """Return the absolute path of a file named at a position."""
         return Path(os.path.abspath(self.root / os.path.dirname(at.file) / written))
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         """Return a file's content.
 
         Raises:
-            Unreadable: It is not there, is no regular file, is larger than 1 MiB, or may not be read.
+            Unreadable: It is not there, is no regular file, is larger than ``max_bytes``, or may not be read.
         """
         if path not in self._contents:
             self._directories[str(path.parent)] = None
@@ -55,13 +55,13 @@ class SourceFiles:
                 if not path.is_file():
                     raise Unreadable("is not a file")
                 with path.open("rb") as stream:
-                    content = stream.read(MAX_BYTES + 1)
+                    content = stream.read(max_bytes + 1)
             except OSError as error:
                 raise Unreadable(f"cannot be read: {error.strerror}") from None
             except ValueError:
                 raise Unreadable("is not a path") from None
-            if len(content) > MAX_BYTES:
-                raise Unreadable("is larger than 1 MiB")
+            if len(content) > max_bytes:
+                raise Unreadable(f"is larger than {max_bytes // 1_048_576} MiB")
             self._contents[path] = content
         return self._contents[path]
 

@@ -64,6 +64,8 @@ class Vendor:
     """False where no list tells what this key can call: a one-token call is the only look-up."""
     list_path: str = "/models"
     """The list's path, with its query; a look-up by id is below it."""
+    caches_by_key: bool = False
+    """Whether it takes ``prompt_cache_key``, by which equal beginnings of requests find the same cache."""
     names_deployments: bool = False
     """True where the operator chooses the name a model is called by: it says nothing of the model."""
     fine_tune_rule: FineTuneRule = "with_base"

@@ -29,6 +29,7 @@ _ROWS: Final = (
         source="https://platform.openai.com/docs/api-reference",
         endpoints=_ALL,
         base_url="https://api.openai.com/v1",
+        caches_by_key=True,
         tells_dates=True,
     ),
     # The version-less surface takes a deployment's name as the model; its list shows what could be deployed.
@@ -39,6 +40,7 @@ _ROWS: Final = (
         path_prefix="/openai/v1",
         key_header="api-key",
         identity="azure",
+        caches_by_key=True,
         dated=True,
         lists_models=False,
         names_deployments=True,
@@ -262,6 +264,7 @@ _ROWS: Final = (
         endpoints=_ALL,
         base_url="http://127.0.0.1:8081/v1",
         needs_key=False,
+        caches_by_key=True,
         tells_dates=True,
     ),
 )

@@ -26,14 +26,16 @@ async def watch(
     on_loaded: Callable[[Loaded], None],
     on_refused: Callable[[InvalidRoutes], None],
     stop: asyncio.Event,
+    prepare: Callable[[Loaded], None] = lambda loaded: None,
 ) -> None:
     """Call back with each new configuration until ``stop`` is set.
 
     A broken one goes to ``on_refused``, once for each different set of errors, and the last good one stays; when the
     files are good again ``on_loaded`` is called, even if they are what they were. Directories are watched, not files:
     a mounted ConfigMap changes by swapping a symlink, and an include pattern may match a file that is not there yet.
+    ``prepare`` runs in the thread that loads, for what would take long on the event loop.
     """
-    watched = _Watched(path, environ, current, on_loaded, on_refused)
+    watched = _Watched(path, environ, current, on_loaded, on_refused, prepare)
     while not stop.is_set():
         try:
             await _until_places_change(watched, stop)
@@ -75,8 +77,10 @@ class _Watched:
         current: Loaded,
         on_loaded: Callable[[Loaded], None],
         on_refused: Callable[[InvalidRoutes], None],
+        prepare: Callable[[Loaded], None],
     ) -> None:
         self._path = path
+        self._prepare = prepare
         self._environ = environ
         self._config_hash = current.routes.config_hash
         self._directories = current.directories
@@ -97,7 +101,7 @@ class _Watched:
     async def reload(self) -> None:
         """Load, off the event loop, and call back if that makes a difference."""
         try:
-            loaded = await asyncio.to_thread(load, self._path, environ=self._environ)
+            loaded = await asyncio.to_thread(self._load)
         except InvalidRoutes as error:
             self._directories = tuple(dict.fromkeys((*self._directories, *error.directories)))
             if error.message != self._refused:
@@ -108,3 +112,8 @@ class _Watched:
         if loaded.routes.config_hash != self._config_hash or self._refused is not None:
             self._config_hash, self._refused = loaded.routes.config_hash, None
             self._on_loaded(loaded)
+
+    def _load(self) -> Loaded:
+        loaded = load(self._path, environ=self._environ)
+        self._prepare(loaded)
+        return loaded

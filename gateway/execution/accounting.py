@@ -4,8 +4,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from gateway.clock import Clock
+from gateway.config.routes import Route
 from gateway.execution.attempts import Attempt
-from gateway.execution.prepared import ReadyPlan, Snapshot
+from gateway.execution.prepared import Snapshot
 from gateway.execution.substitutes import Substitutions, Tell
 from gateway.ledger.entry import Entry
 from gateway.lifecycle.probe_calls import ProbeCall
@@ -33,9 +34,8 @@ class Accounting:
         self._clock = clock
         self._substitutions = Substitutions(on_substituted)
 
-    def settle(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> Entry:
+    def settle(self, attempt: Attempt, route: Route, snapshot: Snapshot, *, pinned: bool = False) -> Entry:
         """Price one attempt, queue its row, observe its metrics."""
-        route = plan.route.route
         prepared, request = attempt.prepared, attempt.request
         finished_at, duration_s = self._clock.now(), self._clock.monotonic() - attempt.sent_at
         answered = attempt.answering_model()
@@ -69,8 +69,8 @@ class Accounting:
             attempt.failure,
             request.endpoint.name,
             request.streamed,
-            plan.plan.pinned,
-            "live",
+            pinned,
+            request.kind,
             self._instance,
             snapshot.config_hash,
             request.key,
@@ -146,7 +146,8 @@ class Accounting:
         meters = attempt.prepared.meters
         meters.attempts[attempt.outcome].inc()
         meters.upstream_duration.observe(duration_s)
-        if attempt.outcome is Outcome.FAILED:
+        # A route's own figures are those of what its callers got.
+        if attempt.outcome is Outcome.FAILED or attempt.request.kind != "live":
             return
         meters.input_tokens.inc(usage.input_tokens)
         meters.output_tokens.inc(usage.output_tokens)

@@ -16,6 +16,7 @@ from gateway.execution.answer_headers import Header, header_value
 from gateway.execution.attempts import Attempt
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
+from gateway.execution.learner import Learner, NobodyLearns
 from gateway.execution.prepared import PreparedTarget, ReadyPlan, ReadyStep, Snapshot
 from gateway.execution.request import Reply, Request
 from gateway.execution.retry_budget import RetryBudget
@@ -44,7 +45,14 @@ class Pipeline:
     """Plan → attempt → relay → account, for every endpoint that takes a model."""
 
     def __init__(
-        self, snapshot: Snapshot, *, board: TargetBoard, accounting: Accounting, metrics: Metrics, clock: Clock
+        self,
+        snapshot: Snapshot,
+        *,
+        board: TargetBoard,
+        accounting: Accounting,
+        metrics: Metrics,
+        clock: Clock,
+        learner: Learner | None = None,
     ) -> None:
         self.snapshot = snapshot
         """The current configuration; a reload replaces it, and a request keeps the one it started with."""
@@ -53,6 +61,7 @@ class Pipeline:
         self.seen_limits = SeenLimits(clock)
         self.in_flight: Counter[str] = Counter()
         """Requests being answered now, by endpoint."""
+        self.learner: Learner = learner or NobodyLearns()
         self._accounting = accounting
         self._clock = clock
         self._retries = RetryBudget()
@@ -69,7 +78,9 @@ class Pipeline:
         request.timeouts = route.route.timeouts
         place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
         endpoint = request.endpoint
-        plan = snapshot.plan(route, pin, self.board, place, route.needs_of(request))
+        if route.learns and pin is None:
+            self.learner.meet(request, route, snapshot)
+        plan = snapshot.plan(route, pin, self.board, place, route.needs_of(request), request.rehearses)
         self.in_flight[endpoint.name] += 1
         status = 499
         try:
@@ -109,7 +120,7 @@ class Pipeline:
             if failure is None:
                 return attempt
             may_retry = not retried and not failure.sent and self._retries.left()
-            if failure.kind is FailureKind.CONTEXT_TOO_LONG:
+            if failure.kind is FailureKind.CONTEXT_TOO_LONG and reason is not Reason.REHEARSAL:
                 waiting = larger_windows(step.prepared, waiting) if fallback_on else deque()
             judgement = judge(
                 failure.kind, fallback_on=fallback_on, retries_left=may_retry, larger_window=bool(waiting)
@@ -120,6 +131,9 @@ class Pipeline:
                 self._retries.withdraw()
                 attempt.prepared.meters.retries.inc()
                 waiting.appendleft(step)
+            elif reason is Reason.REHEARSAL and waiting and judgement.verdict is not Verdict.NEXT:
+                # What the fallback refuses the primary may take: a rehearsal costs its caller nothing.
+                reason = waiting[0].reason or Reason.PRIMARY
             elif judgement.verdict is Verdict.STOP or not waiting:
                 raise refusal(failure, plan.plan, step.prepared.dates, step.prepared.model, request)
             else:
@@ -139,7 +153,7 @@ class Pipeline:
             else:
                 attempt.cancelled()
             attempt.close()
-            self._accounting.settle(attempt, plan, snapshot)
+            self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
             if isinstance(error, Failed):
                 return error.failure
             raise
@@ -160,6 +174,7 @@ class Pipeline:
                     attempt.busy_with_caller = True
                     await reply.block(block)
                     attempt.busy_with_caller = False
+                    request.keep(block)
                 if reader.broken is not None:
                     raise reader.broken
                 if reader.done:
@@ -247,8 +262,10 @@ class Pipeline:
         if now >= attempt.prepared.limits_due and attempt.connection is not None:
             self.seen_limits.look(attempt.prepared, attempt.connection.headers)
         attempt.close()
-        self._accounting.settle(attempt, plan, snapshot)
+        entry = self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
         request, meters = attempt.request, attempt.prepared.meters
+        if request.kept is not None and attempt.outcome is Outcome.OK:
+            self.learner.heard(attempt, entry, plan.route, snapshot)
         meters.answered_because(attempt.reason)
         for parameter in attempt.adapted:
             meters.adapted(parameter)

@@ -1,7 +1,7 @@
 """One configuration with everything that can be built once: what a request would otherwise build each time."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
 from gateway.errors import RouteNotFound
 from gateway.execution.answer_headers import Header, date_headers, identity_headers, outlives
+from gateway.execution.cache_keys import LEAST_CACHED_TOKENS, CacheKeys
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.meters import RouteMeters, TargetMeters
@@ -19,11 +20,13 @@ from gateway.execution.request import Request
 from gateway.execution.substitutes import AnswerNames
 from gateway.lifecycle.calendar import Calendar
 from gateway.metrics import Metrics
-from gateway.policy import planner, prompts
+from gateway.policy import pack_examples, planner, prompts
 from gateway.policy.capabilities import Capabilities, capabilities_of
+from gateway.policy.evidence import Accepted, gated
 from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
 from gateway.policy.needs import Needs, holder
 from gateway.policy.parameters import response_format
+from gateway.policy.prompts import Message
 from gateway.policy.stored_ids import tag_of
 from gateway.providers.capability_table import capability_rows
 from gateway.providers.openai_wire import Exchange, Upstream
@@ -33,6 +36,8 @@ from gateway.reasons import Reason, Role
 MOST_PLANS = 10_000
 """Kept at once; what requests need can be combined in many ways."""
 EMPTY: PublishedModels = MappingProxyType({})
+PlanKey = tuple[str, planner.Pin | None, Needs | None, bool]
+"""Route, pin, needs, and whether it rehearses: what a plan depends on beside the board and the day."""
 
 
 class PreparedTarget:
@@ -41,7 +46,9 @@ class PreparedTarget:
     __slots__ = (
         "_exchanges",
         "_headers_because",
+        "_pack_examples",
         "answers",
+        "cache_keys",
         "capabilities",
         "contract_format",
         "dates",
@@ -53,6 +60,7 @@ class PreparedTarget:
         "prompt",
         "prompt_prefix",
         "prompt_version",
+        "response_examples",
         "role",
         "tag",
         "target",
@@ -69,6 +77,7 @@ class PreparedTarget:
         dates: Dates,
         capabilities: Capabilities,
         metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self.target = target
         self.tag = tag_of(target.provider.name)
@@ -85,8 +94,18 @@ class PreparedTarget:
         """From when on, in monotonic seconds, an answer's headers are looked at for rate limits."""
         self.dates = dates
         self.prompt = target.prompt
-        self.prompt_prefix = prompts.prefix(target.prompt) if target.prompt else ()
+        pack = target.prompt.pack if target.prompt else None
+        self._pack_examples = pack_examples.examples_of(pack) if pack is not None else None
+        fixed = self._pack_examples.fixed if self._pack_examples else ()
+        self.prompt_prefix = prompts.prefix(target.prompt, fixed) if target.prompt else ()
+        self.response_examples = pack_examples.in_words(self.prompt_prefix)
+        """Of the prompt's examples what the Responses API can carry."""
         self.prompt_version = target.prompt.version if target.prompt else None
+        cached = pack is not None and pack.prefix_tokens >= LEAST_CACHED_TOKENS
+        self.cache_keys = (
+            CacheKeys(self.prompt_version or "", clock) if cached and target.provider.vendor.caches_by_key else None
+        )
+        """Names the provider's cache for what every request begins with; None: nothing would be cached by it."""
         promises = route.contract is not None and target.role is Role.FALLBACK
         self.contract_format: dict[str, Any] | None = (
             response_format(route.contract) if promises and route.contract else None
@@ -103,6 +122,10 @@ class PreparedTarget:
             known = self._exchanges[endpoint.path] = self.upstream.exchange(endpoint.name, endpoint.path, self.model)
         return known
 
+    def similar_to(self, messages: Sequence[Mapping[str, Any]]) -> Sequence[Message]:
+        """Return the messages of the pack's examples that are most like a request."""
+        return self._pack_examples.similar_to(messages) if self._pack_examples is not None else ()
+
     def headers_because(self, reason: Reason, content_type: bytes) -> list[Header]:
         """Return the headers of an answer by this target for this reason."""
         key = (reason, content_type)
@@ -116,13 +139,15 @@ class PreparedTarget:
 class PreparedRoute:
     """A route with its prepared targets, its checker and its meters."""
 
-    __slots__ = ("_served_by_all", "_telling", "checker", "meters", "route", "targets")
+    __slots__ = ("_served_by_all", "_telling", "checker", "learns", "meters", "route", "targets")
 
     def __init__(self, route: Route, targets: dict[str, PreparedTarget], checker: Any, metrics: Metrics) -> None:
         self.route = route
         self.targets = targets
         self.checker = checker
         self.meters = RouteMeters(metrics, route)
+        self.learns = route.capture is not None or route.rehearsal is not None
+        """Whether anybody learns from its live requests."""
         self._telling = frozenset[str]().union(*(target.capabilities.lackable for target in targets.values()))
         self._served_by_all = frozenset(
             endpoint.name
@@ -173,7 +198,10 @@ class Snapshot:
         clock: Clock,
         published: PublishedModels = EMPTY,
         loaded_at: datetime | None = None,
+        accepted: Accepted = frozenset(),
     ) -> None:
+        """``accepted`` says which fallbacks were shown to be good enough, for routes that ask for it."""
+        routes = gated(routes, accepted)
         self.routes = routes
         self.config_hash = routes.config_hash
         self.loaded_at = loaded_at or clock.now()
@@ -181,10 +209,10 @@ class Snapshot:
         self.calendar = Calendar(routes, published)
         self.upstreams = upstreams
         self._clock = clock
-        book = PriceBook.for_routes(routes, clock.now().date())
-        self.price_book = book
-        self.prepared = {name: self._prepare(route, upstreams, book, metrics) for name, route in routes.routes.items()}
-        self._plans: dict[tuple[str, planner.Pin | None, Needs | None], tuple[int, datetime, ReadyPlan]] = {}
+        self._metrics = metrics
+        self.price_book = PriceBook.for_routes(routes, clock.now().date())
+        self.prepared = {name: self._prepare(route) for name, route in routes.routes.items()}
+        self._plans: dict[PlanKey, tuple[int, datetime, ReadyPlan]] = {}
 
     def find(self, model: str) -> tuple[PreparedRoute, planner.Pin | None]:
         """Return the route that ``model`` names, and its pin.
@@ -211,12 +239,13 @@ class Snapshot:
         board: Any,
         bucket: float | None,
         needs: Needs | None = None,
+        rehearses: bool = False,
     ) -> ReadyPlan:
         """Return the plan for one request: a kept one while nothing changed that it depends on.
 
         ``bucket`` is needed only where ``ramps`` says so.
         """
-        key = (prepared.route.name, pin, needs)
+        key = (prepared.route.name, pin, needs, rehearses)
         now = self._clock.now()
         kept = self._plans.get(key)
         # Before the plan is made: what passes with time may pass while it is made.
@@ -234,6 +263,7 @@ class Snapshot:
             command=command,
             lacks=(lambda target: prepared.lacked_by(target, needs)) if needs else planner.nothing_lacked,
             held_by=needs.held_by if needs else None,
+            rehearses=rehearses,
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps)
@@ -253,21 +283,21 @@ class Snapshot:
         share = share_moved(prepared.targets[route.primary.name].dates, route.cutover, self._clock.now())
         return 0.0 < share < 1.0
 
-    def _prepare(
-        self, route: Route, upstreams: Mapping[str, Upstream], book: PriceBook, metrics: Metrics
-    ) -> PreparedRoute:
-        targets = {
-            target.name: PreparedTarget(
-                route,
-                target,
-                upstreams[target.provider.name],
-                book,
-                self.calendar.dates_of(target),
-                capabilities_of(target, route.primary, capability_rows(), self.routes.capabilities),
-                metrics,
-            )
-            for target in route.targets
-        }
+    def prepare_target(self, route: Route, target: Target) -> PreparedTarget:
+        """Prepare a target of a route, or one like it: with another prompt, or with none."""
+        return PreparedTarget(
+            route,
+            target,
+            self.upstreams[target.provider.name],
+            self.price_book,
+            self.calendar.dates_of(target),
+            capabilities_of(target, route.primary, capability_rows(), self.routes.capabilities),
+            self._metrics,
+            self._clock,
+        )
+
+    def _prepare(self, route: Route) -> PreparedRoute:
+        targets = {target.name: self.prepare_target(route, target) for target in route.targets}
         primary = targets.get("primary")
         for prepared in targets.values():
             prepared.headers = identity_headers(route, prepared.target)
@@ -279,7 +309,7 @@ class Snapshot:
             import jsonschema_rs
 
             checker = jsonschema_rs.validator_for(dict(route.contract.json_schema))
-        return PreparedRoute(route, targets, checker, metrics)
+        return PreparedRoute(route, targets, checker, self._metrics)
 
     def _no_such_route(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.prepared, n=3, cutoff=0.5)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.config.routes import Timeouts
+from gateway.ledger.entry import EntryKind
 
 if TYPE_CHECKING:
     from gateway.execution.endpoints.endpoint import Endpoint
@@ -34,6 +35,8 @@ class Request:
     id: str = ""
     key: str | None = None
     """The caller's key by its label."""
+    kind: EntryKind = "live"
+    """Who asks: a caller, or the gateway itself for what it learns."""
     residency: str | None = None
     """Where the caller's key wants its data kept."""
     session: str | None = None
@@ -41,12 +44,31 @@ class Request:
     started: float = 0.0
     """Monotonic seconds."""
     started_at: datetime = UNKNOWN_TIME
+    rehearses: bool = False
+    """Whether the fallback answers it although nothing speaks against the primary."""
+    estimated_nanousd: int = 0
+    """What a request that rehearses was reckoned to cost."""
+    captured: bool = False
+    """Whether request and answer are to be kept, blacked out."""
+    kept: list[bytes] | None = None
+    """What was streamed to the caller, where somebody learns from it; of a whole answer, nothing."""
+    room: int = 0
+    """How many more bytes of a stream may be kept."""
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     """The route's, once it is known."""
     tried: int = 0
     """Attempts so far."""
     waited_s: float = 0.0
     """Spent waiting for upstreams before the answer was committed."""
+
+    def keep(self, block: bytes) -> None:
+        """Keep a part of a streamed answer; one that is too long is not kept at all."""
+        if self.kept is not None:
+            self.room -= len(block)
+            if self.room < 0:
+                self.kept = None
+            else:
+                self.kept.append(block)
 
 
 class Reply(Protocol):

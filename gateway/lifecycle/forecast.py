@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from gateway.config.routes import Route, Routes, Target
 from gateway.lifecycle.forecast_aliases import Dated, alias_of
+from gateway.lifecycle.forecast_evidence import Evidence, evidence_on
 from gateway.lifecycle.forecast_findings import SEVERE, Finding, FindingKind, Scene, findings_of, stops_too
 from gateway.lifecycle.forecast_traffic import CostChange, Demand, Load, cost_change, demand, loads, set_and_refused
 from gateway.policy.availability import TargetState
@@ -21,6 +22,7 @@ from gateway.policy.traffic import Traffic
 from gateway.providers.abilities import Abilities
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Availability, Lifecycle
+from gateway.store.evaluations import Evaluation
 
 States = Mapping[tuple[str, str], TargetState]
 """Provider's name and model → what the replicas agree on."""
@@ -117,6 +119,8 @@ class Forecast:
     traffic: Traffic | None
     nothing_kept_in: str | None = None
     """The database that was looked at, where nothing was kept in it yet."""
+    evaluations: tuple[Evaluation, ...] | None = None
+    """The latest verdicts, newest first; None: not known."""
 
     @property
     def lost(self) -> tuple[RouteForecast, ...]:
@@ -127,6 +131,11 @@ class Forecast:
     def nobody(self) -> tuple[RouteForecast, ...]:
         """The routes that nobody answers."""
         return tuple(found for found in self.routes if found.nobody)
+
+    def evidence_on(self, row: RouteForecast) -> Evidence | None:
+        """Return what is known of how good a route's first fallback is; None: it has nothing to keep up with."""
+        has_moved = row.gone is not None or is_retired(row.dates, self.horizon.now)
+        return evidence_on(row.route, self.evaluations or (), row.dates, has_moved=has_moved)
 
 
 def forecast(

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.config.routes import Route, Target
@@ -106,12 +106,14 @@ def plan(
     command: Command | None = None,
     lacks: Lacks = nothing_lacked,
     held_by: str | None = None,
+    rehearses: bool = False,
 ) -> Plan:
     """Decide for one request.
 
     ``bucket`` places its conversation in [0, 1): below the share that has moved by date, it has moved. ``lacks`` says
     what a target lacks of what the request needs. ``held_by`` names the provider that stores what it refers to: nobody
-    else can answer, and neither date nor command moves it.
+    else can answer, and neither date nor command moves it. One that ``rehearses`` goes to the first fallback although
+    the primary could answer, which stands behind it.
     """
     if pin is not None and pin.target is not None:
         return _pinned(route, pin.target, observe, lacks, held_by)
@@ -119,6 +121,8 @@ def plan(
         return _held(route, held_by, observe, lacks)
     at = pin.at if pin is not None and pin.at is not None else now
     made = _by_rule(route, observe, dates_of, lacks, at, bucket, pinned=pin is not None)
+    if rehearses:
+        made = _rehearsed(made)
     if command is None or not command.in_force(at):
         return made
     return _commanded(made, command, observe)
@@ -154,6 +158,15 @@ def _by_rule(
     elif moved is not None:
         ordered.append(moved)
     return Plan(route, _with_reason(route, ordered, skipped), tuple(skipped), pinned=pinned)
+
+
+def _rehearsed(made: Plan) -> Plan:
+    """Put the first fallback ahead of the primary, where both could answer."""
+    fallback = next((step for step in made.steps if step.target.role is Role.FALLBACK), None)
+    if fallback is None or made.steps[0].reason is not Reason.PRIMARY:
+        return made
+    first = Step(fallback.target, Reason.REHEARSAL, fallback.timeout_s)
+    return replace(made, steps=(first, *(step for step in made.steps if step is not fallback)))
 
 
 def _commanded(made: Plan, command: Command, observe: Observe) -> Plan:

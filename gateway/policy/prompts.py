@@ -9,31 +9,39 @@ Message = dict[str, Any]
 SYSTEM_ROLES = frozenset(("system", "developer"))
 
 
-def prefix(prompt: Prompt) -> tuple[Message, ...]:
-    """Render what stands before the caller's messages: instructions, then the fixed examples; byte-stable."""
+def prefix(prompt: Prompt, fixed: Sequence[Message] = ()) -> tuple[Message, ...]:
+    """Render what stands before the caller's messages: instructions, then the fixed examples; byte-stable.
+
+    ``fixed`` are the messages of its pack. Nothing in them is a template: what looks like one stays as it is.
+    """
     messages: list[Message] = []
     if prompt.instructions:
         messages.append({"role": "system", "content": prompt.instructions})
     for example in prompt.examples:
         messages.append({"role": "user", "content": example.user})
         messages.append({"role": "assistant", "content": example.assistant})
-    return tuple(messages)
+    return (*messages, *fixed)
 
 
-def with_prompt(prompt: Prompt, rendered: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
-    """Return the caller's messages behind the prompt, their system messages kept or replaced as the prompt says."""
+def with_prompt(
+    prompt: Prompt, rendered: Sequence[Message], messages: Sequence[Message], similar: Sequence[Message] = ()
+) -> list[Message]:
+    """Return the caller's messages behind the prompt, their system messages kept or replaced as the prompt says.
+
+    ``similar`` examples go between the two, so that what is the same in every request comes first.
+    """
     if prompt.caller_system == "keep" or not prompt.instructions:
-        return [*rendered, *messages]
+        return [*rendered, *similar, *messages]
     if prompt.caller_system == "replace":
-        return [*rendered, *(m for m in messages if m.get("role") not in SYSTEM_ROLES)]
-    return [*rendered, *(m for m in messages if not _is_trained(prompt, m))]
+        return [*rendered, *similar, *(m for m in messages if m.get("role") not in SYSTEM_ROLES)]
+    return [*rendered, *similar, *(m for m in messages if not _is_trained(prompt, m))]
 
 
-def with_instructions(prompt: Prompt, rendered: Sequence[Message], body: dict[str, Any]) -> None:
+def with_instructions(prompt: Prompt, examples: Sequence[Message], body: dict[str, Any]) -> None:
     """Put the prompt into a request of the Responses API, at its top level only.
 
-    Instructions go before the caller's own. Examples go before the input, unless it continues a stored response: they
-    are stored with its beginning, while instructions are not.
+    Instructions go before the caller's own. Examples, in words alone, go before the input, unless it continues a stored
+    response: they are stored with its beginning, while instructions are not.
     """
     own = body.get("instructions")
     if own and prompt.instructions and _is_replaced(prompt, own):
@@ -43,7 +51,6 @@ def with_instructions(prompt: Prompt, rendered: Sequence[Message], body: dict[st
     given = body.get("input")
     if isinstance(given, list) and prompt.instructions:
         given = body["input"] = [item for item in given if not _leaves(prompt, item)]
-    examples = [message for message in rendered if message["role"] not in SYSTEM_ROLES]
     if examples and not body.get("previous_response_id") and given is not None:
         said = given if isinstance(given, list) else [{"role": "user", "content": given}]
         body["input"] = [*examples, *said]

@@ -26,6 +26,7 @@ WHY: Mapping[Reason, str] = {
     Reason.RATE_LIMITED: "the provider's rate limit is reached",
     Reason.QUOTA: "the provider's quota is used up",
     Reason.NO_PRIMARY: "the route has no primary",
+    Reason.REHEARSAL: "the route rehearses its fallback",
 }
 
 

@@ -97,10 +97,11 @@ def test_the_full_shape_loads_with_its_warnings(shape: Path) -> None:
     loaded = _load(shape, MAIN_KEY="k", SLACK_URL="https://hooks.slack.com/services/T0/B0/x?a=b")
     assert list(loaded.routes.routes) == ["reply", "triage", "invoice", "claims", "later", "search"]
     assert [str(warning) for warning in loaded.warnings] == [
-        "routes.yaml:17: fallbacks.base: this version does not read packs yet; "
-        "the fallback runs on its instructions and examples alone",
-        "routes.yaml:18: fallbacks.base: replace_if_trained without trained_system acts as keep",
-        "routes.yaml:18: fallbacks.base-eu: replace_if_trained without trained_system acts as keep",
+        *(
+            f"routes.yaml:17: routes.{route}: there is no prompt pack at packs/{route} yet: the fallback runs on its "
+            f"instructions and examples alone; build one with: gateway pack build {route} --from FILE"
+            for route in ("reply", "triage", "invoice", "claims", "later", "search")
+        ),
         "routes.yaml:29: routes.invoice: s/invoice.json is outside the subset that providers enforce (every object "
         "closed by additionalProperties: false, every property required); answers are checked, not forced",
     ]

@@ -57,11 +57,16 @@ def test_every_effective_value_has_its_line(path: Path) -> None:
         ("cutover.at", "shutdown", "default"),
         ("cutover.days_before", 0, "default"),
         ("cutover.ramp_days", 0, "default"),
+        ("cutover.require_evidence", False, "default"),
         ("profile", "q", "14"),
         ("owner", None, "14"),
         ("contract", None, "default"),
         ("residency", None, "default"),
         ("training", None, "default"),
+        ("tenant", None, "default"),
+        ("capture", None, "default"),
+        ("rehearsal", None, "default"),
+        ("acceptance", None, "default"),
     ]
 
 

@@ -22,7 +22,9 @@ def clock() -> FakeClock:
 @pytest.fixture
 def prepared(clock: FakeClock) -> PreparedTarget:
     upstream = Upstream(a_provider(), HttpClient(), {}, clock)
-    return PreparedTarget(a_route(), a_primary(), upstream, PriceBook({}), UNKNOWN_DATES, Capabilities(), Metrics())
+    return PreparedTarget(
+        a_route(), a_primary(), upstream, PriceBook({}), UNKNOWN_DATES, Capabilities(), Metrics(), FakeClock()
+    )
 
 
 def said(requests: int = 500, tokens: int = 30_000) -> list[tuple[bytes, bytes]]:

@@ -256,11 +256,12 @@ async def served(
     *,
     environ: Mapping[str, str],
     now: datetime | None = None,
+    ready: bool = True,
     **settings: Any,
 ) -> AsyncIterator[ServedGateway]:
     """Serve these routes on a free port, with a copy of a migrated database; stop in order at the end.
 
-    ``now`` is where the story's clock begins.
+    ``now`` is where the story's clock begins; without ``ready`` the story begins before the gateway is.
     """
     (directory / "config").mkdir()
     file, database = directory / "config" / "routes.yaml", directory / "ledger.db"
@@ -280,7 +281,8 @@ async def served(
         async def is_ready() -> bool:
             return (await client.get("/readyz")).status_code == 200
 
-        await eventually(is_ready, "the gateway is ready")
+        if ready:
+            await eventually(is_ready, "the gateway is ready")
         yield ServedGateway(port, clock, database, client)
 
 

@@ -13,7 +13,7 @@ from served_gateway import Serve, eventually
 SOAK = bool(os.environ.get("UNDERSTUDY_SOAK"))
 STORY_S = 4 * 3600 if SOAK else 1200
 MINUTE_S = 60.0
-AT_REST = 6
+AT_REST = 9
 """What sleeps while nothing happens: the agreement, the poller, the herald, the teller, and two that keep records."""
 
 

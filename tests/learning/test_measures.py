@@ -6,10 +6,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from gateway.learning.json_measures import json_f1
-from gateway.learning.measures import Measure, Task, choose_measure, labels_of, score
-from gateway.learning.refusals import refuses
-from gateway.learning.text_measures import chrf, exact_match, length_ratio, normalised, token_f1
+from gateway.learning.evaluation.json_measures import json_f1
+from gateway.learning.evaluation.measures import Measure, Task, choose_measure, labels_of, score
+from gateway.learning.evaluation.refusals import refuses
+from gateway.learning.evaluation.text_measures import chrf, exact_match, length_ratio, normalised, token_f1
 
 Message = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.learning.redaction import LONGEST_PIECE, Redactor
+from gateway.learning.capture.redaction import LONGEST_PIECE, Redactor
 
 EVERYWHERE = Redactor(["email", "phone", "card"], {})
 AT_HOME = Redactor(["email", "phone", "card"], {"customer": r"\bC-\d{6}\b"}, ["US", "DE"])

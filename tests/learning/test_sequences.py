@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gateway.learning.sequences import crossings, sequence_interval
-from gateway.learning.statistics import Verdict, decide
+from gateway.learning.evaluation.sequences import crossings, sequence_interval
+from gateway.learning.evaluation.statistics import Verdict, decide
 
 MARGIN = 0.05
 LAST = 600

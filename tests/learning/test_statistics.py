@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from gateway.learning.bounds import lower_bound, probability_below, upper_bound
-from gateway.learning.statistics import (
+from gateway.learning.evaluation.bounds import lower_bound, probability_below, upper_bound
+from gateway.learning.evaluation.statistics import (
     Verdict,
     decide,
     mean_interval,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.findings import Finding
-from gateway.learning.training_rows import (
+from gateway.learning.packs.training_rows import (
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
     MAX_ROWS,

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.routes import Example, Prompt
+from gateway.policy.pack_examples import in_words
 from gateway.policy.prompts import prefix, text_of, with_instructions, with_prompt
 
 OURS = {"role": "system", "content": "You are brief."}
@@ -107,7 +108,7 @@ def test_a_messages_text(message: dict[str, Any], text: str) -> None:
 
 
 def instructed(prompt: Prompt, **body: Any) -> dict[str, Any]:
-    with_instructions(prompt, prefix(prompt), body)
+    with_instructions(prompt, in_words(prefix(prompt)), body)
     return body
 
 

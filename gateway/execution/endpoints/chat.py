@@ -37,7 +37,10 @@ class ChatCompletions(Endpoint):
     def adapt(self, body: dict[str, Any], request: Request, target: "PreparedTarget") -> list[str]:
         """Add the prompt, change the parameters, and ask for the contract and for a stream's usage."""
         if target.prompt is not None:
-            body["messages"] = with_prompt(target.prompt, target.prompt_prefix, body["messages"])
+            messages = body["messages"]
+            body["messages"] = with_prompt(target.prompt, target.prompt_prefix, messages, target.similar_to(messages))
+            if target.cache_keys is not None and body.get("prompt_cache_key") is None:
+                body["prompt_cache_key"] = target.cache_keys.next()
         changed = adapt(body, target.target.parameters)
         if not request.words.isdisjoint(target.capabilities.sensitive):
             changed += target.capabilities.adapt(body, self.name)

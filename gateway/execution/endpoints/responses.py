@@ -56,7 +56,9 @@ class Responses(Endpoint):
         """Give ids back as their provider knows them, add the prompt, change the parameters, ask for the contract."""
         changed = stored_ids.untag(body, target.tag)
         if target.prompt is not None:
-            with_instructions(target.prompt, target.prompt_prefix, body)
+            with_instructions(target.prompt, target.response_examples, body)
+            if target.cache_keys is not None and body.get("prompt_cache_key") is None:
+                body["prompt_cache_key"] = target.cache_keys.next()
         changed += adapt(body, target.target.parameters, self.name)
         if not request.words.isdisjoint(target.capabilities.sensitive):
             changed += target.capabilities.adapt(body, self.name)

@@ -1,0 +1,1 @@
+"""Captures live requests and answers, without what names people."""

@@ -1,0 +1,160 @@
+"""Capture: what a share of live requests said is redacted and kept, behind the answers and off their event loop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Literal
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.learning.capture.rows import Held, NotKept, Redactors, Seen, captured_row, hold
+from gateway.store.captured import Captured, CapturedStore
+from gateway.store.database import DatabaseUnavailable
+
+__all__ = ["CaptureOutcome", "CaptureWorker", "Seen"]
+
+MAX_ROWS: Final = 1_000
+MAX_WAITING_BYTES: Final = 64 * 1_048_576
+"""What may wait for its turn, or for a database; what comes beyond is dropped."""
+PURGE_INTERVAL_S: Final = 3600.0
+# Redaction holds the interpreter's lock, which the event loop needs: it may have a fifth of the time.
+_RESTS_PER_WORK: Final = 4.0
+_SHORTEST_REST_S: Final = 0.005
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 10.0
+
+CaptureOutcome = Literal["kept", "duplicate", "dropped"] | NotKept
+"""dropped: too much waited already, the database refused the row, or the gateway stopped."""
+
+
+class CaptureWorker:
+    """Takes what was seen in memory, and brings it to the database redacted; nothing else of it is written or logged.
+
+    ``store`` returns None while there is no database yet. ``count`` is told of every row once: its route and a
+    ``CaptureOutcome``.
+    """
+
+    def __init__(
+        self, store: Callable[[], CapturedStore | None], clock: Clock, count: Callable[[str, str], None]
+    ) -> None:
+        self._store, self._clock, self._count = store, clock, count
+        self._queue: deque[Held] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._closed = False
+        self._redactors = Redactors()
+        self._log = structlog.get_logger("capture")
+
+    @property
+    def waiting(self) -> int:
+        """Rows that the database does not have yet."""
+        return len(self._queue)
+
+    def submit(self, seen: Seen) -> None:
+        """Take one row, or count why not. Never blocks, never raises; what it was given may change afterwards."""
+        capture = seen.route.capture
+        if capture is None:
+            return
+        try:
+            held = hold(seen, capture)
+        except Exception:
+            held = "refused"
+        if isinstance(held, str):
+            self._count(seen.route.name, held)
+        elif self._closed or len(self._queue) >= MAX_ROWS or self._bytes + held.size > MAX_WAITING_BYTES:
+            self._count(seen.route.name, "dropped")
+        else:
+            self._queue.append(held)
+            self._bytes += held.size
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Write rows as they come, and delete what is past its retention once an hour, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write(), name="capture-write")
+            tasks.create_task(self._purge(), name="capture-purge")
+
+    async def close(self, deadline_s: float) -> None:
+        """Write what waits, and take nothing more; what is not written after ``deadline_s`` is dropped."""
+        self._closed = True
+        writing = asyncio.create_task(self._write_all())
+        deadline = asyncio.create_task(self._clock.sleep(deadline_s))
+        await asyncio.wait((writing, deadline), return_when=asyncio.FIRST_COMPLETED)
+        for task in (writing, deadline):
+            task.cancel()
+        await asyncio.gather(writing, deadline, return_exceptions=True)
+        while self._queue:
+            self._done("dropped")
+
+    async def _write(self) -> None:
+        pause_s = 0.0
+        while True:
+            await self._arrived.wait()
+            started = self._clock.monotonic()
+            if await self._write_next():
+                pause_s = 0.0
+                rest_s = max(_SHORTEST_REST_S, _RESTS_PER_WORK * (self._clock.monotonic() - started))
+            else:
+                rest_s = pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+            await self._clock.sleep(rest_s)
+
+    async def _write_all(self) -> None:
+        while self._queue:
+            if not await self._write_next():
+                await self._clock.sleep(_FIRST_PAUSE_S)
+
+    async def _write_next(self) -> bool:
+        """Bring the oldest row to the database; False where that is away, and the row stays."""
+        async with self._turn:
+            if not self._queue:
+                self._arrived.clear()
+                return True
+            store = self._store()
+            if store is None:
+                return False
+            row = await asyncio.to_thread(self._read, self._queue[0])
+            try:
+                outcome: CaptureOutcome = row if isinstance(row, str) else await self._add(store, row)
+            except DatabaseUnavailable as error:
+                self._log.warning("capture_database_unavailable", error=str(error), waiting=len(self._queue))
+                return False
+            self._done(outcome)
+            return True
+
+    async def _add(self, store: CapturedStore, row: Captured) -> CaptureOutcome:
+        try:
+            return "kept" if await store.add([row]) else "duplicate"
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            # By its type alone: a driver's words may repeat the row.
+            self._log.warning("capture_row_dropped", route=row.route, error=type(error).__name__)
+            return "dropped"
+
+    def _done(self, outcome: CaptureOutcome) -> None:
+        held = self._queue.popleft()
+        self._bytes -= held.size
+        self._count(held.seen.route.name, outcome)
+
+    def _read(self, held: Held) -> Captured | NotKept:
+        """Return the row to keep, redacted, or why there is none. Runs in a thread."""
+        try:
+            return captured_row(held, self._redactors.of(held.capture))
+        except Exception as error:
+            route, request_id, name = held.seen.route.name, held.seen.request_id, type(error).__name__
+            self._log.warning("capture_row_refused", route=route, request_id=request_id, error=name)
+            return "refused"
+
+    async def _purge(self) -> None:
+        while True:
+            rest_s = _LONGEST_PAUSE_S
+            try:
+                store = self._store()
+                if store is not None:
+                    await store.purge(self._clock.now())
+                    rest_s = PURGE_INTERVAL_S
+            except Exception as error:
+                self._log.warning("capture_purge_failed", error=type(error).__name__)
+            await self._clock.sleep(rest_s)

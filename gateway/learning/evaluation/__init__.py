@@ -1,0 +1,1 @@
+"""Decides whether a fallback is good enough, and reports how that was found."""

@@ -1,0 +1,172 @@
+"""A report in sentences: the same in a terminal, on a page and in the stored object. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+VERDICTS: Final = {"accept": "accepted", "reject": "rejected", "not_enough_evidence": "not enough evidence"}
+METHOD: Final = (
+    "Paired non-inferiority: each row is answered by both, and the fallback is accepted where the mean difference to "
+    "the primary is shown to be above −margin, rejected where it is shown to be below, each with an error of at most "
+    "5 %.",
+    "Many looks: a confidence sequence by betting (Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024), valid however "
+    "often one looks. One look: Gaffke's bound (2005; Learned-Miller & Thomas, 2020), valid at any number of rows.",
+    "Retained quality is (fallback − floor)/(ceiling − floor), with a percentile bootstrap over rows. The floor is the "
+    "fallback's model without its prompt; the ceiling is the primary against the held-out answer, or against its own "
+    "second sample. chrF: Popović (2015).",
+)
+LIMITS: Final = (
+    "The verdict is about one measure on rows like these. A measure of likeness knows nothing of truth, tone or harm; "
+    "rows that are not like tomorrow's requests say little of them; and an answer that differs from the reference may "
+    "be the better one. Read the worst rows."
+)
+_NANO_PER_MICRO: Final = 1_000_000
+_MANIFOLD: Final = 2.0
+_OUT_OF_REACH: Final = 50_000
+"""Rows that nobody has."""
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """Return the verdict in one sentence."""
+    rows = report["rows"]
+    if not rows["decided"]:
+        return "not enough evidence: no row has both an answer of the fallback and a ceiling to measure it by"
+    facts = [_quality(report)]
+    if report["costs"]:
+        facts.append(f"{change(report['costs']['change']['estimate'])} cost")
+    if report["first_token"]:
+        later = report["first_token"]["fallback_ms"] - report["first_token"]["primary_ms"]
+        facts.append(f"first token {signed(later)} ms")
+    verdict = f"{VERDICTS[report['verdict']]} on {counted(rows['decided'], 'row')}"
+    if report["verdict"] == "not_enough_evidence":
+        verdict += f" ({_would_decide(rows['needed'])})"
+    return f"{verdict}: {', '.join(facts)}"
+
+
+def notes(report: Mapping[str, Any]) -> list[str]:
+    """Return what a reader has to know beside the verdict."""
+    return [*_rows(report), *_prices(report), *_judge(report), *_sweep(report)]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 row", "1,412 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def span(interval: Mapping[str, float]) -> str:
+    """Return an estimate with its interval: "0.93 [0.88, 0.97]"."""
+    return f"{decimal(interval['estimate'])} [{decimal(interval['low'])}, {decimal(interval['high'])}]"
+
+
+def decimal(value: float) -> str:
+    """Return two decimals, with a real minus; no minus before a zero."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def change_span(interval: Mapping[str, float]) -> str:
+    """Return a relative change with its interval: "−38 % [−41 %, −35 %]"."""
+    return f"{change(interval['estimate'])} [{change(interval['low'])}, {change(interval['high'])}]"
+
+
+def change(relative: float) -> str:
+    """Return a relative change: "−38 %"; from the threefold on "3.4×", which is easier to grasp than "+240 %"."""
+    return f"{1 + relative:,.1f}×" if relative >= _MANIFOLD else f"{signed(100 * relative)} %"
+
+
+def signed(value: float) -> str:
+    """Return a rounded number with its sign: "+120", "−3", "±0"."""
+    rounded = round(value)
+    return "±0" if rounded == 0 else f"{rounded:+,}".replace("-", "−")
+
+
+def per_1000(nanousd: float | None) -> str:
+    """Return what a thousand requests cost, from one request's mean: "$1.20"."""
+    return "unpriced" if nanousd is None else f"${nanousd / _NANO_PER_MICRO:,.2f}"
+
+
+def _would_decide(needed: int | None) -> str:
+    if needed is None or needed > _OUT_OF_REACH:
+        return "the difference is so near the margin that hardly any number of rows would decide"
+    return f"about {needed:,} would decide"
+
+
+def _quality(report: Mapping[str, Any]) -> str:
+    if report["retained"]:
+        return f"keeps {span(report['retained'])} of the fine-tune's quality"
+    fallback, ceiling = (decimal(report["arms"][arm]["estimate"]) for arm in ("fallback", "ceiling"))
+    return f"{report['measure']} {fallback}, the fine-tune's {ceiling}"
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[str]:
+    rows = report["rows"]
+    if rows["in_prompt"]:
+        yield f"{counted(rows['in_prompt'], 'row')} left out: the prompt shows the same input as an example."
+    if rows["repeated"]:
+        yield f"{counted(rows['repeated'], 'row')} left out: another row of the file asks the same."
+    if rows["of_other_tenants"]:
+        yield f"{counted(rows['of_other_tenants'], 'recorded answer')} left out: another tenant's."
+    if rows["unanswered"]:
+        yield f"{counted(rows['unanswered'], 'row')} not answered by the fallback yet: run the same command again."
+    if rows["without_ceiling"]:
+        own = report["own_quality"]
+        said = f"; on all its rows the fallback has {span(own)}" if own else ""
+        yield (
+            f"{counted(rows['without_ceiling'], 'row')} without an answer of the primary to measure by: they count for "
+            f"the fallback's own quality only{said}."
+        )
+    if rows["unmeasured"]:
+        yield f"{counted(rows['unmeasured'], 'row')} not compared: {report['measure']} does not apply to them."
+    if rows["decided"] and not report["retained"]:
+        yield (
+            "No share of retained quality: on these rows the fine-tune is not shown to be better than the base model "
+            "without a prompt, or the floor was not asked."
+        )
+
+
+def _prices(report: Mapping[str, Any]) -> Iterator[str]:
+    costs = report["costs"]
+    if not report["is_priced"]:
+        yield "The fallback has no price: nothing is said of cost, and the cost cap did not count it."
+    elif costs is None:
+        yield "Nothing is said of cost: no answer of the primary with a known cost is recorded."
+    elif costs["computed"]:
+        yield (
+            f"The primary's cost is computed on {counted(costs['computed'], 'request')}: tokens times today's price, "
+            "where no bill of its own is known."
+        )
+    if report["prefix_tokens"] and not report["caches"]:
+        yield (
+            f"The prompt's fixed part has {report['prefix_tokens']:,} tokens, and providers cache from 1,024 on: "
+            "caching cannot help, cold and warm cost are the same."
+        )
+    if report["first_token"] is None:
+        yield "Nothing is said of the first token: no streamed answer of the primary is recorded."
+
+
+def _judge(report: Mapping[str, Any]) -> Iterator[str]:
+    judge = report["judge"]
+    if judge is None:
+        return
+    yield (
+        f"The judge {judge['judge']} prefers the fallback on {judge['wins']:,} of {counted(judge['pairs'], 'pair')}, "
+        f"the primary on {judge['losses']:,}, neither on {judge['ties']:,}; it flipped with the order on "
+        f"{judge['flip_rate']:.0%}, which counts as neither."
+    )
+    if judge["judges_itself"]:
+        yield "The judge is the fallback's own model: models prefer answers of their own kind."
+
+
+def _sweep(report: Mapping[str, Any]) -> Iterator[str]:
+    sweep = report["sweep"]
+    if sweep is None:
+        return
+    size = f"{sweep['proposed']['fixed']} fixed and {sweep['proposed']['similar']} similar examples"
+    chosen = "the cheapest within the margin" if sweep["is_within_margin"] else "the best; none was within the margin"
+    yield (
+        f"Proposed: {size}, {chosen}, of {len(sweep['tried'])} sizes on {counted(sweep['tuning_rows'], 'tuning row')}. "
+        "The verdict is the other half's alone: the best of many looks better than it is on the rows that chose it."
+    )
+    yield (
+        f"To serve it: gateway pack build {report['route']} --from FILE --fixed {sweep['proposed']['fixed']} --similar "
+        f"{sweep['proposed']['similar']}, then evaluate that pack: it is another prompt, with a verdict of its own."
+    )

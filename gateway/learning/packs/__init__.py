@@ -1,0 +1,1 @@
+"""Builds prompt packs of training rows and recordings, and proves them."""

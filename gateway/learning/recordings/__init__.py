@@ -1,0 +1,1 @@
+"""Keeps what a primary answers while it lives."""

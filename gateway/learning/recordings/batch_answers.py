@@ -1,0 +1,140 @@
+"""One line of what a batch has answered: its message, or what is wrong with it, and its row of the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from gateway.config.routes import Route
+from gateway.execution.endpoints import CHAT
+from gateway.execution.prepared import PreparedTarget
+from gateway.learning.answers import Message, message_of
+from gateway.learning.recordings.recorder import EMPTY, SUBSTITUTED
+from gateway.ledger.entry import Entry, new_attempt_id
+from gateway.policy.pricing import Price, Usage, cost_nanousd, read_usage
+from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
+from gateway.store.recordings import Recording
+
+PRICE_FACTOR: Final = Decimal("0.5")
+"""OpenAI: half of what the same request costs otherwise, https://platform.openai.com/docs/guides/batch, read
+2026-11-23. Assumed of the other providers with this API."""
+TIER: Final = "batch"
+"""What the ledger names as the service tier, and as the instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """What became of one line."""
+
+    message: Message | None
+    """None: there is nothing to keep."""
+    trouble: tuple[str, str]
+    """Where there is nothing: its kind, and what was said."""
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status: int | None
+    body: Mapping[str, Any]
+
+    @property
+    def model(self) -> str | None:
+        model = self.body.get("model")
+        return model if isinstance(model, str) else None
+
+
+class BatchReader:
+    """Reads the lines of one target's batches."""
+
+    def __init__(self, prepared: PreparedTarget, route: Route, config_hash: str) -> None:
+        self._prepared, self._route, self._config_hash = prepared, route, config_hash
+
+    def read(self, promised: Recording, line: Mapping[str, Any], finished_at: datetime) -> BatchAnswer:
+        """Read a line of an output or an error file; ``promised`` is the row that waits for it."""
+        written = line.get("response")
+        response = written if isinstance(written, dict) else {}
+        status, body = response.get("status_code"), response.get("body")
+        read = _Response(status if isinstance(status, int) else None, body if isinstance(body, dict) else {})
+        substitute, price = self._prepared.answers.meaning(read.model)
+        entry = self._entry(promised, read, half(price), finished_at, substitute=substitute)
+        message = None
+        trouble: tuple[str, str]
+        if read.status != 200:
+            trouble = (FailureKind.BAD_REQUEST, _error_of(line, read))
+        elif substitute:
+            trouble = (SUBSTITUTED, f"{read.model} answered instead of {promised.model}")
+        else:
+            trouble = (EMPTY, "an answer that says nothing")
+            message = message_of(read.body) if isinstance(read.body.get("choices"), list) else None
+        return BatchAnswer(message, trouble, entry)
+
+    def _entry(
+        self, promised: Recording, read: _Response, price: Price | None, finished_at: datetime, *, substitute: bool
+    ) -> Entry:
+        target, answered = self._prepared.target, read.status == 200
+        usage = read_usage(read.body.get("usage")) if answered else None
+        tokens = usage or Usage(0)
+        unknown = None if answered else 0
+        attempt_id = promised.attempt_id or new_attempt_id(promised.recorded_at)
+        return Entry(
+            attempt_id=attempt_id,
+            request_id=f"recording_{attempt_id}",
+            route=self._route.name,
+            target=target.name,
+            role=target.role,
+            provider=target.provider.name,
+            model_asked=target.model,
+            model_answered=read.model,
+            reason=Reason.PINNED,
+            prompt_version=self._prepared.prompt_version,
+            input_tokens=tokens.input_tokens,
+            cached_input_tokens=tokens.cached_input_tokens,
+            cache_write_tokens=tokens.cache_write_tokens,
+            output_tokens=tokens.output_tokens,
+            reasoning_tokens=tokens.reasoning_tokens,
+            usage_source=UsageSource.PROVIDER if usage else UsageSource.NONE,
+            price_version=price.version if price else None,
+            cost_nanousd=cost_nanousd(price, usage) if price and usage else unknown,
+            outcome=Outcome.OK if answered else Outcome.FAILED,
+            failure=None if answered else FailureKind.BAD_REQUEST,
+            endpoint=CHAT.name,
+            stream=False,
+            pinned=False,
+            kind="recording",
+            instance=TIER,
+            config_hash=self._config_hash,
+            key=None,
+            team=self._route.owner,
+            tags=None,
+            service_tier=TIER,
+            status=read.status,
+            ttft_ms=None,
+            duration_ms=max(0.0, (finished_at - promised.recorded_at).total_seconds() * 1000),
+            started_at=promised.recorded_at,
+            finished_at=finished_at,
+            substituted=substitute and answered,
+            traits=None,
+        )
+
+
+def half(price: Price | None) -> Price | None:
+    """Return what a price is in a batch."""
+    if price is None:
+        return None
+    written = None if price.cache_write is None else price.cache_write * PRICE_FACTOR
+    return replace(
+        price,
+        input=price.input * PRICE_FACTOR,
+        cached_input=price.cached_input * PRICE_FACTOR,
+        output=price.output * PRICE_FACTOR,
+        cache_write=written,
+        version=f"{price.version}-batch",
+    )
+
+
+def _error_of(line: Mapping[str, Any], read: _Response) -> str:
+    error = line.get("error") or read.body.get("error")
+    said = error.get("message") if isinstance(error, dict) else error
+    return f"{read.status or 'no answer'}: {said}"[:500]
