@@ -66,7 +66,7 @@ def prompt_version(routes: Path, route: str = "forum-reply") -> str:
 
 
 def a_verdict(routes: Path, route: str = "forum-reply", **fields: Any) -> Evaluation:
-    version = parse_pack(PACK).version if route == "packed" else prompt_version(routes, route)
+    version = f"{parse_pack(PACK).version}-keep" if route == "packed" else prompt_version(routes, route)
     given: dict[str, Any] = {
         "evaluation_id": "",
         "route": route,

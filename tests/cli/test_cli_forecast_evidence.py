@@ -177,4 +177,4 @@ def test_evaluations_and_packs_are_read_with_everything_else(routes: Path, keep:
     assert served.routes["careful"] == written.routes["careful"]
     prompt = served.routes["packed"].fallbacks[0].prompt
     assert prompt is not None
-    assert prompt.version == parse_pack(PACK).version
+    assert prompt.version == f"{parse_pack(PACK).version}-keep"

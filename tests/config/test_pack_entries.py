@@ -61,7 +61,7 @@ def test_a_fallback_takes_its_instructions_its_examples_and_its_version_from_its
     pack, prompt = parse_pack(files), _prompt(loaded)
     assert prompt.pack == pack
     assert (prompt.instructions, prompt.trained_system) == ("Answer briefly.", ("Be kind.",))
-    assert (prompt.version, prompt.awaited_pack) == (pack.version, None)
+    assert (prompt.version, prompt.awaited_pack) == (f"{pack.version}-keep", None)
     assert _warnings(loaded) == []
     assert {str(tmp_path / "packs" / "reply" / name) for name in FILES} <= set(loaded.routes.files)
 
@@ -194,7 +194,7 @@ def test_an_awaited_pack_is_put_in_once_it_is_there(tmp_path: Path) -> None:
     whole = with_packs(routes, {pack.hash: pack})
     prompt = whole.routes["reply"].fallbacks[0].prompt
     assert prompt is not None
-    assert (prompt.pack, prompt.version, prompt.awaited_pack) == (pack, pack.version, None)
+    assert (prompt.pack, prompt.version, prompt.awaited_pack) == (pack, f"{pack.version}-keep", None)
     assert (prompt.instructions, prompt.trained_system) == ("Answer briefly.", ("Be kind.",))
     assert awaited(whole) == frozenset()
     assert whole.config_hash == routes.config_hash

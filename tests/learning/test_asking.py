@@ -295,7 +295,7 @@ async def test_a_workbench_takes_packs_out_of_the_database(sandbox: RunningSandb
         )
     assert prompt is not None
     assert prompt.pack == pack
-    assert asked.entry.prompt_version == pack.version
+    assert asked.entry.prompt_version == f"{pack.version}-keep"
 
 
 async def test_a_workbench_refuses_a_pack_of_another_customer(
