@@ -23,6 +23,7 @@ from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
+from gateway.config.lost_packs import refuse_lost_packs
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
 from gateway.errors import GatewayError, Unauthenticated
@@ -166,13 +167,15 @@ class FrontDoor:
             running.replace(loaded.routes)
             self._prove_residency(loaded)
             self.loaded, services.config_error = loaded, None
-            metrics.config_reloads.labels("loaded").inc()
-            log.info("config_loaded", config_hash=loaded.routes.config_hash, routes=len(loaded.routes.routes))
 
         def on_refused(error: InvalidRoutes) -> None:
             services.config_error = str(error)
             metrics.config_reloads.labels("refused").inc()
             log.error("config_refused", errors=str(error).splitlines())
+
+        def prepare(loaded: Loaded) -> None:
+            refuse_lost_packs(loaded, running.pipeline.snapshot.routes)
+            pack_examples.index(loaded.routes)
 
         await watch(
             Path(self._settings.routes_file),
@@ -181,7 +184,7 @@ class FrontDoor:
             on_loaded=on_loaded,
             on_refused=on_refused,
             stop=stop,
-            prepare=lambda loaded: pack_examples.index(loaded.routes),
+            prepare=prepare,
         )
 
 

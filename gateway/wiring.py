@@ -67,6 +67,8 @@ class Running:
         """Why this replica is not ready."""
         self.waits_because: str | None = None
         """Why the latest configuration is not in force yet."""
+        self._reloaded = False
+        """Whether the latest configuration is another than that of the start."""
         self._instance = instance
         self._published: dict[tuple[str, str], Published] = {}
         self._states: StateStore | None = None
@@ -168,11 +170,14 @@ class Running:
 
         One that names packs which are not here yet comes into force with them; until then the old one holds.
         """
-        self._loaded = routes
+        self._loaded, self._reloaded, self.waits_because = routes, True, None
         try:
-            self._put_in_force(self._knowledge.complete(routes))
+            whole = self._knowledge.complete(routes)
         except ConfigError as error:
+            self._metrics.config_reloads.labels("waiting").inc()
             self._wait(str(error))
+        else:
+            self._put_in_force(whole)
 
     async def _keep_learning(self) -> None:
         """Look for packs that are awaited, and for new verdicts."""
@@ -191,18 +196,18 @@ class Running:
 
         The replica is not ready while what is in force lacks a pack. It stays ready while only a reload does.
         """
-        before = self._knowledge.accepted
+        before, loaded, whole = self._knowledge.accepted, self._loaded, None
         try:
-            await self._knowledge.read(database, self._loaded)
-            whole = self._knowledge.complete(self._loaded)
+            await self._knowledge.read(database, loaded)
+            whole = self._knowledge.complete(loaded)
             await asyncio.to_thread(pack_examples.index, whole)
         except ConfigError as error:
-            whole = None
-            self._wait(str(error))
-        lacking = self._loaded.config_hash != self._in_force.config_hash or awaited(self._in_force)
-        if whole is not None and lacking:
+            if loaded is self._loaded:
+                self._wait(str(error))
+        # Another may have been loaded meanwhile: then this one's turn is over.
+        lacking = loaded.config_hash != self._in_force.config_hash or awaited(self._in_force)
+        if whole is not None and lacking and loaded is self._loaded:
             self._put_in_force(whole)
-            log.info("config_in_force", config_hash=whole.config_hash)
         elif before != self._knowledge.accepted:
             self._renew()
 
@@ -211,7 +216,7 @@ class Running:
             self.waiting_for[PACKS] = why
         if why != self.waits_because:
             self.waits_because = why
-            log.warning("config_waits", why=why)
+            log.warning("config_waits", why=why, config_hash=self._loaded.config_hash)
 
     def _put_in_force(self, routes: Routes) -> None:
         """Put a configuration in force that has all of its packs."""
@@ -219,6 +224,9 @@ class Running:
         self.waiting_for.pop(PACKS, None)
         self.waits_because = None
         self._verifications.configured()
+        if self._reloaded:
+            self._metrics.config_reloads.labels("loaded").inc()
+        log.info("config_loaded", config_hash=routes.config_hash, routes=len(routes.routes))
 
     def _renew(self) -> None:
         """Build the same configuration anew, by the dates that are known now."""

@@ -20,19 +20,20 @@ from gateway.config.routes import Route
 from gateway.learning.capture.redaction import Redactor
 from gateway.learning.evaluation.collecting import Collector
 from gateway.learning.evaluation.evaluator import Evaluator, terms_of
-from gateway.learning.evaluation.rows import Gathered, example_ids, gather
+from gateway.learning.evaluation.rows import Gathered, example_questions, gather
 from gateway.learning.pace import Purse
 from gateway.learning.packs.building import Settings, build
 from gateway.learning.packs.rows import Source
 from gateway.learning.packs.training_rows import TrainingRow, read_rows
 from gateway.learning.workbench import Workbench
-from gateway.policy.inputs import input_id
+from gateway.policy.inputs import input_id, question_id
 from gateway.sandbox.catalogue import Task
 from gateway.sandbox.skills import answer_in_style
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.recordings import Recording
 
+REDACTOR = Redactor(("email", "phone", "card"), {})
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 FINE_TUNE = "ft:gpt-4.1-mini-2025-04-14:acme:triage:C3d4E5f6:ckpt-step-714"
 ROUTE = "ticket-triage"
@@ -68,7 +69,7 @@ def write_pack(directory: Path, content: bytes, *, fixed: int = 20, similar: int
         ROUTE, fixed=fixed, similar=similar, hold_out=hold_out, instructions=INSTRUCTIONS, window=128_000
     )
     built = build([Source("training.jsonl", rows, "training")], settings, Redactor((), {}))
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for name, written in built.files.items():
         (directory / name).write_bytes(written)
     directory.with_name(f"{directory.name}.held-out.jsonl").write_bytes(built.held_out)
@@ -121,7 +122,8 @@ async def gathered(bench: Workbench, rows: Sequence[TrainingRow]) -> Gathered:
     route = bench.route(ROUTE)
     assert route.primary is not None
     recorded = await bench.recordings.of_route(ROUTE, route.primary.provider.name, route.primary.model)
-    return gather(rows, recorded, examples=example_ids(route.fallbacks[0].prompt), tenant=route.tenant)
+    shown = example_questions(route.fallbacks[0].prompt, REDACTOR)
+    return gather(rows, recorded, examples=shown, tenant=route.tenant, redactor=REDACTOR)
 
 
 def evaluator(
@@ -168,3 +170,7 @@ def recorded(asked: str, sample: int = 0, answer: str | None = "bug", tenant: st
 
 def id_of(asked: str) -> str:
     return input_id([{"role": "user", "content": asked}])
+
+
+def question_of(asked: str) -> str:
+    return question_id([{"role": "user", "content": asked}])

@@ -11,6 +11,7 @@ import orjson
 from gateway.config.loader import load
 from gateway.config.packs import FIXED, HELD_OUT, INSTRUCTIONS, POOL, PackExample, example_line, parse_pack, sealed
 from gateway.ledger.entry import new_attempt_id
+from gateway.policy.evidence import terms_of
 from gateway.store.database import Database
 from gateway.store.evaluations import Evaluation, EvaluationStore
 from gateway.store.migrate import migrate
@@ -65,6 +66,11 @@ def prompt_version(routes: Path, route: str = "forum-reply") -> str:
     return prompt.version
 
 
+def terms_in(routes: Path, route: str) -> str:
+    written = load(routes, environ={}).routes.routes[route]
+    return terms_of(written, written.fallbacks[0])
+
+
 def a_verdict(routes: Path, route: str = "forum-reply", **fields: Any) -> Evaluation:
     version = f"{parse_pack(PACK).version}-keep" if route == "packed" else prompt_version(routes, route)
     given: dict[str, Any] = {
@@ -74,6 +80,7 @@ def a_verdict(routes: Path, route: str = "forum-reply", **fields: Any) -> Evalua
         "provider": "acme",
         "model": "m1",
         "prompt_version": version,
+        "terms": terms_in(routes, route),
         "verdict": "accept",
         "looks": "many",
         "measure": "token_f1",

@@ -12,11 +12,19 @@ _PRICE = "{input_usd_per_1m: 0.30, cached_input_usd_per_1m: 0.15, output_usd_per
 
 
 def write_routes(
-    directory: Path, base_url: str, *, primary: str = FORUM, priced: bool = True, kind: str = "sandbox", **route: Any
+    directory: Path,
+    base_url: str,
+    *,
+    primary: str = FORUM,
+    parameters: dict[str, Any] | None = None,
+    priced: bool = True,
+    kind: str = "sandbox",
+    **route: Any,
 ) -> Path:
-    """Write routes.yaml with the route ``forum-reply``; ``route`` is what else it says."""
+    """Write routes.yaml with the route ``forum-reply``; ``parameters`` are the primary's, ``route`` its other keys."""
     prices = f"prices: {{sandbox: {{'{primary}': {_PRICE}}}}}\n" if priced else ""
-    entry = {"provider": "sandbox", "primary": primary, "fallbacks": ["luna"], **route}
+    target = {"model": primary, "parameters": parameters} if parameters else primary
+    entry = {"provider": "sandbox", "primary": target, "fallbacks": ["luna"], **route}
     file = directory / "routes.yaml"
     file.write_text(
         f"""\

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from gateway_server import ROOT, running_gateway
-from sandbox_server import running_sandbox
+from sandbox_server import fast_catalogue, running_sandbox
+
+from gateway.clock import SystemClock
 
 CALENDAR = (ROOT / "docs" / "calendar.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (commands / "gateway").chmod(0o755)
     for name in ("prompts", "schemas"):
         (directory / name).symlink_to(ROOT / name)
-    with running_sandbox() as sandbox:
+    with running_sandbox(catalogue=fast_catalogue(SystemClock().now())) as sandbox:
         routes = directory / "routes.yaml"
         routes.write_text((ROOT / "routes.yaml").read_text().replace("http://127.0.0.1:8081", sandbox.url))
         with running_gateway(routes, directory) as gateway:

@@ -33,10 +33,22 @@ def upgrade() -> None:
     op.create_index("ix_captured_expires_at", "captured", ["expires_at"])
     op.create_index("captured_input", "captured", ["route", "tenant", "input_id"], unique=True)
     op.create_table(
+        "captured_again",
+        sa.Column("route", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
+        sa.Column("input_id", sa.Text, primary_key=True),
+        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("user_digest", sa.Text),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_captured_again_expires_at", "captured_again", ["expires_at"])
+    op.create_table(
         "recordings",
         sa.Column("route", sa.Text, primary_key=True),
         sa.Column("provider", sa.Text, primary_key=True),
         sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("asked_with", sa.Text, primary_key=True),
         sa.Column("input_id", sa.Text, primary_key=True),
         sa.Column("sample", sa.Integer, primary_key=True),
         sa.Column("tenant", sa.Text, nullable=False),
@@ -93,6 +105,7 @@ def upgrade() -> None:
         sa.Column("provider", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("prompt_version", sa.Text, nullable=False),
+        sa.Column("terms", sa.Text, nullable=False),
         sa.Column("verdict", sa.Text, nullable=False),
         sa.Column("looks", sa.Text, nullable=False),
         sa.Column("measure", sa.Text, nullable=False),
@@ -132,6 +145,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_index("deletions_of_name", "deletions", ["selector", "deleted_at"])
     op.create_table(
         "rehearsal_budgets",
         sa.Column("route", sa.Text, primary_key=True),
@@ -152,9 +166,17 @@ def upgrade() -> None:
         sa.Column("agreement", sa.Double),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("leases")
     op.drop_table("rehearsal_pairs")
     op.drop_table("rehearsal_budgets")
     op.drop_table("deletions")
@@ -163,4 +185,5 @@ def downgrade() -> None:
     op.drop_table("judgements")
     op.drop_table("evaluation_answers")
     op.drop_table("recordings")
+    op.drop_table("captured_again")
     op.drop_table("captured")

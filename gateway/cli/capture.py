@@ -28,10 +28,15 @@ capture_app = typer.Typer(no_args_is_help=True, help="See, export and delete wha
 _HEADERS = ("route", "capture", "kept for", "blacked out", "rows", "oldest")
 _TABLES = {
     "captured": "captured request",
+    "captured_again": "repeated request",
     "recordings": "recording",
     "evaluation_answers": "evaluation answer",
     "judgements": "judgement",
 }
+_IN_LOG = (
+    "Somebody is reading the database: its log (the file ending in -wal) still holds what was deleted, until they have "
+    "finished and something is deleted again. Run it again."
+)
 
 
 @capture_app.command("status")
@@ -77,11 +82,14 @@ def export(
     """
     from gateway.cli.capture_export import TERMS, write_export
     from gateway.cli.forecast_words import counted
+    from gateway.config.findings import did_you_mean
     from gateway.reasons import Role
 
-    chosen = load_routes(routes).routes.routes.get(route)
-    if chosen is None:
-        raise ConfigError(f"there is no route {route!r} in {routes}")
+    known = load_routes(routes).routes.routes
+    if route not in known:
+        near = did_you_mean(route, known)
+        raise typer.BadParameter(f"{routes} has no route {route!r}{near}", param_hint="ROUTE")
+    chosen = known[route]
     now = SystemClock().now()
 
     async def read(opened: "Database") -> "list[Captured]":
@@ -120,11 +128,11 @@ def delete(
 
     Captured requests, recordings, evaluations' answers and judgements go in one transaction; a receipt stays, which
     names nobody. Packs cannot be changed: what holds such rows is listed, with what to do. Run it again until nothing
-    is listed. A gateway writes what it captures within seconds: rows of a user who is just now asking come later. What
-    retention has deleted can no longer be traced to a user, nor can packs built from it; exported files and backups are
-    yours to look after.
+    is listed. What was asked until now and is not written yet never will be. What retention has deleted can no longer
+    be traced to a user, nor can packs built from it; exported files and backups are yours to look after.
 
-    Exit codes: 0 it is gone, or nothing was there; 1 packs still hold such rows; 2 the command was misused.
+    Exit codes: 0 it is gone, or nothing was there; 1 packs, or the log of the database, still hold such rows; 2 the
+    command was misused.
 
     Example:  gateway capture delete --user customer-4711
     """
@@ -140,13 +148,13 @@ def delete(
         typer.echo(_receipt_text(receipt))
         if looked_for:
             typer.echo("\n".join(_pack_lines(packs)))
-    raise typer.Exit(1 if packs or (receipt and receipt.left) else 0)
+    raise typer.Exit(1 if packs or (receipt and (receipt.left or receipt.is_in_log)) else 0)
 
 
 async def _delete(
     database: "Database", loaded: "Loaded", user: str | None, request: str | None, *, yes: bool
 ) -> "tuple[Receipt | None, int, list[HoldingPack]]":
-    """Return the receipt (None: nothing was there), how many inputs were looked for in packs, and who holds them."""
+    """Return the receipt, how many inputs were looked for in packs, and who holds them."""
     from gateway.cli.cutover import whoami
     from gateway.cli.packs_holding import packs_holding
     from gateway.ledger.entry import new_attempt_id
@@ -155,9 +163,7 @@ async def _delete(
     store = DeletionStore(database)
     earlier = await store.earlier(user=user, request_id=request)
     found = await store.find(user=user, request_id=request)
-    if not any(found.values()):
-        return None, len(earlier), await packs_holding(earlier, loaded, database)
-    if not yes:
+    if any(found.values()) and not yes:
         _ask(found)
     now = SystemClock().now()
     by = whoami()
@@ -233,11 +239,13 @@ def _receipt_text(receipt: "Receipt | None") -> str:
     if receipt is None:
         return "nothing of it is kept"
     left = "nothing is left" if not receipt.left else f"{receipt.left} rows came meanwhile: run it again"
+    gone = f"deleted {_counts_text(receipt.counts)}" if any(receipt.counts.values()) else "nothing of it is kept"
     return (
-        f"deleted {_counts_text(receipt.counts)}; looked again: {left}\n"
-        f"receipt {receipt.deletion_id}, {receipt.deleted_at:%Y-%m-%d %H:%M:%S} UTC, by {receipt.by}\n"
+        f"{gone}; looked again: {left}\n"
+        + (f"{_IN_LOG}\n" if receipt.is_in_log else "")
+        + f"receipt {receipt.deletion_id}, {receipt.deleted_at:%Y-%m-%d %H:%M:%S} UTC, by {receipt.by}\n"
         f"  of {receipt.selector}\n"
-        f"  inputs: {', '.join(receipt.input_ids)}\n"
+        f"  inputs: {', '.join(receipt.input_ids) or 'none'}\n"
         f"  sha256: {receipt.digest}"
     )
 

@@ -9,12 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from gateway.cli.forecast_text import Printer
-from gateway.learning.evaluation.report_words import LIMITS, change_span, decimal, per_1000, span
+from gateway.cli.forecast_words import money
+from gateway.learning.evaluation.report_words import LIMITS, change_span, cost_of, decimal, per_1000, span
 
 if TYPE_CHECKING:
     from gateway.learning.evaluation.collecting import Collector
-
-NANO = 10**9
 
 
 class Progress:
@@ -47,9 +46,9 @@ class Progress:
 def troubles(collector: "Collector") -> Iterator[str]:
     """Yield what kept questions from being asked or answered, in this run."""
     if collector.is_out_of_money:
-        yield (
-            f"stopped at the cost cap: ${collector.purse.spent / NANO:,.4f} spent; a higher --max-usd goes on from here"
-        )
+        yield (f"stopped at the cost cap: {money(collector.purse.spent)} spent; a higher --max-usd goes on from here")
+    if collector.is_stopped:
+        yield f"stopped: {collector.asked} answers are kept, nothing is concluded; the same command goes on from here"
     for name, said in collector.stopped.items():
         yield f"{name} was not asked any more: {said}"
     if collector.failures:
@@ -118,7 +117,7 @@ def _sizes(out: Printer, heading: str, rows: list[Mapping[str, Any]]) -> None:
             str(one["examples"]),
             span(one["quality"]) if one["quality"] else "",
             decimal(one["difference"]) if one["difference"] is not None else "",
-            per_1000(one["cost_nanousd"]),
+            cost_of(one),
             f"{one['first_token_ms']:.0f} ms" if one["first_token_ms"] is not None else "",
             "proposed" if one.get("is_proposed") else "frontier" if "is_proposed" in one and one["on_frontier"] else "",
         ]

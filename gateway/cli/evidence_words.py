@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.routes_learning import DEFAULT_MARGIN
 from gateway.learning.evaluation.report_words import VERDICTS, change, counted, decimal
 from gateway.lifecycle.forecast_evidence import Proof
 
@@ -25,6 +26,9 @@ def sentence(evidence: "Evidence", *, dated: bool = False) -> str:
     verdict = f"{VERDICTS[found.verdict]} on {counted(found.rows, 'row')}{since}"
     if evidence.proof is Proof.OTHER_PROMPT:
         return f"fallback {verdict}, but with another prompt: {again}"
+    if evidence.proof is Proof.OTHER_TERMS:
+        what = "another primary, parameters, contract, measure or margin"
+        return f"fallback {verdict}, but with {what}: {again}"
     if evidence.proof is Proof.NOT_ENOUGH:
         needed = evidence.rows_needed
         return f"{verdict}{f'; about {needed:,} would decide' if needed else ''}: {again}"
@@ -85,7 +89,7 @@ def _interval(estimate: float | None, low: float | None, high: float | None) -> 
 
 
 def _figures(found: "Evaluation") -> list[str]:
-    figures = []
+    figures = [] if found.margin == DEFAULT_MARGIN else [f"margin {found.margin:g}"]
     if found.retained is not None:
         figures.append(f"retained {_span(found.retained, found.retained_low, found.retained_high)}")
     elif found.difference is not None:

@@ -14,7 +14,6 @@ from gateway.errors import ConfigError
 if TYPE_CHECKING:
     from gateway.cli.pack_sources import NamedPack
     from gateway.config.findings import Finding
-    from gateway.config.packs import Pack
     from gateway.config.routes import Route, Routes
 
 pack_app = typer.Typer(
@@ -116,11 +115,12 @@ def show(
 
     Example:  gateway pack show packs/forum-reply
     """
+    from gateway.cli.pack_show import fitted, lines, whole
     from gateway.cli.pack_sources import named_packs
 
     for named in named_packs(pack, _routes_if_any(routes), database):
         found = named.pack
-        typer.echo(_as_json(found) if as_json else "\n".join(_shown(named.label, found, examples)))
+        typer.echo(whole(found) if as_json else "\n".join(fitted(lines(named.label, found, examples))))
         if as_json:
             return
 
@@ -135,7 +135,7 @@ def diff(
 ) -> None:
     """Show how two packs differ: instructions by line, examples by id, settings and tokens.
 
-    Exit codes: 0 they are the same, 1 they differ, 2 the command was misused.
+    Exit codes: 0 they are the same, 1 they differ, 2 one of them cannot be read, or the command was misused.
 
     Example:  gateway pack diff forum-reply packs/forum-reply-next
     """
@@ -143,7 +143,11 @@ def diff(
     from gateway.cli.pack_sources import named_packs
 
     known = _routes_if_any(routes)
-    packs = [named_packs(name, known, database)[0].pack for name in (before, after)]
+    try:
+        packs = [named_packs(name, known, database)[0].pack for name in (before, after)]
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     found = difference(*packs)
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(found)))
     raise typer.Exit(0 if found["same"] else 1)
@@ -167,6 +171,7 @@ def verify(
 
     Example:  gateway pack verify
     """
+    from gateway.cli.forecast_words import counted
     from gateway.cli.pack_sources import named_packs, referenced_packs
 
     known = _routes_if_any(routes, needed=not packs)
@@ -178,7 +183,7 @@ def verify(
         except ConfigError as error:
             broken += str(error).splitlines()
     if not packs and known is not None:
-        named = referenced_packs(known, database)
+        named, broken = referenced_packs(known, database)
     checked = [(one, _findings(one, known, held_out)) for one in named]
     failed = bool(broken) or any(finding.severity == "error" for _, found in checked for finding in found)
     if as_json:
@@ -193,7 +198,7 @@ def verify(
             for finding in found:
                 typer.echo(f"{finding.severity}: {finding}")
             wrong = sum(finding.severity == "error" for finding in found)
-            typer.echo(f"{one.label}: pack {one.pack.version}: {f'{wrong} findings' if wrong else 'all is well'}")
+            typer.echo(f"{one.label}: pack {one.pack.version}: {counted(wrong, 'finding') if wrong else 'all is well'}")
         if not named and not broken:
             typer.echo(f"{routes} names no pack")
     raise typer.Exit(1 if failed else 0)
@@ -265,31 +270,3 @@ def _findings(named: "NamedPack", routes: "Routes | None", held_out: Path | None
     rows = read_rows(file.read_bytes(), str(file)).rows if file is not None and file.is_file() else ()
     window = window_of(routes, named.target) if routes is not None else None
     return check_pack(named.pack, redactor_of(named.route), window, rows, str(file))
-
-
-def _shown(label: str, pack: "Pack", most: int) -> list[str]:
-    from gateway.cli.pack_report import example_lines
-
-    skipped = ("hash", "version", "format", "route")
-    told = {name: json.dumps(value, ensure_ascii=False) for name, value in pack.manifest.items() if name not in skipped}
-    facts = [f"  {name:<18} {value}" for name, value in told.items()]
-    return [
-        f"{label}: pack {pack.version} of route {pack.route}",
-        pack.hash,
-        *facts,
-        "instructions:",
-        *(f"  {line}" for line in pack.instructions.splitlines()),
-        "examples (id, tokens, what is asked → the answer):",
-        *example_lines("fixed", pack.fixed, most),
-        *example_lines("pool", pack.pool, most),
-    ]
-
-
-def _as_json(pack: "Pack") -> str:
-    kinds = (("fixed", pack.fixed), ("pool", pack.pool))
-    examples = {
-        kind: [{"id": e.id, "origin": e.origin, "tokens": e.tokens, "messages": list(e.messages)} for e in held]
-        for kind, held in kinds
-    }
-    whole = {"manifest": dict(pack.manifest), "instructions": pack.instructions, **examples}
-    return json.dumps({**whole, "held_out": sorted(pack.held_out)}, indent=2, ensure_ascii=False)

@@ -82,9 +82,15 @@ def _of_rows(built: "Built") -> list[str]:
     if rows.conflicting:
         groups = [" and ".join(group) for group in rows.conflicting]
         notes.append(f"inputs with different answers, which all stay: {len(groups):,} ({_some(groups)})")
-    if not rows.held_out:
+    if rows.told:
+        places = [row.where for row in rows.told]
         notes.append(
-            f"no row is held out, since there are fewer than {FEWEST_TO_HOLD_OUT} different inputs: "
+            "rows that were to be held out, left out altogether, since an example gives the same answer to the same "
+            f"question: {len(places):,} ({_some(places)})"
+        )
+    elif not rows.held_out:
+        notes.append(
+            f"no row is held out, since fewer than {FEWEST_TO_HOLD_OUT} conversations begin differently: "
             "evaluate with recordings of other inputs"
             if built.pack.manifest["settings"]["hold_out"]
             else "no row is held out: evaluate with recordings of other inputs"
@@ -146,9 +152,10 @@ def _of_sizes(built: "Built") -> list[str]:
 def lines(told: Mapping[str, Any]) -> list[str]:
     """Return a report, with how routes.yaml names the pack (``reference``), as lines for people."""
     rows, tokens, caching, cost = (told[key] for key in ("rows", "tokens", "caching", "usd_per_1000_requests"))
+    dropped = rows["repeated"] + rows["told_by_others"]
     window = f"{told['share_of_window']:.1%} of the window of {told['target'] or 'the target'} at most"
     facts = [
-        ("rows", f"{rows['read']:,} read, {rows['repeated']:,} dropped, {rows['held_out']:,} held out"),
+        ("rows", f"{rows['read']:,} read, {dropped:,} dropped, {rows['held_out']:,} held out"),
         ("examples", f"{rows['fixed']:,} fixed, {rows['pool']:,} in the pool"),
         ("instructions", f"{tokens['instructions']:,} tokens, from {told['instructions_from']}"),
         ("prefix", f"{tokens['prefix']:,} tokens, {tokens['fixed']:,} of them fixed examples"),

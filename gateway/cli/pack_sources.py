@@ -160,9 +160,23 @@ def named_packs(name: str, routes: "Routes | None", database: str | None) -> lis
     return found
 
 
-def referenced_packs(routes: "Routes", database: str | None) -> list[NamedPack]:
-    """Return every pack that a configuration names."""
-    return [named for route in routes.routes.values() for named in _of_route(route, routes, database)]
+def referenced_packs(routes: "Routes", database: str | None) -> tuple[list[NamedPack], list[str]]:
+    """Return every pack that a configuration names, and what is to be said of those that are not there."""
+    found: list[NamedPack] = []
+    lacking: list[str] = []
+    for route in routes.routes.values():
+        for target in route.fallbacks:
+            prompt = target.prompt
+            if prompt is not None and prompt.missing_pack is not None:
+                lacking.append(
+                    f"routes.{route.name} ({target.name}): there is no pack at {prompt.missing_pack}; "
+                    f"build it: gateway pack build {route.name} --from FILE"
+                )
+            try:
+                found += _of_target(route, target, routes, database)
+            except ConfigError as error:
+                lacking.append(f"routes.{route.name} ({target.name}): {error}")
+    return found, lacking
 
 
 def window_of(routes: "Routes", target: "Target | None") -> int | None:
@@ -178,14 +192,15 @@ def window_of(routes: "Routes", target: "Target | None") -> int | None:
 
 def _of_route(route: "Route", routes: "Routes", database: str | None) -> Iterator[NamedPack]:
     for target in route.fallbacks:
-        prompt = target.prompt
-        if prompt is None or (prompt.pack is None and prompt.awaited_pack is None):
-            continue
-        label = f"{route.name} ({target.name})"
-        if prompt.pack is not None:
-            yield NamedPack(label, prompt.pack, _directory_of(prompt.pack, routes), route, target)
-        else:
-            yield NamedPack(label, asyncio.run(_fetched(prompt.awaited_pack or "", database)), None, route, target)
+        yield from _of_target(route, target, routes, database)
+
+
+def _of_target(route: "Route", target: "Target", routes: "Routes", database: str | None) -> Iterator[NamedPack]:
+    prompt, label = target.prompt, f"{route.name} ({target.name})"
+    if prompt is not None and prompt.pack is not None:
+        yield NamedPack(label, prompt.pack, _directory_of(prompt.pack, routes), route, target)
+    elif prompt is not None and prompt.awaited_pack is not None:
+        yield NamedPack(label, asyncio.run(_fetched(prompt.awaited_pack, database)), None, route, target)
 
 
 def _directory_of(pack: "Pack", routes: "Routes") -> Path | None:
@@ -219,6 +234,7 @@ async def _fetched(hash_: str, url: str | None) -> "Pack":
 
 async def _recordings(route: "Route", url: str | None) -> "list[Recording]":
     from gateway.config.settings import read_settings
+    from gateway.learning.recordings.plan import asked_with
     from gateway.store.database import Database, DatabaseUnavailable
     from gateway.store.recordings import RecordingStore
 
@@ -229,8 +245,10 @@ async def _recordings(route: "Route", url: str | None) -> "list[Recording]":
         if database is None:
             return []
         try:
-            own = (route.name, route.primary.provider.name, route.primary.model)
-            return await RecordingStore(database).of_route(*own)
+            own = (route.name, route.primary.provider.name, route.primary.model, asked_with(route.primary))
+            found = await RecordingStore(database).of_route(*own)
+            # What was recorded while the route was another customer's stays out.
+            return [row for row in found if row.tenant == (route.tenant or "")]
         finally:
             await database.close()
     except (DatabaseUnavailable, ValueError) as error:

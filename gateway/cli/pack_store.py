@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.configuration import DatabaseOption, JsonOption
+from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
@@ -61,14 +62,21 @@ async def _push(directory: Path, url: str, by: str) -> "Pack":
 
 def remove(
     hash_: Annotated[str, typer.Argument(metavar="HASH", help="sha256:…, as `gateway pack push` printed it.")],
+    routes: RoutesOption = ROUTES,
     database: DatabaseOption = None,
 ) -> None:
     """Take a pack out of the database, once no gateway's routes.yaml names it: after somebody's rows were deleted.
 
     Example:  gateway pack remove sha256:221ff1a6d0a374a467ff1de630f38e787ec8fbc0f284778df147c001fd96c33f
     """
+    from gateway.config.awaited_packs import awaited
+    from gateway.config.loader import load
     from gateway.config.settings import read_settings
 
+    if routes.exists() and hash_ in awaited(load(routes, environ=os.environ).routes):
+        raise ConfigError(
+            f"{routes} names it: a gateway would not become ready without it; name another pack there first"
+        )
     if not asyncio.run(_remove(hash_, read_settings(database_url=database).database_url)):
         raise ConfigError(f"the database has no pack {hash_}")
     typer.echo(f"{hash_} is removed; a gateway that still names it would not become ready")

@@ -33,7 +33,9 @@ def record(
     ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0.01, max=1000, help="Requests a second.")] = 2.0,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=64, help="Requests at once.")] = 4,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask so many inputs at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first so many inputs, recorded or not.")
+    ] = None,
     batch: Annotated[
         bool, typer.Option("--batch", help="By the provider's batch API: within a day, at half the price.")
     ] = False,
@@ -53,13 +55,16 @@ def record(
 
     Inputs are training rows ({"messages": …}, the answer is left out), rows without an answer, or {"input": "text"};
     `captured` are those that the route kept of live traffic. What is recorded is not asked again, so a run that was
-    stopped goes on when the same command is given once more. It says beforehand what it will cost, and stops at the
-    cap. A share is asked twice: how much the model differs from itself is the best that any fallback can do.
+    stopped goes on when the same command is given once more. One that is killed outright loses what was in flight: at
+    most --concurrency answers, which may be billed, and of failures the ledger's last second. One run of a route is at
+    work at a time. It says beforehand what it will cost, and stops at the cap. A share is asked twice: how much the
+    model differs from itself is the best that any fallback can do.
 
     A provider's terms may forbid training other models on its answers: read them first. An export and its manifest
     mark the rows as written by a model.
 
-    Exit codes: 0 everything asked was answered, 1 it was not, or recordings are lacking, 2 the command was misused.
+    Exit codes: 0 everything asked was answered, 1 it was not, or (--before-shutdown) a route whose primary lives lacks
+    recordings, 2 the command was misused.
 
     Example:  gateway record --before-shutdown
 

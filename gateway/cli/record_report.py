@@ -14,6 +14,8 @@ from gateway.errors import ConfigError
 from gateway.learning.recordings.gaps import ENOUGH_INPUTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.cli.record_run import Done
     from gateway.config.routes import Route, Routes
     from gateway.learning.recordings.gaps import RouteRecordings
@@ -109,18 +111,23 @@ def _show(found: "list[RouteRecordings]") -> None:
     out = Printer()
     urgent = [row for row in found if row.is_urgent]
     if urgent:
-        first = min(row.days_left for row in urgent if row.days_left is not None)
+        has = "has" if len(urgent) == 1 else "have"
         out.line(
-            f"{counted(len(urgent))} with a date {'has' if len(urgent) == 1 else 'have'} fewer than {ENOUGH_INPUTS} "
-            f"recorded inputs; the next primary stops in {counted(first, 'day')}",
+            f"{counted(len(urgent))} {has} fewer than {ENOUGH_INPUTS} recorded inputs of a primary that lives; "
+            f"{_when_next(urgent)}",
             loud=True,
         )
-    elif all(row.days_left is None for row in found):
-        out.line("no primary has a date on which it stops", loud=True)
     else:
-        out.line(f"every route whose primary will stop has {ENOUGH_INPUTS} recorded inputs or more", loud=True)
+        out.line(f"every route whose primary lives has {ENOUGH_INPUTS} recorded inputs or more", loud=True)
     headers = ("route", "stops", "days left", "inputs", "twice", "pending", "captured", "training file", "", "next")
     out.table(headers, [_cells(row) for row in found], [row.is_urgent for row in found])
+
+
+def _when_next(urgent: "Sequence[RouteRecordings]") -> str:
+    dated = [row.days_left for row in urgent if row.days_left is not None]
+    if dated:
+        return f"the next stops in {counted(min(dated), 'day')}"
+    return "when it stops is not known" if len(urgent) == 1 else "when they stop is not known"
 
 
 def _cells(row: "RouteRecordings") -> tuple[str, ...]:
@@ -188,11 +195,11 @@ def write_export(route: "Route", url: str, file: Path, *, as_json: bool) -> None
         raise ConfigError(f"nothing of {route.name} is recorded yet: gateway record {route.name} --inputs FILE")
     content = training_lines(rows)
     about = file.with_name(f"{file.name}.manifest.json")
-    _write_new(about, manifest(content, rows, route.name, primary, tenant, SystemClock().now()))
+    _write_new(file, content)
     try:
-        _write_new(file, content)
+        _write_new(about, manifest(content, rows, route.name, primary, tenant, SystemClock().now()))
     except ConfigError:
-        about.unlink()
+        file.unlink()
         raise
     if as_json:
         typer.echo(json.dumps({"rows": len(rows), "file": str(file), "manifest": str(about)}, indent=2))
@@ -202,6 +209,7 @@ def write_export(route: "Route", url: str, file: Path, *, as_json: bool) -> None
 
 
 async def _recordings(route: "Route", url: str) -> "list[Recording]":
+    from gateway.learning.recordings.plan import asked_with
     from gateway.store.database import Database, DatabaseUnavailable
     from gateway.store.recordings import RecordingStore
 
@@ -212,7 +220,7 @@ async def _recordings(route: "Route", url: str) -> "list[Recording]":
             return []
         try:
             names = (route.name, route.primary.provider.name, route.primary.model)
-            rows = await RecordingStore(database).of_route(*names)
+            rows = await RecordingStore(database).of_route(*names, asked_with(route.primary))
             return [row for row in rows if row.tenant == (route.tenant or "")]
         finally:
             await database.close()
@@ -225,5 +233,7 @@ def _write_new(file: Path, content: bytes) -> None:
     try:
         file.touch(mode=0o600, exist_ok=False)
         file.write_bytes(content)
+    except FileExistsError:
+        raise ConfigError(f"{file} exists; name another file, or remove it") from None
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}") from None

@@ -16,12 +16,13 @@ from gateway.cli.known import open_or_make
 from gateway.cli.record_progress import shown_progress
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
+from gateway.learning.lease import Lease, held
 from gateway.learning.pace import Purse
 from gateway.learning.recordings.batch_answers import half
 from gateway.learning.recordings.batch_api import KINDS
 from gateway.learning.recordings.batches import Collected, RecordingBatches, Waiting
 from gateway.learning.recordings.inputs_file import CAPTURED, Inputs, of_captured, read_inputs
-from gateway.learning.recordings.plan import Lengths, RecordingPlan, estimated, lengths, plan, prefix_chars
+from gateway.learning.recordings.plan import Lengths, RecordingPlan, asked_with, estimated, lengths, plan, prefix_chars
 from gateway.learning.recordings.recorder import Recorder, RecordingRun
 from gateway.learning.workbench import Workbench
 from gateway.lifecycle.provider_pages import Refused
@@ -76,14 +77,19 @@ async def run(wish: Wish, routes: "Routes", url: str, environ: Mapping[str, str]
     """Do what is wished.
 
     Raises:
-        ConfigError: the database, the inputs or the provider's batch API cannot be used, or the model has no price.
+        ConfigError: the database, the inputs or the provider's batch API cannot be used, the model has no price, or
+            another run of the route is at work.
         BadParameter: nobody is there to agree.
     """
     try:
         database = await open_or_make(url)
         try:
-            async with Workbench.open(routes, database, environ, SystemClock()) as bench:
-                return await _Session(bench, wish).run()
+            clock = SystemClock()
+            async with (
+                held(database, clock, f"record:{wish.route}") as lease,
+                Workbench.open(routes, database, environ, clock) as bench,
+            ):
+                return await _Session(bench, wish, lease).run()
         finally:
             await database.close()
     except Refused as refused:
@@ -93,8 +99,8 @@ async def run(wish: Wish, routes: "Routes", url: str, environ: Mapping[str, str]
 
 
 class _Session:
-    def __init__(self, bench: Workbench, wish: Wish) -> None:
-        self._bench, self._wish = bench, wish
+    def __init__(self, bench: Workbench, wish: Wish, lease: Lease) -> None:
+        self._bench, self._wish, self._lease = bench, wish, lease
         self._route = bench.route(wish.route)
         assert self._route.primary is not None
         self._primary = self._route.primary
@@ -117,9 +123,9 @@ class _Session:
         found = Collected(RecordingRun(0))
         batches = None
         # Promises are looked after whether or not more is sent as a batch: they may be there by now.
-        if self._primary.provider.kind in KINDS and any(row.answer is None for row in recorded):
+        if self._primary.provider.kind in KINDS and (pending := await self._pending()):
             batches = self._batches(recorded)
-            found = await batches.collect(row for row in recorded if row.answer is None)
+            found = await batches.collect(pending)
             recorded = await self._recorded()
         planned = plan(inputs, recorded, self._wish.second_samples, self._wish.limit)
         usual = lengths(inputs.rows, recorded)
@@ -128,6 +134,8 @@ class _Session:
         _add(done, found)
         if planned.questions:
             self._agree(done, usual)
+            # While a person was asked, nothing else went on.
+            await self._lease.renew()
             await (self._send(done, usual) if self._wish.batch else self._ask(done, usual))
         if self._wish.wait and (done.sent or done.waiting):
             batches = batches or self._batches(recorded)
@@ -153,11 +161,17 @@ class _Session:
 
     async def _recorded(self) -> list[Recording]:
         """Return what is kept of this primary for this tenant; another's is as good as not there."""
-        rows = await self._bench.recordings.of_route(self._route.name, self._primary.provider.name, self._primary.model)
+        rows = await self._bench.recordings.of_route(*self._names, asked_with(self._primary))
         return [row for row in rows if row.tenant == (self._route.tenant or "")]
 
     async def _pending(self) -> list[Recording]:
-        return [row for row in await self._recorded() if row.answer is None]
+        """Return what batches have promised for this tenant, also from before its parameters changed: it is paid."""
+        rows = await self._bench.recordings.pending(*self._names)
+        return [row for row in rows if row.tenant == (self._route.tenant or "")]
+
+    @property
+    def _names(self) -> tuple[str, str, str]:
+        return self._route.name, self._primary.provider.name, self._primary.model
 
     def _batches(self, recorded: list[Recording]) -> RecordingBatches:
         return RecordingBatches(self._bench, self._route, self._primary, lengths((), recorded))

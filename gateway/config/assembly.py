@@ -61,6 +61,7 @@ class Assembly:
         merged = without_nulls(layered)
         entry = RouteEntry.model_validate(plain(merged))
         names = entry.fallbacks or ()
+        damaged = self._damaged(name, entry.profile)
         fallbacks = (self._fallback(fallback, name) for fallback in names)
         route = Route(
             name=name,
@@ -74,9 +75,9 @@ class Assembly:
             owner=entry.owner,
             training=self._training(name, entry.training, merged),
             tenant=entry.tenant,
-            **build_learning(name, entry, merged, self.tree.routes, self.findings),
+            **build_learning(name, entry, merged, self.tree.routes, self.findings, damaged=damaged),
         )
-        if not self._damaged(name, entry.profile):
+        if not damaged:
             if not entry.primary and not names:
                 self.findings.error(written, f"routes.{name} has neither a primary nor a fallback: nobody can answer")
             self._check_targets(route, written)

@@ -17,6 +17,9 @@ def awaited(routes: Routes) -> frozenset[str]:
 def with_packs(routes: Routes, packs: Mapping[str, Pack]) -> Routes:
     """Return a configuration with the packs that it awaits put in, as far as they are there.
 
+    A pack goes to the route that it was built for. Other routes that share the fallback get none: what one task was
+    taught is wrong for another.
+
     Raises:
         ConfigError: a pack holds examples of another customer than the route's.
     """
@@ -35,6 +38,7 @@ def _with_packs(route: Route, packs: Mapping[str, Pack]) -> Route:
         if prompt is not None and pack is not None:
             if pack.tenant is not None and pack.tenant != route.tenant:
                 raise ConfigError(f"routes.{route.name}: pack {pack.hash} holds examples of tenant '{pack.tenant}'")
-            target = target.model_copy(update={"prompt": with_pack(prompt, pack)})
+            given = with_pack(prompt, pack if pack.route == route.name else None)
+            target = target.model_copy(update={"prompt": given.model_copy(update={"awaited_pack": None})})
         fallbacks.append(target)
     return route.model_copy(update={"fallbacks": tuple(fallbacks)})

@@ -16,13 +16,16 @@ _PATTERN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 def build_learning(
-    name: str, entry: RouteEntry, merged: Node, routes: Collection[str], findings: Findings
+    name: str, entry: RouteEntry, merged: Node, routes: Collection[str], findings: Findings, *, damaged: bool = False
 ) -> dict[str, Any]:
-    """Return the fields of a ``Route`` that are about learning; what cannot hold is reported."""
+    """Return the fields of a ``Route`` that are about learning; what cannot hold is reported.
+
+    Of a ``damaged`` route, which has lost what was wrong with it, nothing is said of what it lacks.
+    """
     return {
         "capture": _capture(name, entry, merged, findings),
-        "rehearsal": _rehearsal(name, entry, merged, findings),
-        "acceptance": _acceptance(name, entry, merged, routes, findings),
+        "rehearsal": _rehearsal(name, entry, merged, findings, damaged=damaged),
+        "acceptance": _acceptance(name, entry, merged, routes, findings, damaged=damaged),
     }
 
 
@@ -77,26 +80,29 @@ def _check_regions(name: str, regions: Collection[str], merged: Node, findings: 
             findings.error(at, f"routes.{name}.capture.phone_regions: no region is called {region}{why}")
 
 
-def _rehearsal(name: str, entry: RouteEntry, merged: Node, findings: Findings) -> Rehearsal | None:
+def _rehearsal(name: str, entry: RouteEntry, merged: Node, findings: Findings, *, damaged: bool) -> Rehearsal | None:
     written = entry.rehearsal.model_dump(exclude_none=True) if entry.rehearsal else {}
     if not written.get("share"):
         return None
     at = merged.get("rehearsal") or merged
     if not written.get("max_usd_per_day"):
         at = merged.get("rehearsal", "max_usd_per_day") or at
-        findings.error(at, f"routes.{name}.rehearsal needs max_usd_per_day: rehearsals are paid for")
+        if not damaged or "max_usd_per_day" in written:
+            findings.error(at, f"routes.{name}.rehearsal needs max_usd_per_day: rehearsals are paid for")
         return None
     if written.get("mode") == "serve" and entry.fallback_on == ():
         findings.error(
             merged.get("rehearsal", "mode") or at,
             f"routes.{name}.rehearsal: mode serve contradicts `fallback_on: []`, rather fail",
         )
-    if entry.primary is None or not entry.fallbacks:
+    if not damaged and (entry.primary is None or not entry.fallbacks):
         findings.warning(at, f"routes.{name}.rehearsal does nothing: it takes a primary and a fallback")
     return Rehearsal(**{**written, "share": float(written["share"])})
 
 
-def _acceptance(name: str, entry: RouteEntry, merged: Node, routes: Collection[str], findings: Findings) -> Acceptance:
+def _acceptance(
+    name: str, entry: RouteEntry, merged: Node, routes: Collection[str], findings: Findings, *, damaged: bool
+) -> Acceptance:
     written = entry.acceptance.model_dump(exclude_none=True) if entry.acceptance else {}
     at = {key: merged.get("acceptance", key) or merged for key in ("judge", "measure", "pattern")}
     judge, pattern = written.get("judge"), written.get("pattern")
@@ -104,7 +110,7 @@ def _acceptance(name: str, entry: RouteEntry, merged: Node, routes: Collection[s
         hint = did_you_mean(judge, routes)
         findings.error(at["judge"], f"routes.{name}.acceptance.judge: there is no route {quoted(judge)}{hint}")
     for measure, key in (("judge", "judge"), ("pattern_match", "pattern")):
-        if written.get("measure") == measure and key not in written:
+        if written.get("measure") == measure and key not in written and not damaged:
             findings.error(at["measure"], f"routes.{name}.acceptance: measure {measure} needs `{key}`")
     if pattern is not None and (problem := _broken(pattern, may_be_empty=True)):
         findings.error(at["pattern"], f"routes.{name}.acceptance.pattern: {problem}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.config.findings import Finding, Findings
@@ -13,7 +14,25 @@ from gateway.config.yaml_source import Node
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def named_hash(at: Node, findings: Findings) -> str | None:
+@dataclass(frozen=True, slots=True)
+class NamedPack:
+    """What a prompt's ``pack`` leads to: one of these, or nothing where it cannot be used."""
+
+    pack: Pack | None = None
+    awaited: str | None = None
+    """The hash of a pack in the database."""
+    missing: str | None = None
+    """The directory where there is no pack."""
+
+
+def find_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> NamedPack:
+    """Return what a node names, with ``{route}`` filled in; what cannot be used is reported."""
+    if hash_ := _named_hash(at, findings):
+        return NamedPack(awaited=hash_)
+    return _read_pack(at, route, files, findings)
+
+
+def _named_hash(at: Node, findings: Findings) -> str | None:
     """Return the hash by which a pack in the database is named; None: it is no such name."""
     written = at.text or ""
     if not written.startswith(BY_HASH):
@@ -23,15 +42,10 @@ def named_hash(at: Node, findings: Findings) -> str | None:
     return written
 
 
-def read_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> Pack | None:
-    """Return the pack in the directory that a node names, with ``{route}`` filled in.
-
-    None where there is none yet, which is a warning (forty routes may share a fallback before each has its pack), or
-    where it cannot be used, which is an error in its own file.
-    """
+def _read_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> NamedPack:
     written = (at.text or "").replace("{route}", route)
     if VARIABLE.search(written):
-        return None
+        return NamedPack()
     directory = files.locate(at, written)
     label = files.label(directory)
     contents: dict[str, bytes] = {}
@@ -39,20 +53,32 @@ def read_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> P
         try:
             contents[name] = files.read(directory / name, MAX_FILE_BYTES)
         except Unreadable as problem:
-            if name == MANIFEST and not os.path.exists(directory):
-                findings.warning(
-                    at,
-                    f"routes.{route}: there is no prompt pack at {label} yet: the fallback runs on its instructions "
-                    f"and examples alone; build one with: gateway pack build {route} --from FILE",
-                )
-                return None
+            if name == MANIFEST and not os.path.lexists(directory):
+                _report_missing(at, route, label, findings)
+                return NamedPack(missing=label)
             findings.error(at, f"routes.{route}: pack {label}/{name} {problem}")
-            return None
+            return NamedPack()
     try:
         pack = parse_pack(contents)
     except BadPack as problem:
         findings.add(Finding(f"{label}/{problem.file}", problem.line, problem.message))
-        return None
+        return NamedPack()
     if pack.route != route:
         findings.warning(at, f"routes.{route}: the pack at {label} was built for route '{pack.route}'")
-    return pack
+    return NamedPack(pack)
+
+
+def _report_missing(at: Node, route: str, label: str, findings: Findings) -> None:
+    """Warn where each route has a pack of its own: forty may share a fallback before each of them has one."""
+    if "{route}" in (at.text or ""):
+        findings.warning(
+            at,
+            f"routes.{route}: there is no prompt pack at {label} yet: the fallback runs on its instructions "
+            f"and examples alone; build one with: gateway pack build {route} --from FILE",
+        )
+    else:
+        findings.error(
+            at,
+            f"routes.{route}: there is no prompt pack at {label}: put it there, or take `pack` out of the prompt until "
+            f"it is built: gateway pack build {route} --from FILE --out {label}",
+        )

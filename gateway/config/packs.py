@@ -27,6 +27,7 @@ MAX_FILE_BYTES: Final = 32 * 1_048_576
 BY_HASH: Final = "sha256:"
 ORIGINS: Final = ("training", "captured", "recorded")
 _ROLES: Final = ("user", "assistant", "tool")
+_PARTS: Final = ("text", "refusal", "image_url", "image", "input_audio", "file")
 
 
 class BadPack(Exception):
@@ -229,9 +230,26 @@ def _is_whole(example: Mapping[str, Any]) -> bool:
 
 
 def _is_message(message: object) -> bool:
-    """Tell whether it can be sent: what a message says is a text, parts, or nothing beside its tool calls."""
-    return (
-        isinstance(message, dict)
-        and message.get("role") in _ROLES
-        and isinstance(message.get("content"), str | list | None)
-    )
+    """Tell whether it can be sent: it says a text, or parts, or, as an assistant, nothing beside its tool calls."""
+    if not isinstance(message, dict) or message.get("role") not in _ROLES:
+        return False
+    role, content, calls = message["role"], message.get("content"), message.get("tool_calls")
+    if content is None:
+        says = role == "assistant"
+    else:
+        says = isinstance(content, str) or (isinstance(content, list) and all(map(_is_part, content)))
+    does = calls is None or (role == "assistant" and isinstance(calls, list) and all(map(_is_call, calls)))
+    answers = role != "tool" or isinstance(message.get("tool_call_id"), str)
+    return says and does and answers and isinstance(message.get("name"), str | None)
+
+
+def _is_part(part: object) -> bool:
+    if not isinstance(part, dict) or (kind := part.get("type")) not in _PARTS:
+        return False
+    # Of the other kinds only the provider knows what they hold.
+    return kind not in ("text", "refusal") or isinstance(part.get(kind), str)
+
+
+def _is_call(call: object) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and all(isinstance(function.get(key), str) for key in ("name", "arguments"))

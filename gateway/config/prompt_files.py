@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.config.findings import Finding, Findings
-from gateway.config.pack_files import named_hash, read_pack
+from gateway.config.pack_files import NamedPack, find_pack
 from gateway.config.packs import Pack
 from gateway.config.routes import Example, Prompt
 from gateway.config.rules import VARIABLE
@@ -54,10 +54,8 @@ def build_prompt(entry: PromptEntry, node: Node, route: str, files: SourceFiles,
         more = _examples(*read, findings) if read else None
         whole = whole and more is not None
         examples += more or ()
-    pack, awaited = None, None
-    if (at := node.get("pack")) and at.value is not None:
-        awaited = named_hash(at, findings)
-        pack = read_pack(at, route, files, findings) if awaited is None else None
+    at = node.get("pack")
+    named = find_pack(at, route, files, findings) if at and at.value is not None else NamedPack()
     if not whole:
         return None
     prompt = Prompt(
@@ -66,9 +64,10 @@ def build_prompt(entry: PromptEntry, node: Node, route: str, files: SourceFiles,
         examples=examples,
         caller_system=entry.caller_system or "keep",
         trained_system=entry.trained_system or (),
-        awaited_pack=awaited,
+        awaited_pack=named.awaited,
+        missing_pack=named.missing,
     )
-    return with_pack(prompt, pack)
+    return with_pack(prompt, named.pack)
 
 
 def with_pack(prompt: Prompt, pack: Pack | None) -> Prompt:
@@ -85,13 +84,14 @@ def with_pack(prompt: Prompt, pack: Pack | None) -> Prompt:
                 "instructions": prompt.instructions or pack.instructions or None,
                 "trained_system": prompt.trained_system or pack.trained_system,
                 "awaited_pack": None,
+                "missing_pack": None,
             }
         )
         if prompt.instructions == (pack.instructions or None) and not prompt.examples and not own_trained:
             usual = prompt.caller_system == "replace_if_trained"
             version = pack.version if usual else f"{pack.version}-{prompt.caller_system}"
             return prompt.model_copy(update={"version": version})
-    content = prompt.model_dump(mode="json", exclude={"version", "pack", "awaited_pack"})
+    content = prompt.model_dump(mode="json", exclude={"version", "pack", "awaited_pack", "missing_pack"})
     if pack is not None:
         content["pack"] = pack.hash
     digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()

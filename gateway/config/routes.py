@@ -88,6 +88,8 @@ class Prompt(Frozen):
     """Its examples: a fixed block, and those among which similar ones are found for each request."""
     awaited_pack: str | None = None
     """The hash of a pack that lives in the database, while it is not here yet."""
+    missing_pack: str | None = None
+    """The directory that was to hold its pack, where there is none."""
 
 
 class Parameters(Frozen):

@@ -33,7 +33,8 @@ async def watch(
     A broken one goes to ``on_refused``, once for each different set of errors, and the last good one stays; when the
     files are good again ``on_loaded`` is called, even if they are what they were. Directories are watched, not files:
     a mounted ConfigMap changes by swapping a symlink, and an include pattern may match a file that is not there yet.
-    ``prepare`` runs in the thread that loads, for what would take long on the event loop.
+    ``prepare`` runs in the thread that loads, for what would take long on the event loop; it may raise
+    ``InvalidRoutes``, too.
     """
     watched = _Watched(path, environ, current, on_loaded, on_refused, prepare)
     while not stop.is_set():

@@ -143,11 +143,13 @@ class Accounting:
 
     @staticmethod
     def _observe(attempt: Attempt, usage: Usage, source: UsageSource, cost: int | None, duration_s: float) -> None:
+        if attempt.request.kind != "live":
+            # A route's own figures are those of what its callers got, and alerts are for what they did not get.
+            return
         meters = attempt.prepared.meters
         meters.attempts[attempt.outcome].inc()
         meters.upstream_duration.observe(duration_s)
-        # A route's own figures are those of what its callers got.
-        if attempt.outcome is Outcome.FAILED or attempt.request.kind != "live":
+        if attempt.outcome is Outcome.FAILED:
             return
         meters.input_tokens.inc(usage.input_tokens)
         meters.output_tokens.inc(usage.output_tokens)

@@ -9,14 +9,18 @@ if TYPE_CHECKING:
     from gateway.ledger.entry import Entry
 
 
+class Reservation(Protocol):
+    """Money set aside."""
+
+
 class Learner(Protocol):
     """Hears of requests to routes that capture or rehearse, and of no others."""
 
     def meet(self, request: "Request", route: "PreparedRoute", snapshot: "Snapshot") -> None:
-        """Decide, before a request is planned, whether its answer is kept, and whether it rehearses."""
+        """Decide, before a request is planned, whether it is learnt from, and whether it rehearses."""
 
-    def heard(self, attempt: "Attempt", entry: "Entry", route: "PreparedRoute", snapshot: "Snapshot") -> None:
-        """Take over an answer that its caller has; only of requests that are kept."""
+    def settled(self, attempt: "Attempt", entry: "Entry", route: "PreparedRoute", snapshot: "Snapshot") -> None:
+        """Hear of every attempt at a request that is learnt from, once it is booked."""
 
 
 class NobodyLearns:
@@ -25,5 +29,5 @@ class NobodyLearns:
     def meet(self, request: "Request", route: "PreparedRoute", snapshot: "Snapshot") -> None:
         """Do nothing."""
 
-    def heard(self, attempt: "Attempt", entry: "Entry", route: "PreparedRoute", snapshot: "Snapshot") -> None:
+    def settled(self, attempt: "Attempt", entry: "Entry", route: "PreparedRoute", snapshot: "Snapshot") -> None:
         """Do nothing."""

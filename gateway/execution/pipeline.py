@@ -32,6 +32,14 @@ from gateway.providers.connection import Expired, TransportError
 from gateway.reasons import FailureKind, Outcome, Reason
 
 log = structlog.get_logger()
+QUOTING = frozenset(
+    (
+        FailureKind.AUTHENTICATION,
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTENT_REFUSED,
+    )
+)
+"""Failures whose words may be the caller's, or a secret: they are not logged."""
 
 
 class Validator(Protocol):
@@ -153,7 +161,7 @@ class Pipeline:
             else:
                 attempt.cancelled()
             attempt.close()
-            self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
+            self._book(attempt, plan, snapshot)
             if isinstance(error, Failed):
                 return error.failure
             raise
@@ -161,6 +169,12 @@ class Pipeline:
             request.waited_s += attempt.waited_s
         self.board.answered(target, request.endpoint.path)
         return None
+
+    def _book(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> None:
+        """Write an attempt's row, and tell whoever learns from its request."""
+        entry = self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
+        if attempt.request.learnt:
+            self.learner.settled(attempt, entry, plan.route, snapshot)
 
     async def _relay(self, attempt: Attempt, reader: StreamReader, request: Request, reply: Reply) -> None:
         """Pass a stream on; it is committed, so from here on there is no fallback, and no made-up end."""
@@ -174,7 +188,8 @@ class Pipeline:
                     attempt.busy_with_caller = True
                     await reply.block(block)
                     attempt.busy_with_caller = False
-                    request.keep(block)
+                    if request.kept is not None:
+                        request.keep(block)
                 if reader.broken is not None:
                     raise reader.broken
                 if reader.done:
@@ -221,8 +236,8 @@ class Pipeline:
             failure=failure.kind.value,
             status=failure.status,
             verdict=judgement.verdict.value,
-            # Who refuses a key may repeat it.
-            said=failure.message if failure.kind is not FailureKind.AUTHENTICATION else None,
+            # Who refuses a key may repeat it, and who refuses a request what it says.
+            said=failure.message if failure.kind not in QUOTING else None,
         )
 
     def _tell_board(self, target: Target, failure: Failure, judgement: Judgement) -> None:
@@ -262,10 +277,8 @@ class Pipeline:
         if now >= attempt.prepared.limits_due and attempt.connection is not None:
             self.seen_limits.look(attempt.prepared, attempt.connection.headers)
         attempt.close()
-        entry = self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
+        self._book(attempt, plan, snapshot)
         request, meters = attempt.request, attempt.prepared.meters
-        if request.kept is not None and attempt.outcome is Outcome.OK:
-            self.learner.heard(attempt, entry, plan.route, snapshot)
         meters.answered_because(attempt.reason)
         for parameter in attempt.adapted:
             meters.adapted(parameter)

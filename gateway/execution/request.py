@@ -10,6 +10,7 @@ from gateway.ledger.entry import EntryKind
 if TYPE_CHECKING:
     from gateway.execution.endpoints.endpoint import Endpoint
     from gateway.execution.endpoints.multipart import Form
+    from gateway.execution.learner import Reservation
 
 DEFAULT_TIMEOUTS = Timeouts()
 UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
@@ -46,8 +47,10 @@ class Request:
     started_at: datetime = UNKNOWN_TIME
     rehearses: bool = False
     """Whether the fallback answers it although nothing speaks against the primary."""
-    estimated_nanousd: int = 0
-    """What a request that rehearses was reckoned to cost."""
+    learnt: bool = False
+    """Whether somebody hears of its attempts (``execution.learner``)."""
+    reservation: "Reservation | None" = None
+    """The money set aside for a request that rehearses, until it is known what it cost."""
     captured: bool = False
     """Whether request and answer are to be kept, blacked out."""
     kept: list[bytes] | None = None

@@ -1,6 +1,7 @@
 """A route's money for rehearsals today: a lease on the sum that all replicas share, spent here without asking."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -11,6 +12,14 @@ LEASES_PER_DAY: Final = 100
 """A lease is a hundredth of the day's sum: that much a replica that is killed takes along."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A sum taken out of a day's lease, until it is known what was spent."""
+
+    day: date
+    nanousd: int
+
+
 class Allowance:
     """One route's. What is spent never passes the day's sum by more than one rehearsal's error of estimate each."""
 
@@ -19,28 +28,30 @@ class Allowance:
         self._day: date | None = None
         self._left = 0
 
-    def take(self, nanousd: int) -> bool:
+    def take(self, nanousd: int) -> Reservation | None:
         """Take a sum out of the lease, if it is there; no I/O."""
-        if self._clock.now().date() != self._day or self._left < nanousd:
-            return False
+        today = self._clock.now().date()
+        if today != self._day or self._left < nanousd:
+            return None
         self._left -= nanousd
-        return True
+        return Reservation(today, nanousd)
 
-    def settle(self, estimated: int, actual: int) -> None:
-        """Put back what was taken too much, or take what was too little."""
-        self._left += estimated - actual
+    def settle(self, reservation: Reservation, spent: int) -> None:
+        """Put back what was taken too much, or take what was too little; of a day that is over, neither."""
+        if reservation.day == self._day:
+            self._left += reservation.nanousd - spent
 
-    async def secure(self, nanousd: int, limit_nanousd: int) -> bool:
-        """Take a sum, with a new lease where the old one does not hold it; False: the day's money is spent.
+    async def secure(self, nanousd: int, limit_nanousd: int) -> Reservation | None:
+        """Take a sum, with a new lease where the old one does not hold it; None: the day's money is spent.
 
         Without a database nothing is spent: nobody could say what the other replicas do. May raise
         ``DatabaseUnavailable``.
         """
-        while not self.take(nanousd):
+        while (taken := self.take(nanousd)) is None:
             # What was leased may be taken by somebody else, or its day be over, before this one gets to it.
             if not await self.top_up(nanousd, limit_nanousd):
-                return False
-        return True
+                return None
+        return taken
 
     async def top_up(self, needed: int, limit_nanousd: int) -> bool:
         """Lease more, so that ``needed`` is there; False where the day's sum does not hold it."""

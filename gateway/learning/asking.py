@@ -24,6 +24,8 @@ PATIENT: Final = frozenset((FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, Fa
 MOST_TRIES: Final = 5
 LONGEST_PAUSE_S: Final = 60.0
 _SHORTEST_PAUSE_S: Final = 1.0
+_LEAVES_TRACES: Final = frozenset(("store", "metadata"))
+"""What would leave a second completion in a provider's store, where a caller could see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Asker:
         reason: Reason = Reason.PINNED,
     ) -> Asked:
         """Ask once. ``streamed`` finds out when the first token comes. Never raises for what a provider does."""
-        request = CHAT.read({**body, "model": route.name, "stream": streamed})
+        kept = {name: value for name, value in body.items() if name not in _LEAVES_TRACES}
+        request = CHAT.read({**kept, "model": route.name, "stream": streamed})
         request.kind, request.timeouts = kind, route.timeouts
         request.id = request_id or f"{kind}_{getrandbits(96):024x}"
         request.started, request.started_at = self._clock.monotonic(), self._clock.now()

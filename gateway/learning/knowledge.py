@@ -53,7 +53,7 @@ class Knowledge:
 def accepted_of(evaluations: list[Evaluation]) -> frozenset[EvidenceKey]:
     """Return what the latest verdicts accept."""
     return frozenset(
-        (found.route, found.provider, found.model, found.prompt_version)
+        (found.route, found.provider, found.model, found.prompt_version, found.terms)
         for found in evaluations
         if found.verdict == ACCEPT
     )

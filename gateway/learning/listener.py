@@ -8,8 +8,10 @@ from gateway.execution.prepared import PreparedRoute, Snapshot
 from gateway.execution.request import Request
 from gateway.learning.capture.rows import Seen
 from gateway.learning.capture.worker import CaptureWorker
-from gateway.learning.rehearsals import MOST_KEPT_BYTES, Rehearsals
+from gateway.learning.pairs import MOST_KEPT_BYTES
+from gateway.learning.rehearsals import Rehearsals
 from gateway.ledger.entry import Entry
+from gateway.reasons import Outcome
 
 STREAM_OVERHEAD = 40
 """A stream's bytes per byte of text, at most: each token comes in a chunk of its own."""
@@ -28,14 +30,16 @@ class Listener:
         capture, rehearsal = route.route.capture, route.route.rehearsal
         request.captured = capture is not None and self._random.random() < capture.share
         rehearses = rehearsal is not None and self._rehearsals.meet(request, route, snapshot, rehearsal)
-        if request.captured or rehearses:
+        request.learnt = request.captured or rehearses
+        if request.learnt:
             request.kept = []
             request.room = STREAM_OVERHEAD * capture.max_bytes if capture and request.captured else MOST_KEPT_BYTES
 
-    def heard(self, attempt: Attempt, entry: Entry, route: PreparedRoute, snapshot: Snapshot) -> None:
-        """Pass an answer on."""
+    def settled(self, attempt: Attempt, entry: Entry, route: PreparedRoute, snapshot: Snapshot) -> None:
+        """Pass an attempt on."""
         request = attempt.request
-        if request.captured:
+        if request.captured and entry.outcome is Outcome.OK:
+            # Neither a whole answer nor blocks: it was too long to keep.
             self._capture.submit(
                 Seen(
                     route=route.route,
@@ -51,4 +55,4 @@ class Listener:
                 )
             )
         if route.route.rehearsal is not None:
-            self._rehearsals.heard(attempt, entry, route, snapshot, route.route.rehearsal)
+            self._rehearsals.settled(attempt, entry, route, snapshot, route.route.rehearsal)

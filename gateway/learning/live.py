@@ -66,10 +66,13 @@ class LiveLearning:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(DatabaseUnavailable, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._rehearsals.close()
-        await self._capture.close(CLOSE_S)
+        try:
+            with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._rehearsals.close()
+        finally:
+            # Whatever went wrong, its process must not outlive this one.
+            await self._capture.close(CLOSE_S)
 
 
 class RehearsalCollector(Collector):

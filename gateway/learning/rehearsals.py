@@ -5,7 +5,7 @@ serve, the fallback answers itself, and the primary stands behind it.
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -19,27 +19,29 @@ from gateway.execution.attempts import Attempt
 from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, Snapshot
 from gateway.execution.request import Request
 from gateway.execution.target_board import TargetBoard
-from gateway.learning.agreement import agreement
-from gateway.learning.allowance import Allowance
-from gateway.learning.answers import Message, message_of, message_of_stream
-from gateway.learning.asking import Asked, Asker
+from gateway.learning.allowance import Allowance, Reservation
+from gateway.learning.answers import Message
+from gateway.learning.asking import Asker
+from gateway.learning.pairs import pair_of, reading
 from gateway.ledger.entry import Entry
 from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
 from gateway.policy.planner import Pin
 from gateway.policy.pricing import CHARS_PER_TOKEN
 from gateway.policy.prompts import text_of
-from gateway.reasons import FailureKind, Reason, Role
+from gateway.reasons import FailureKind, Outcome, Reason, Role
 from gateway.store.database import DatabaseUnavailable
 from gateway.store.rehearsals import Pair, RehearsalStore
 
 log = structlog.get_logger()
-AT_ONCE: Final = 4
+AT_ONCE: Final = 16
+AT_ONCE_PER_ROUTE: Final = 4
+"""So that one route's slow fallback does not take all of them."""
 MOST_WAITING: Final = 100
+"""Of one route."""
 MOST_WAITING_TOKENS: Final = 2_000_000
 WINDOW: Final = 500
 """So many pairs the gauges are means of."""
-MOST_KEPT_BYTES: Final = 262_144
 LEAST_ANSWER_TOKENS: Final = 256
 SERVED_ANSWER_TOKENS: Final = 1_000
 NANO_PER_USD: Final = 1_000_000_000
@@ -61,6 +63,11 @@ class _Waiting:
     route: PreparedRoute
     snapshot: Snapshot
 
+    @property
+    def tokens(self) -> int:
+        """What it takes, in a measure of memory."""
+        return self.entry.input_tokens + self.entry.output_tokens
+
 
 class Rehearsals:
     """Decides which requests rehearse, and runs those in the shadow."""
@@ -76,19 +83,23 @@ class Rehearsals:
     ) -> None:
         self._asker, self._board, self._store, self._metrics, self._clock = asker, board, store, metrics, clock
         self._random = random or Random()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: dict[str, deque[_Waiting]] = defaultdict(deque)
         self._waiting_tokens = 0
-        self._came = asyncio.Event()
+        self._active: Counter[str] = Counter()
+        self._stirred = asyncio.Event()
+        """Set when something came to wait, or something under way has ended."""
         self._allowances: dict[str, Allowance] = {}
-        self._serving: dict[str, tuple[int, int]] = {}
-        """Routes that serve: what the latest request was estimated at, and the day's sum."""
+        self._wanted: dict[str, tuple[int, int]] = {}
+        """Routes that serve: the smallest sum that could not be had lately, and the day's sum."""
+        self._answer_tokens: dict[str, float] = {}
+        """How long each route's fallback has answered lately, on average."""
         self.pairs: dict[str, deque[Pair]] = defaultdict(lambda: deque(maxlen=WINDOW))
         """The latest pairs of each route."""
 
     # On the request path: neither waits.
 
     def meet(self, request: Request, route: PreparedRoute, snapshot: Snapshot, rule: Rehearsal) -> bool:
-        """Decide whether a request rehearses; one that is to serve is marked. Returns whether its answer is needed."""
+        """Decide whether a request rehearses, and set the money aside for one that serves; True: it is learnt from."""
         if rule.mode == "shadow":
             return self._random.random() < rule.share and request.words.isdisjoint(_NOT_SHADOWED)
         name = route.route.name
@@ -97,56 +108,75 @@ class Rehearsals:
         plan = self._fallbacks(route, request, snapshot)
         if not plan.steps or self._board.observe(plan.steps[0].prepared.target).circuit_open:
             return False
-        prepared = plan.steps[0].prepared
         chars = request.endpoint.input_chars(request.body)
-        estimate = self._estimate(snapshot, prepared, chars // CHARS_PER_TOKEN, _asked_for(request.body))
+        answer_tokens = _asked_for(request.body) or max(SERVED_ANSWER_TOKENS, self._usual_answer(name))
+        estimate = self._estimate(snapshot, plan.steps[0].prepared, chars // CHARS_PER_TOKEN, answer_tokens)
         if estimate is None:
             self._count(name, rule, "unpriced")
             return False
-        self._serving[name] = (estimate, limit_of(rule))
-        if not self._allowance(name).take(estimate):
-            self._came.set()
+        request.reservation = reservation = self._allowance(name).take(estimate)
+        if reservation is None:
+            wanted = self._wanted.get(name)
+            self._wanted[name] = (min(estimate, wanted[0]) if wanted else estimate, limit_of(rule))
             self._count(name, rule, "unfunded")
             return False
-        request.rehearses, request.estimated_nanousd = True, estimate
+        request.rehearses = True
         return True
 
-    def heard(self, attempt: Attempt, entry: Entry, route: PreparedRoute, snapshot: Snapshot, rule: Rehearsal) -> None:
-        """Take over an answer: close the books of one that served, queue one that is to be asked again."""
-        request, name = attempt.request, route.route.name
+    def settled(
+        self, attempt: Attempt, entry: Entry, route: PreparedRoute, snapshot: Snapshot, rule: Rehearsal
+    ) -> None:
+        """Hear of an attempt: close the books of one that served, queue one that is to be asked again."""
+        request = attempt.request
         if request.rehearses:
-            self._allowance(name).settle(request.estimated_nanousd, entry.cost_nanousd or 0)
-            self._count(name, rule, "ok" if entry.role is Role.FALLBACK else "failed")
-            if entry.role is Role.FALLBACK:
-                self._metrics.rehearsal_cost.labels(name).inc((entry.cost_nanousd or 0) / NANO_PER_USD)
+            self._served(request, entry, rule)
+        elif rule.mode == "shadow" and entry.outcome is Outcome.OK and entry.role is Role.PRIMARY:
+            self._queue(_Waiting(request, entry, reading(attempt), route, snapshot), rule)
+
+    def _served(self, request: Request, entry: Entry, rule: Rehearsal) -> None:
+        """Settle the money of a request that was to be served by the fallback; its first attempt tells."""
+        reservation, request.reservation = request.reservation, None
+        if not isinstance(reservation, Reservation):
             return
-        if rule.mode != "shadow" or entry.role is not Role.PRIMARY:
+        if entry.reason is not Reason.REHEARSAL:
+            # It went to somebody else for a better reason: that was no rehearsal.
+            self._allowance(entry.route).settle(reservation, 0)
             return
-        tokens = entry.input_tokens + entry.output_tokens
-        if len(self._waiting) >= MOST_WAITING or self._waiting_tokens + tokens > MOST_WAITING_TOKENS:
-            self._count(name, rule, "dropped")
+        self._spend(entry, reservation)
+        self._count(entry.route, rule, "ok" if entry.outcome is Outcome.OK else "failed")
+
+    def _queue(self, waiting: _Waiting, rule: Rehearsal) -> None:
+        line, tokens = self._waiting[waiting.entry.route], waiting.tokens
+        if len(line) >= MOST_WAITING or self._waiting_tokens + tokens > MOST_WAITING_TOKENS:
+            self._count(waiting.entry.route, rule, "dropped")
             return
-        blocks, answer = request.kept, attempt.answer
-        said = (lambda: message_of(answer)) if answer is not None else (lambda: message_of_stream(blocks or ()))
         self._waiting_tokens += tokens
-        self._waiting.append(_Waiting(request, entry, said, route, snapshot))
-        self._came.set()
+        line.append(waiting)
+        self._stirred.set()
 
     # Behind the requests.
 
     async def run(self) -> None:
-        """Rehearse what waits, four at a time, until cancelled."""
-        free = asyncio.Semaphore(AT_ONCE)
+        """Rehearse what waits until cancelled, a few at a time."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._top_up())
             while True:
-                await self._came.wait()
-                self._came.clear()
-                while self._waiting:
-                    await free.acquire()
-                    waiting = self._waiting.popleft()
-                    self._waiting_tokens -= waiting.entry.input_tokens + waiting.entry.output_tokens
-                    group.create_task(self._rehearse(waiting)).add_done_callback(lambda _: free.release())
+                await self._stirred.wait()
+                self._stirred.clear()
+                while (waiting := self._next()) is not None:
+                    self._active[waiting.entry.route] += 1
+                    group.create_task(self._rehearse(waiting))
+
+    def _next(self) -> _Waiting | None:
+        """Return what is to be rehearsed now: of the route that has the fewest under way."""
+        if self._active.total() >= AT_ONCE:
+            return None
+        routes = [n for n, line in self._waiting.items() if line and self._active[n] < AT_ONCE_PER_ROUTE]
+        if not routes:
+            return None
+        waiting = self._waiting[min(routes, key=self._active.__getitem__)].popleft()
+        self._waiting_tokens -= waiting.tokens
+        return waiting
 
     async def remember(self, routes: list[str]) -> None:
         """Take over the latest pairs from before this start. May raise ``DatabaseUnavailable``."""
@@ -167,14 +197,16 @@ class Rehearsals:
         """See to it that routes that serve have money at hand: they cannot wait for it."""
         while True:
             await self._clock.sleep(_TOP_UP_S)
-            for name, (estimate, limit) in tuple(self._serving.items()):
+            for name, (wanted, limit) in tuple(self._wanted.items()):
+                del self._wanted[name]
+                allowance = self._allowance(name)
                 try:
-                    await self._allowance(name).top_up(AT_ONCE * estimate, limit)
+                    await allowance.top_up(AT_ONCE_PER_ROUTE * wanted, limit) or await allowance.top_up(wanted, limit)
                 except DatabaseUnavailable as error:
                     log.warning("rehearsals_without_database", route=name, error=str(error))
 
     async def _rehearse(self, waiting: _Waiting) -> None:
-        name, rule = waiting.route.route.name, waiting.route.route.rehearsal
+        name, rule = waiting.entry.route, waiting.route.route.rehearsal
         assert rule is not None
         try:
             outcome = await self._asked_again(waiting, rule)
@@ -185,6 +217,9 @@ class Rehearsals:
             # One odd request must not end all rehearsals.
             outcome = "failed"
             log.exception("rehearsal_failed", route=name, request_id=waiting.request.id)
+        finally:
+            self._active[name] -= 1
+            self._stirred.set()
         self._count(name, rule, outcome)
 
     async def _asked_again(self, waiting: _Waiting, rule: Rehearsal) -> str:
@@ -193,12 +228,12 @@ class Rehearsals:
         if not plan.steps:
             return "failed"
         prepared = plan.steps[0].prepared
-        answer_tokens = max(2 * live.output_tokens, LEAST_ANSWER_TOKENS)
+        answer_tokens = max(2 * live.output_tokens, LEAST_ANSWER_TOKENS, 2 * self._usual_answer(live.route))
         estimate = self._estimate(waiting.snapshot, prepared, live.input_tokens, answer_tokens)
         if estimate is None:
             return "unpriced"
-        allowance = self._allowance(route.route.name)
-        if not await allowance.secure(estimate, limit_of(rule)):
+        reservation = await self._allowance(live.route).secure(estimate, limit_of(rule))
+        if reservation is None:
             return "unfunded"
         asked = await self._asker.ask(
             waiting.snapshot,
@@ -210,14 +245,23 @@ class Rehearsals:
             streamed=request.streamed,
             reason=Reason.REHEARSAL,
         )
-        allowance.settle(estimate, asked.entry.cost_nanousd or 0)
-        self._metrics.rehearsal_cost.labels(route.route.name).inc((asked.entry.cost_nanousd or 0) / NANO_PER_USD)
+        self._spend(asked.entry, reservation)
         if asked.failure is not None:
             if asked.failure.kind in _DOUBTS:
                 self._board.suspect(prepared.target)
             return "failed"
-        await self._keep(pair_of(live, asked, waiting.said()))
+        # Comparing takes milliseconds that callers should not wait for.
+        await self._keep(await asyncio.to_thread(pair_of, live, asked, waiting.said))
         return "ok"
+
+    def _spend(self, entry: Entry, reservation: Reservation) -> None:
+        """Book what a rehearsal cost: an answer that has no price is taken to cost what was set aside."""
+        cost = entry.cost_nanousd
+        self._allowance(entry.route).settle(reservation, reservation.nanousd if cost is None else cost)
+        self._metrics.rehearsal_cost.labels(entry.route).inc((cost or 0) / NANO_PER_USD)
+        if entry.outcome is Outcome.OK:
+            usual = self._answer_tokens.get(entry.route, float(entry.output_tokens))
+            self._answer_tokens[entry.route] = usual + (entry.output_tokens - usual) / 10
 
     async def _keep(self, pair: Pair) -> None:
         self.pairs[pair.route].append(pair)
@@ -238,6 +282,9 @@ class Rehearsals:
         prompt_chars = sum(len(text_of(message)) for message in prepared.prompt_prefix)
         prompt_tokens = prompt_chars // CHARS_PER_TOKEN + (pack.similar_tokens if pack else 0)
         return round((input_tokens + prompt_tokens) * price.input + answer_tokens * price.output)
+
+    def _usual_answer(self, route: str) -> int:
+        return round(self._answer_tokens.get(route, 0.0))
 
     def _allowance(self, route: str) -> Allowance:
         if route not in self._allowances:
@@ -261,30 +308,12 @@ class Rehearsals:
                     yield route, measure, sum(values) / len(values)
 
 
-def pair_of(live: Entry, asked: Asked, said: Message | None) -> Pair:
-    """Return a rehearsal beside its live answer."""
-    entry = asked.entry
-    priced = entry.cost_nanousd is not None and live.cost_nanousd is not None
-    timed = entry.ttft_ms is not None and live.ttft_ms is not None
-    return Pair(
-        attempt_id=entry.attempt_id,
-        request_id=live.request_id,
-        route=live.route,
-        target=entry.target,
-        prompt_version=entry.prompt_version,
-        cost_nanousd=(entry.cost_nanousd or 0) - (live.cost_nanousd or 0) if priced else None,
-        duration_ms=entry.duration_ms - live.duration_ms,
-        ttft_ms=(entry.ttft_ms or 0.0) - (live.ttft_ms or 0.0) if timed else None,
-        agreement=agreement(said, asked.message) if said is not None and asked.message is not None else None,
-    )
-
-
 def limit_of(rule: Rehearsal) -> int:
     """Return what a day's rehearsals may cost, in nano-dollars."""
     return int(rule.max_usd_per_day * NANO_PER_USD)
 
 
 def _asked_for(body: dict[str, Any]) -> int:
-    """Return how many tokens of answer a request may take, as far as it says."""
-    asked = next((body[name] for name in ("max_completion_tokens", "max_tokens") if type(body.get(name)) is int), None)
-    return max(0, asked) if asked is not None else SERVED_ANSWER_TOKENS
+    """Return how many tokens of answer a request takes at most, as far as it says; 0: it does not."""
+    limits = (body.get("max_completion_tokens"), body.get("max_tokens"))
+    return max((limit for limit in limits if type(limit) is int and limit > 0), default=0)

@@ -24,6 +24,8 @@ class Proof(StrEnum):
     NOT_ENOUGH = "not_enough_evidence"
     OTHER_PROMPT = "other_prompt"
     """There is a verdict, on another prompt than the fallback has now: it does not count."""
+    OTHER_TERMS = "other_terms"
+    """There is a verdict, beside another primary, parameters, contract, measure or margin: it does not count."""
     NEVER = "never_evaluated"
     NO_PACK = "pack_not_here"
     """Its prompt is a pack that the database does not have, so that no verdict can be on it."""
@@ -42,7 +44,7 @@ class Evidence:
     fallback: Target
     proof: Proof
     evaluation: "Evaluation | None" = None
-    """Of ``OTHER_PROMPT`` the one that does not count."""
+    """Of ``OTHER_PROMPT`` and ``OTHER_TERMS`` the one that does not count."""
     has_moved: bool = False
 
     @property
@@ -75,9 +77,12 @@ def evidence_on(
         return Evidence(route, dates, fallback, Proof.NO_PACK, None, has_moved)
     of_model = [found for found in evaluations if (found.route, found.provider, found.model) == key[:3]]
     for found in of_model:
-        if found.prompt_version == key[3]:
+        if (found.prompt_version, found.terms) == key[3:]:
             proof = _PROOFS.get(found.verdict, Proof.NOT_ENOUGH)
             return Evidence(route, dates, fallback, proof, found, has_moved)
+    of_prompt = [found for found in of_model if found.prompt_version == key[3]]
+    if of_prompt:
+        return Evidence(route, dates, fallback, Proof.OTHER_TERMS, of_prompt[0], has_moved)
     if of_model:
         return Evidence(route, dates, fallback, Proof.OTHER_PROMPT, of_model[0], has_moved)
     return Evidence(route, dates, fallback, Proof.NEVER, None, has_moved)

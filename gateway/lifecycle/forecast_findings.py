@@ -88,10 +88,13 @@ class Finding:
     text: str
     """What is wrong, without the route's name: equal for routes with the same trouble."""
 
+    instead: str | None = None
+    """What to do about it, where that is not what the kind's others take."""
+
     @property
     def remedy(self) -> str:
         """What to do about it."""
-        return REMEDIES[self.kind]
+        return self.instead or REMEDIES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def findings_of(scene: Scene, book: PriceBook, loads: Sequence[Load] = ()) -> tu
     found = {
         Finding(kind, text) for judge in (_answering, _fallbacks, _preparation, _dates) for kind, text in judge(scene)
     }
+    found |= {*_awaits_pack(scene)}
     found |= {Finding(kind, text) for kind, text in _asked_for(scene, book, loads)}
     order = list(FindingKind)
     return tuple(sorted(found, key=lambda finding: (order.index(finding.kind), finding.text)))
@@ -200,11 +204,25 @@ def shared_base(primary: Target, fallback: Target, base_of: Callable[[Target], s
     return ours if same_model(theirs, ours) or same_model(ours, theirs) else None
 
 
-def _preparation(scene: Scene) -> _Found:
+def _stands_in(scene: Scene) -> Target | None:
     target = scene.serves if scene.lost else scene.understudy
-    if target is None or target.role is not Role.FALLBACK:
+    return target if target is not None and target.role is Role.FALLBACK else None
+
+
+def _awaits_pack(scene: Scene) -> Iterator[Finding]:
+    target = _stands_in(scene)
+    if target is None or not has_no_prompt(target.prompt) or not names_pack(target.prompt):
         return
-    if has_no_prompt(target.prompt):
+    where, remedy = "not built yet", "build it: `gateway pack build ROUTE --from FILE`"
+    if target.prompt is not None and target.prompt.awaited_pack is not None:
+        where, remedy = "not known from the database", "name the database, and put it there: `gateway pack push DIR`"
+    yield Finding(FindingKind.NO_PROMPT, f"fallback {named(target)} has no prompt: its pack is {where}", remedy)
+
+
+def _preparation(scene: Scene) -> _Found:
+    if (target := _stands_in(scene)) is None:
+        return
+    if has_no_prompt(target.prompt) and not names_pack(target.prompt):
         yield FindingKind.NO_PROMPT, f"fallback {named(target)} has no prompt"
     elif target.prompt is not None and target.prompt.instructions == starter(scene.route.name):
         yield FindingKind.UNWRITTEN, f"the prompt of fallback {named(target)} is still the draft of `gateway init`"
@@ -220,6 +238,11 @@ def _preparation(scene: Scene) -> _Found:
 def has_no_prompt(prompt: Prompt | None) -> bool:
     """Tell whether a fallback has nothing to say to its model."""
     return prompt is None or not (prompt.instructions or prompt.examples)
+
+
+def names_pack(prompt: Prompt | None) -> bool:
+    """Tell whether a prompt's pack is still to come."""
+    return prompt is not None and (prompt.missing_pack is not None or prompt.awaited_pack is not None)
 
 
 def _dates(scene: Scene) -> _Found:

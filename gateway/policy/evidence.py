@@ -1,12 +1,32 @@
 """Whether a fallback was shown to be good enough, and what waits for that. Pure."""
 
+import hashlib
 from collections.abc import Collection
+from typing import Any
 
-from gateway.config.routes import Cutover, Route, Routes
+import orjson
 
-EvidenceKey = tuple[str, str, str, str]
-"""Route, provider, model and prompt version: a verdict is on exactly these."""
+from gateway.config.routes import Cutover, Route, Routes, Target
+
+EvidenceKey = tuple[str, str, str, str, str]
+"""Route, provider, model, prompt version and terms: a verdict is on exactly these."""
 Accepted = Collection[EvidenceKey]
+
+
+def terms_of(route: Route, target: Target, margin: float | None = None) -> str:
+    """Return 8 hex digits for everything else that a verdict on a target rests on.
+
+    The primary that it is compared with, both their parameters, the contract, and what was asked of it: the measure and
+    the margin (``margin`` stands for the route's, where another was named).
+    """
+    wanted, primary = route.acceptance, route.primary
+    what = {
+        "primary": (primary.provider.name, primary.model, _parameters(primary)) if primary else None,
+        "parameters": _parameters(target),
+        "contract": route.contract.model_dump(mode="json") if route.contract else None,
+        "acceptance": wanted.model_dump(mode="json") | {"margin": wanted.margin if margin is None else margin},
+    }
+    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
 
 
 def evidence_key(route: Route) -> EvidenceKey | None:
@@ -14,7 +34,8 @@ def evidence_key(route: Route) -> EvidenceKey | None:
     if not route.fallbacks:
         return None
     first = route.fallbacks[0]
-    return (route.name, first.provider.name, first.model, first.prompt.version if first.prompt else "")
+    version = first.prompt.version if first.prompt else ""
+    return (route.name, first.provider.name, first.model, version, terms_of(route, first))
 
 
 def waits_for_evidence(route: Route, accepted: Accepted) -> bool:
@@ -33,3 +54,7 @@ def gated(routes: Routes, accepted: Accepted) -> Routes:
 
 def _on_the_day(route: Route) -> Route:
     return route.model_copy(update={"cutover": Cutover(at=route.cutover.at, require_evidence=True)})
+
+
+def _parameters(target: Target) -> dict[str, Any]:
+    return target.parameters.model_dump(mode="json")

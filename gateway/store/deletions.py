@@ -10,13 +10,20 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select
 
-from gateway.store.captured import digest_of, erasing
+from gateway.store.captured import digest_of, empty_log, erasing, selector_of
 from gateway.store.database import Database
 from gateway.store.rows import Rows
-from gateway.store.tables_learning import captured, deletions, evaluation_answers, judgements, recordings
+from gateway.store.tables_learning import (
+    captured,
+    captured_again,
+    deletions,
+    evaluation_answers,
+    judgements,
+    recordings,
+)
 
-_TABLES: Final = (captured, recordings, evaluation_answers, judgements)
-_BY_NAME: Final = (captured, recordings)
+_TABLES: Final = (captured, captured_again, recordings, evaluation_answers, judgements)
+_BY_NAME: Final = (captured, captured_again, recordings)
 """Whose rows say of which user and request they are; in the others an input is all that tells."""
 # SQLite takes 32,766 parameters in a statement.
 _IDS_AT_ONCE: Final = 5_000
@@ -41,6 +48,8 @@ class Receipt:
     """SHA-256, over the above as JSON with sorted keys; the row in the table ``deletions`` holds the same."""
     left: int
     """Rows that were found afterwards; 0, unless some were written in that very moment."""
+    is_in_log: bool
+    """SQLite's log still holds the text, since somebody reads the database: it goes with a later deletion."""
 
 
 class DeletionStore:
@@ -71,7 +80,11 @@ class DeletionStore:
     async def delete(
         self, *, deletion_id: str, by: str, now: datetime, user: str | None = None, request_id: str | None = None
     ) -> Receipt:
-        """Delete in one transaction, keep the receipt (``deletion_id``: a UUIDv7 of now), and look what is left."""
+        """Delete in one transaction, keep the receipt (``deletion_id``: a UUIDv7 of now), and look what is left.
+
+        The receipt is kept also where nothing was found: what was asked before ``now`` and waits in a gateway's memory
+        is then not written any more.
+        """
         chosen = _Chosen(user, request_id)
         counts = Counter({table.name: 0 for table in _TABLES})
         inputs: Inputs = set()
@@ -88,8 +101,9 @@ class DeletionStore:
             input_ids = sorted({input_id for _, input_id in inputs})
             written = _row(deletion_id, chosen.selector, by, now, counts, input_ids)
             await connection.execute(insert(deletions).values(written))
+        is_in_log = not await empty_log(self._database)
         left = await self._left(chosen, inputs)
-        return Receipt(**{**written, "input_ids": tuple(written["input_ids"])}, left=left)
+        return Receipt(**{**written, "input_ids": tuple(written["input_ids"])}, left=left, is_in_log=is_in_log)
 
     async def _left(self, chosen: "_Chosen", inputs: Inputs) -> int:
         left = sum((await self._counted(inputs)).values())
@@ -119,14 +133,14 @@ class _Chosen:
     def selector(self) -> str:
         """The name's kind and digest."""
         if self._user is not None:
-            return f"user:{digest_of(self._user)}"
-        return f"request:{digest_of(self._request_id or '')}"
+            return selector_of("user", digest_of(self._user))
+        return selector_of("request", digest_of(self._request_id or ""))
 
     def named(self, table: Table) -> ColumnElement[bool]:
-        """The condition of one table's rows that carry the name."""
+        """The condition of one table's rows that carry the name, or count as everybody's."""
         if self._user is not None:
-            return table.c.user_digest == digest_of(self._user)
-        return table.c.request_id == self._request_id
+            return table.c.user_digest.in_((digest_of(self._user), ""))
+        return table.c.request_id.in_((self._request_id, ""))
 
 
 def _of_inputs(table: Table, inputs: Inputs) -> Iterator[ColumnElement[bool]]:

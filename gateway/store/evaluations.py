@@ -23,7 +23,7 @@ class EvaluationAnswer:
     provider: str
     model: str
     prompt_version: str
-    """``NO_PROMPT`` for the floor."""
+    """``NO_PROMPT`` for the floor; with a digest of parameters and contract behind it, where there are any."""
     input_id: str
     answer: str
     """JSON: the assistant's message."""
@@ -63,6 +63,8 @@ class Evaluation:
     provider: str
     model: str
     prompt_version: str
+    terms: str
+    """What else it rests on (``policy.evidence.terms_of``)."""
     verdict: str
     """accept, reject or not_enough_evidence."""
     looks: str
@@ -118,9 +120,14 @@ class EvaluationStore:
         own = (_e.route == route, _e.provider == provider, _e.model == model, _e.prompt_version == prompt_version)
         return int((await self._rows.read(select(func.count().label("looks")).where(*own)))[0]["looks"])
 
+    async def of_route(self, route: str) -> list[Evaluation]:
+        """Return every verdict on a route's targets, in the order in which they were reached."""
+        query = select(evaluations).where(_e.route == route).order_by(_e.evaluation_id)
+        return [Evaluation(**row) for row in await self._rows.read(query)]
+
     async def latest(self, route: str | None = None) -> list[Evaluation]:
-        """Return the latest verdict on each route's target with each prompt, newest first; of one route, or of all."""
-        of_one = (_e.route, _e.provider, _e.model, _e.prompt_version)
+        """Return the latest verdict on each target with each prompt and terms, newest first; of one route or all."""
+        of_one = (_e.route, _e.provider, _e.model, _e.prompt_version, _e.terms)
         # Not max(): PostgreSQL has none of a UUID before its version 18.
         ranked = select(_e.evaluation_id, func.row_number().over(partition_by=of_one, order_by=_e.evaluation_id.desc()))
         numbered = (ranked if route is None else ranked.where(_e.route == route)).subquery()

@@ -42,6 +42,8 @@ class Recording:
     cost_nanousd: int | None = None
     duration_ms: float | None = None
     ttft_ms: float | None = None
+    asked_with: str = ""
+    """A hash of the parameters that the target sets; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,29 @@ class RecordingStore:
         """Keep recordings; a later one of the same input and sample replaces the earlier."""
         await self._rows.put(recordings, [asdict(row) for row in rows])
 
-    async def of_route(self, route: str, provider: str, model: str) -> list[Recording]:
-        """Return everything recorded of a route's primary, by input and sample."""
-        own = (_r.route == route, _r.provider == provider, _r.model == model)
+    async def of_route(self, route: str, provider: str, model: str, asked_with: str = "") -> list[Recording]:
+        """Return everything recorded of a route's primary with these parameters, by input and sample."""
+        own = (_r.route == route, _r.provider == provider, _r.model == model, _r.asked_with == asked_with)
         found = await self._rows.read(select(recordings).where(*own).order_by(_r.input_id, _r.sample))
         return [Recording(**row) for row in found]
 
-    async def counts(self) -> dict[tuple[str, str, str], Recorded]:
-        """Return how much is recorded, by route, provider and model."""
+    async def pending(self, route: str, provider: str, model: str) -> list[Recording]:
+        """Return what batches have promised of a route's primary, with whatever parameters they were asked."""
+        own = (_r.route == route, _r.provider == provider, _r.model == model, _r.answer.is_(None))
+        found = await self._rows.read(select(recordings).where(*own).order_by(_r.input_id, _r.sample))
+        return [Recording(**row) for row in found]
+
+    async def counts(self) -> dict[tuple[str, str, str, str], Recorded]:
+        """Return how much is recorded, by route, provider, model and ``asked_with``."""
         done = _r.answer.is_not(None)
-        query = select(_r.route, _r.provider, _r.model, _r.sample, done.label("done"), func.count().label("rows"))
-        found = await self._rows.read(query.group_by(_r.route, _r.provider, _r.model, _r.sample, done))
-        counted: dict[tuple[str, str, str], dict[str, int]] = {}
+        key = (_r.route, _r.provider, _r.model, _r.asked_with)
+        query = select(*key, _r.sample, done.label("done"), func.count().label("rows"))
+        found = await self._rows.read(query.group_by(*key, _r.sample, done))
+        counted: dict[tuple[str, str, str, str], dict[str, int]] = {}
         for row in found:
             own = counted.setdefault(
-                (row["route"], row["provider"], row["model"]), {"inputs": 0, "second_samples": 0, "pending": 0}
+                (row["route"], row["provider"], row["model"], row["asked_with"]),
+                {"inputs": 0, "second_samples": 0, "pending": 0},
             )
             kind = ("second_samples" if row["sample"] else "inputs") if row["done"] else "pending"
             own[kind] += row["rows"]

@@ -33,12 +33,29 @@ captured = Table(
 )
 """Live requests and answers of routes that capture."""
 
+captured_again = Table(
+    "captured_again",
+    metadata,
+    Column("route", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("input_id", Text, primary_key=True),
+    # Empty, as the digest then is: many more have asked the same, and it counts as everybody's.
+    Column("request_id", Text, primary_key=True),
+    Column("user_digest", Text),
+    # When the row goes that holds the input.
+    Column("expires_at", Instant, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+"""Who else asked what is kept already, for deletion."""
+
 recordings = Table(
     "recordings",
     metadata,
     Column("route", Text, primary_key=True),
     Column("provider", Text, primary_key=True),
     Column("model", Text, primary_key=True),
+    # A hash of the parameters that the target sets; empty: none.
+    Column("asked_with", Text, primary_key=True),
     Column("input_id", Text, primary_key=True),
     # 0, and 1 for the second sample, which tells how much the model differs from itself.
     Column("sample", Integer, primary_key=True),
@@ -112,6 +129,8 @@ evaluations = Table(
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("prompt_version", Text, nullable=False),
+    # What else it rests on (policy.evidence.terms_of).
+    Column("terms", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("looks", Text, nullable=False),
     Column("measure", Text, nullable=False),
@@ -157,6 +176,8 @@ deletions = Table(
     Column("counts", JSON, nullable=False),
     Column("input_ids", JSON, nullable=False),
     Column("deleted_at", Instant, nullable=False),
+    # Looked at for every row that is captured.
+    Index("deletions_of_name", "selector", "deleted_at"),
     sqlite_with_rowid=False,
 )
 """Proof of what was deleted at somebody's wish; it names nobody."""
@@ -189,3 +210,15 @@ rehearsal_pairs = Table(
     sqlite_with_rowid=False,
 )
 """Rehearsals beside the live answers of the same requests."""
+
+leases = Table(
+    "leases",
+    metadata,
+    # What is worked on, such as record:forum-reply.
+    Column("name", Text, primary_key=True),
+    # For people: which process, where, and since when.
+    Column("holder", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which commands are at work, so that no two pay for the same."""

@@ -1,8 +1,10 @@
 """What is kept of live requests: seen, exported as training rows, and deleted with proof, also from a command line."""
 
 import asyncio
+import sqlite3
 import stat
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -189,20 +191,20 @@ def test_export_of_all_also_writes_what_fallbacks_answered(
 
 
 NOT_EXPORTED = {
-    "a route that is not there": ("forum-repl", "there is no route 'forum-repl'"),
-    "a route of which nothing is kept": ("triage", "nothing is kept of the primary of route 'triage'"),
-    "a route of whose primary nothing is kept": ("forum-reply", "1 answer by fallbacks: --all exports them"),
+    "a route that is not there": ("forum-repl", 2, "has no route 'forum-repl'; did you mean 'forum-reply'?"),
+    "a route of which nothing is kept": ("triage", 1, "nothing is kept of the primary of route 'triage'"),
+    "a route of whose primary nothing is kept": ("forum-reply", 1, "1 answer by fallbacks: --all exports them"),
 }
 
 
-@pytest.mark.parametrize(("route", "told"), NOT_EXPORTED.values(), ids=NOT_EXPORTED)
+@pytest.mark.parametrize(("route", "code", "told"), NOT_EXPORTED.values(), ids=NOT_EXPORTED)
 def test_export_writes_no_file_where_it_has_no_rows(
-    run: Run, routes: Path, database: str, tmp_path: Path, route: str, told: str
+    run: Run, routes: Path, database: str, tmp_path: Path, route: str, code: int, told: str
 ) -> None:
     keep(database, ROWS[2:4])
     out = tmp_path / "rows.jsonl"
     ran = run("capture", "export", route, "--out", out, "--routes", routes, "--database", database)
-    assert (ran.code, told in ran.err) == (1, True), ran.err
+    assert (ran.code, told in " ".join(ran.err.replace("│", "").split())) == (code, True), ran.err
     assert list(tmp_path.glob("rows.jsonl*")) == []
 
 
@@ -222,7 +224,31 @@ def test_deleting_a_user_prints_the_receipt_and_leaves_nothing(run: Run, routes:
     assert "no pack that routes.yaml names, and none in the database, holds such rows" in done.out
     assert "jane" not in done.out
     again = delete(run, routes, database, "--user", "jane", "--yes")
-    assert (again.code, again.out.splitlines()[0]) == (0, "nothing of it is kept")
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing of it is kept; looked again: nothing is left")
+
+
+def test_a_deletion_that_finds_nothing_leaves_a_receipt_by_which_rows_that_wait_are_dropped(
+    run: Run, routes: Path, database: str
+) -> None:
+    keep(database, ())
+    done = delete(run, routes, database, "--user", "kim", "--json")
+    assert (done.code, any(done.json["receipt"]["counts"].values())) == (0, False)
+    keep(database, ROWS[:2])
+    status = run("capture", "status", "--routes", routes, "--database", database, "--json").json
+    assert status["routes"][0]["rows"] == 1
+
+
+def test_the_command_fails_and_says_so_where_the_log_still_holds_what_was_deleted(
+    run: Run, routes: Path, database: str, tmp_path: Path
+) -> None:
+    keep(database)
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM captured").fetchone() == (6,)
+        done = delete(run, routes, database, "--user", "jane", "--yes")
+    assert (done.code, "still holds what was deleted" in done.out) == (1, True), done.err
+    again = delete(run, routes, database, "--user", "jane", "--yes")
+    assert (again.code, "still holds" in again.out) == (0, False), again.err
 
 
 def test_deleting_a_request_as_json_tells_the_same(run: Run, routes: Path, database: str) -> None:
@@ -231,7 +257,8 @@ def test_deleting_a_request_as_json_tells_the_same(run: Run, routes: Path, datab
     receipt = done.json["receipt"]
     assert (receipt["counts"]["captured"], receipt["input_ids"], receipt["left"]) == (1, [f"{2:016x}"], 0)
     assert (done.code, done.json["packs"]) == (0, [])
-    assert delete(run, routes, database, "--request", "req-2", "--json").json == {"receipt": None, "packs": []}
+    again = delete(run, routes, database, "--request", "req-2", "--json").json
+    assert (again["receipt"]["input_ids"], again["packs"]) == ([], [])
 
 
 def test_packs_that_hold_deleted_rows_are_named_until_they_are_built_anew(
@@ -254,7 +281,7 @@ def test_packs_that_hold_deleted_rows_are_named_until_they_are_built_anew(
 
     # The rows are gone; that packs hold them is still known, from the receipts.
     again = delete(run, routes, database, "--user", "jane", "--json")
-    assert (again.code, again.json["receipt"], len(again.json["packs"])) == (1, None, 2)
+    assert (again.code, again.json["receipt"]["input_ids"], len(again.json["packs"])) == (1, [], 2)
     in_directory(directory, a_pack(2))
     assert len(delete(run, routes, database, "--user", "jane", "--json").json["packs"]) == 1
 

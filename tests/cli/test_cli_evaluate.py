@@ -1,17 +1,23 @@
 """``gateway evaluate``: exit codes, what it says before it asks, and what it keeps."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 from command_line import Run
-from evaluation_material import ROUTE, billed, opened, training_rows, write_pack, write_routes
+from evaluation_material import FINE_TUNE, ROUTE, billed, opened, training_rows, write_pack, write_routes
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
 
 from gateway.clock import SystemClock
 from gateway.store.evaluations import Evaluation
+from gateway.store.leases import LeaseStore
 
 FAST = ("--rate", "10000")
 
@@ -138,6 +144,130 @@ def test_a_sweep_proposes_a_size_and_draws_it(command: Run, tmp_path: Path) -> N
     assert [point["examples"] for point in done.json["curve"]] == [5, 20]
     assert any(note.startswith("Proposed: ") for note in done.json["notes"])
     assert "learning curve" in page.read_text() and "proposed" in page.read_text()
+
+
+def test_a_sweep_that_its_cap_stops_proposes_nothing_and_keeps_no_verdict(
+    command: Run, routes: Path, tmp_path: Path
+) -> None:
+    done = command("--sweep", "--fixed", "0,20", "--similar", "0,4", "--max-usd", "0.02", "--margin", "0.4")
+    assert done.code == 3
+    assert "sizes unasked; nothing proposed" in done.out and "not asked" in done.out
+    assert "To serve it" not in done.out and "unpriced" not in done.out
+    assert kept(routes, tmp_path) == []
+
+
+def test_rows_that_chose_a_size_are_left_out_of_the_verdict_on_the_pack_that_is_built_of_it(
+    command: Run, tmp_path: Path
+) -> None:
+    write_pack(tmp_path / "packs" / ROUTE, training_rows(110))
+    swept = command("--sweep", "--fixed", "5", "--similar", "0,4", "--json")
+    write_pack(
+        tmp_path / "packs" / ROUTE, training_rows(110), fixed=5, similar=swept.json["sweep"]["proposed"]["similar"]
+    )
+    done = command("--json")
+    left_out = swept.json["sweep"]["tuning_rows"]
+    assert done.json["prompt_version"] != swept.json["prompt_version"]
+    assert done.json["rows"]["of"] == swept.json["rows"]["of"] >= 20
+    assert f"{left_out} rows left out: a sweep chose the size by them." in done.json["notes"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        pytest.param((), 1, id="without a bound it is refused"),
+        pytest.param(("--limit", "5"), 3, id="a number of rows bounds it"),
+    ],
+)
+def test_a_fallback_without_a_price_is_not_asked_unbounded(
+    command: Run, routes: Path, sandbox: RunningSandbox, more: tuple[str, ...], code: int
+) -> None:
+    routes.write_text(routes.read_text().replace("gpt-6-luna: {input", "gpt-6-moon: {input"))
+    done = command(*more)
+    assert done.code == code, done.err
+    assert ("no price is known for gpt-6-luna" in done.err) is (code == 1)
+    assert (billed(sandbox).total() == 0) is (code == 1)
+    assert "never more than" not in done.err
+
+
+def test_a_small_cap_is_not_said_to_be_nothing(command: Run) -> None:
+    assert "never more than $0.0030" in command("--max-usd", "0.003").err
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        pytest.param("{pack: packs/elsewhere}", "gateway pack build ticket-triage", id="a pack that is not there"),
+        pytest.param("{caller_system: keep}", "luna has no prompt", id="a prompt of nothing"),
+    ],
+)
+def test_a_prompt_that_is_not_there_is_not_evaluated(
+    run: Run, tmp_path: Path, sandbox: RunningSandbox, database: str, prompt: str, said: str
+) -> None:
+    write_pack(tmp_path / "packs" / ROUTE, training_rows(60))
+    routes = write_routes(tmp_path, sandbox, prompt=prompt)
+    done = run("evaluate", ROUTE, "--routes", routes, "--database", database, *FAST)
+    assert done.code == 1
+    assert said in done.err
+    assert billed(sandbox).total() == 0
+
+
+def test_a_primary_that_counts_as_gone_is_told(command: Run, routes: Path) -> None:
+    gone = f'lifecycle: {{sandbox: {{"{FINE_TUNE}": {{shutdown: 2020-01-01, source: a mail}}}}}}\n'
+    routes.write_text(routes.read_text() + gone)
+    done = command("--limit", "5", "--json")
+    assert done.code == 3
+    told = "The primary counts as gone: not asked; 5 rows left without it. When it is back, run this again."
+    assert told in done.json["notes"]
+
+
+def test_two_at_once_do_not_pay_twice(command: Run, routes: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
+    async def take() -> None:
+        async with opened(routes, tmp_path / "gateway.db") as bench:
+            lease = (f"evaluate:{ROUTE}", "another process", bench.clock.now(), 3600.0)
+            assert await LeaseStore(bench.database).take(*lease) is None
+
+    asyncio.run(take())
+    done = command("--limit", "5")
+    assert done.code == 1
+    assert "is at work" in done.err
+    assert billed(sandbox).total() == 0
+
+
+def test_ctrl_c_ends_a_run_in_order(routes: Path, database: str, tmp_path: Path, sandbox: RunningSandbox) -> None:
+    provider = sandbox.sandbox.provider
+    provider.adjust(replace(provider.models["gpt-6-luna"], latency_ms=40.0))
+    arguments = ["evaluate", ROUTE, "--routes", str(routes), "--database", database, *FAST]
+    process = subprocess.Popen([sys.executable, "-m", "gateway", *arguments], stderr=subprocess.PIPE)
+    try:
+        while billed(sandbox).total() < 8:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+            assert process.poll() is None, process.stderr and process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert b"stopping; waiting for what is in flight" in err
+    assert f"stopped: {billed(sandbox).total()} answers are kept".encode() in err
+    assert kept(routes, tmp_path) == []
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_paid(
+    command: Run, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    for page in (tmp_path / "nowhere" / "page.html", tmp_path):
+        done = command("--limit", "5", "--html", page)
+        assert done.code == 2
+        assert "--html" in done.err
+    assert billed(sandbox).total() == 0
+
+
+def test_a_named_file_is_all_that_is_evaluated(command: Run, tmp_path: Path) -> None:
+    command("--limit", "5")  # Five are recorded.
+    file = tmp_path / "two.jsonl"
+    file.write_bytes(training_rows(2, seed=9))
+    assert command("--rows", file, "--json").json["rows"]["of"] == 2
 
 
 @pytest.mark.parametrize(

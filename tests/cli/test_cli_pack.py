@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from command_line import Run
+from rich.cells import cell_len
 
 from gateway.config.loader import load
 from gateway.config.packs import FILES
@@ -30,6 +31,8 @@ routes:
   ward: {{primary: "{TUNED}", tenant: st-mary}}
 """
 SYSTEM = "You sort tickets."
+WITHOUT_WARD = ROUTES.replace("  ward:", "  # ward:")
+"""Of routes that name a pack only the one whose pack is built."""
 
 
 def rows_of(count: int) -> list[dict[str, Any]]:
@@ -136,6 +139,7 @@ def test_what_is_unknown_of_a_target_is_told(here: Path, run: Run) -> None:
 
 
 def test_instructions_in_a_file_are_taken_as_they_are_and_what_they_hold_is_told(here: Path, run: Run) -> None:
+    (here / "routes.yaml").write_text(WITHOUT_WARD)
     (here / "brief.md").write_text("Sign as help@acme.example, {{ always }}.\n")
     ran = run("pack", "build", "triage", "--instructions", "brief.md")
     assert "the instructions hold 1 × email, which stays: is it meant?" in ran.out
@@ -263,6 +267,7 @@ def fixed_row(here: Path) -> int:
 def test_verify_finds_a_pack_that_was_tampered_with(
     damage: Callable[[Path], None], said: str, here: Path, run: Run
 ) -> None:
+    (here / "routes.yaml").write_text(WITHOUT_WARD)
     run("pack", "build", "triage")
     for arguments in ([], ["triage"], ["packs/triage"]):
         ran = run("pack", "verify", *arguments)
@@ -302,6 +307,21 @@ def test_a_pushed_pack_is_found_by_its_hash(here: Path, run: Run) -> None:
     assert missing.code == 1 and "the database has no pack" in missing.out
 
 
+def test_a_pack_is_removed_once_nobody_names_it(here: Path, run: Run) -> None:
+    url = f"sqlite+aiosqlite:///{here / 'packs.db'}"
+    built = run("pack", "build", "triage", "--json").json
+    run("pack", "push", "packs/triage", "--database", url)
+    before = (here / "routes.yaml").read_text()
+    named = before.replace("packs/{route}", built["hash"])
+    (here / "routes.yaml").write_text(named.replace("  ward", "  # ward").replace('"packs/triage"', built["hash"]))
+    refused = run("pack", "remove", built["hash"], "--database", url)
+    assert refused.code == 1 and "routes.yaml names it" in refused.err
+    (here / "routes.yaml").write_text(before)
+    assert run("pack", "remove", built["hash"], "--database", url).code == 0
+    again = run("pack", "remove", built["hash"], "--database", url)
+    assert again.code == 1 and "has no pack" in again.err
+
+
 def test_what_is_no_pack_is_not_pushed(here: Path, run: Run) -> None:
     url = f"sqlite+aiosqlite:///{here / 'packs.db'}"
     run("pack", "build", "triage")
@@ -319,3 +339,61 @@ def test_a_pack_can_be_looked_at_without_a_configuration(here: Path, run: Run) -
         ran = run("pack", *arguments)
         assert (ran.code, ran.err) == (0, "")
     assert run("pack", "verify").code == 1
+
+
+def test_verify_lists_packs_that_are_named_and_not_there(here: Path, run: Run) -> None:
+    ran = run("pack", "verify")
+    assert ran.code == 1 and "names no pack" not in ran.out
+    for name in ("triage", "ward"):
+        said = f"error: routes.{name} (luna): there is no pack at packs/{name}; build it: gateway pack build {name} "
+        assert said in ran.out
+    run("pack", "build", "triage")
+    ran = run("pack", "verify", "--json")
+    assert (ran.code, ran.json["ok"], [one["pack"] for one in ran.json["packs"]]) == (1, False, ["triage (luna)"])
+    assert [finding["message"].split(" (")[0] for finding in ran.json["findings"]] == ["routes.ward"]
+
+
+def test_verify_tells_of_every_pack_that_the_database_lacks(here: Path, run: Run) -> None:
+    text = ROUTES.replace('"packs/{route}"', f'"sha256:{"0" * 64}"')
+    (here / "routes.yaml").write_text(text)
+    ran = run("pack", "verify")
+    assert ran.code == 1
+    assert ran.out.count("the database has no pack") == 2 and "routes.ward (luna): " in ran.out
+
+
+@pytest.mark.parametrize(("examples", "said"), [(1, "1 finding\n"), (2, "2 findings\n")], ids=["one", "two"])
+def test_findings_are_counted_in_words(examples: int, said: str, here: Path, run: Run) -> None:
+    run("pack", "build", "triage")
+    lines = (here / "packs/triage/fixed.jsonl").read_text().splitlines()[:examples]
+    put(here / "mine.jsonl", [{"messages": json.loads(line)["messages"]} for line in lines])
+    assert run("pack", "verify", "triage", "--held-out", "mine.jsonl").out.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [(_edit, ("triage", "packs/triage")), (lambda here: None, ("packs/triage", "packs/none"))],
+    ids=["a damaged pack", "a pack that is not there"],
+)
+def test_packs_that_cannot_be_read_do_not_count_as_different(
+    damage: Callable[[Path], None], names: tuple[str, str], here: Path, run: Run
+) -> None:
+    run("pack", "build", "triage")
+    (here / "packs/none").mkdir()
+    damage(here)
+    ran = run("pack", "diff", *names)
+    assert (ran.code, ran.out) == (2, "") and ran.err
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_shown_pack_keeps_to_the_terminals_width(
+    columns: int, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "brief.md").write_text(f"  Sort {'the tickets ' * 30}{'x' * 200}\n\tand \x1b[31mletters: {'箱' * 60}\n")
+    run("pack", "build", "triage", "--instructions", "brief.md")
+    piped = run("pack", "show", "packs/triage").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run("pack", "show", "packs/triage").out == piped
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = run("pack", "show", "packs/triage").out
+    assert max(map(cell_len, shown.splitlines())) <= columns < max(map(cell_len, piped.splitlines()))
+    assert "".join(shown.split()) == "".join(piped.split()) and "\x1b" not in shown

@@ -1,4 +1,8 @@
+import asyncio
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +12,12 @@ from recording_command import INPUTS, Recording, database, record, sandbox
 from sandbox_server import RunningSandbox
 
 from gateway.cli.record_progress import shown_progress
+from gateway.clock import SystemClock
 from gateway.learning.pace import Purse
 from gateway.learning.recordings.recorder import RecordingRun
+from gateway.store.database import Database
+from gateway.store.leases import LeaseStore
+from gateway.store.migrate import migrate
 
 __all__ = ["database", "record", "sandbox"]
 
@@ -44,6 +52,94 @@ def test_json_is_all_there_is_on_stdout(record: Recording) -> None:
     assert ran.json["recorded"] == ran.json["asked"] == 2 * INPUTS
     assert ran.json["spent_usd"] == pytest.approx(total(record.bill) / 1e9)
     assert (ran.json["stopped"], ran.json["failures"], ran.json["missing"]) == (None, [], 0)
+
+
+async def _taken(database: str) -> None:
+    opened = await Database.open(database)
+    try:
+        now = SystemClock().now()
+        assert await LeaseStore(opened).take("record:forum-reply", "somebody, since noon", now, 3600) is None
+    finally:
+        await opened.close()
+
+
+@pytest.mark.parametrize("how", [(), ("--batch",)], ids=["one by one", "as a batch"])
+def test_while_another_run_is_at_work_nothing_is_asked(record: Recording, database: str, how: tuple[str, ...]) -> None:
+    migrate(database)
+    asyncio.run(_taken(database))
+    ran = record.of_file("--yes", *how)
+    assert ran.code == 1
+    assert ran.err == (
+        "another `gateway record forum-reply` is at work (by somebody, since noon); wait for it, or after a crash up "
+        "to a minute\n"
+    )
+    assert record.bill == []
+
+
+def test_two_commands_at_once_pay_once(record: Recording, sandbox: RunningSandbox, database: str) -> None:
+    provider = sandbox.sandbox.provider
+    provider.adjust(replace(provider.models[FORUM], latency_ms=100.0))
+    migrate(database)
+    code = "import typer; from gateway.cli.record import record; typer.run(record)"
+    arguments = ["forum-reply", "--inputs", record.inputs, "--yes", "--second-samples", "0", "--concurrency", "1"]
+    command = [sys.executable, "-c", code, *map(str, arguments), "--routes", str(record.routes)]
+    both = [
+        subprocess.Popen([*command, "--database", database], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=60) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert 0 in [process.returncode for process in both], said
+    assert len(record.bill) == INPUTS
+
+
+def test_what_was_recorded_with_other_parameters_is_asked_again(
+    record: Recording, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    once = ("--yes", "--second-samples", "0", "--json")
+    assert record.of_file(*once).json["recorded"] == INPUTS
+    write_routes(tmp_path, sandbox.base_url, parameters={"set": {"max_tokens": 5}})
+    assert record("forum-reply", "--export", tmp_path / "none.jsonl").code == 1
+    ran = record.of_file(*once)
+    assert (ran.json["recorded_before"], ran.json["recorded"]) == (0, INPUTS)
+    assert {row.output_tokens for row in record.bill[INPUTS:]} == {5}
+    assert record("--before-shutdown", "--json").json["routes"][0]["recorded_inputs"] == INPUTS
+    write_routes(tmp_path, sandbox.base_url)
+    ran = record.of_file(*once)
+    assert (ran.json["recorded_before"], ran.json["recorded"]) == (INPUTS, 0), "both are kept"
+
+
+def test_a_batch_is_fetched_also_where_the_parameters_have_changed_since(
+    record: Recording, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    provider = sandbox.sandbox.provider
+    provider.batches.duration_s = 3600.0
+    record.of_file("--yes", "--batch", "--second-samples", "0")
+    (batch,) = provider.batches.newest_first()
+    batch.duration_s = 0.0
+    write_routes(tmp_path, sandbox.base_url, parameters={"set": {"max_tokens": 5}})
+    ran = record.of_file("--yes", "--limit", "1", "--second-samples", "0", "--json")
+    assert (ran.json["from_batches"], ran.json["recorded"]) == (INPUTS, 1)
+    write_routes(tmp_path, sandbox.base_url)
+    assert record.of_file("--second-samples", "0").out.startswith("forum-reply: everything is recorded (12 inputs)")
+
+
+def test_a_limit_asks_nothing_new_the_second_time(record: Recording, sandbox: RunningSandbox) -> None:
+    provider = sandbox.sandbox.provider
+    provider.batches.duration_s = 3600.0
+    for how in ((), ("--batch",)):
+        sent = record.of_file("--yes", "--limit", "5", *how, "--json")
+        again = record.of_file("--yes", "--limit", "5", *how, "--json")
+        assert sent.code == again.code == 0
+        assert (again.json["asked"], again.json["sent_as_batch"]) == (0, 0)
+    assert provider.batches.newest_first() == []
+    sent = record.of_file("--yes", "--limit", "7", "--batch", "--second-samples", "0", "--json")
+    again = record.of_file("--yes", "--limit", "7", "--batch", "--second-samples", "0", "--json")
+    assert (sent.json["sent_as_batch"], again.json["sent_as_batch"], again.json["asked"]) == (2, 0, 0)
+    assert len(provider.batches.newest_first()) == 1
 
 
 def test_a_run_that_meets_its_cap_says_so_and_how_to_go_on(record: Recording) -> None:

@@ -129,9 +129,15 @@ def test_an_export_replaces_nothing(record: Recording, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
     file.write_text("mine")
     ran = record("forum-reply", "--export", file)
-    assert (ran.code, ran.err) == (1, f"cannot write {file}: File exists\n")
+    assert (ran.code, ran.err) == (1, f"{file} exists; name another file, or remove it\n")
     assert file.read_text() == "mine"
-    assert not (tmp_path / "out.jsonl.manifest.json").exists()
+    about = tmp_path / "out.jsonl.manifest.json"
+    assert not about.exists()
+    about.write_text("mine")
+    file.unlink()
+    ran = record("forum-reply", "--export", file)
+    assert (ran.code, ran.err) == (1, f"{about} exists; name another file, or remove it\n")
+    assert (file.exists(), about.read_text()) == (False, "mine")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,8 @@ def test_an_export_replaces_nothing(record: Recording, tmp_path: Path) -> None:
     [
         pytest.param("2999-01-14", 0, 1, "LACKS RECORDINGS", id="a primary that will stop, and no recordings"),
         pytest.param("2999-01-14", 50, 0, "enough", id="a primary that will stop, recorded"),
-        pytest.param(None, 0, 0, "LACKS RECORDINGS", id="a primary without a date"),
+        pytest.param(None, 50, 0, "enough", id="a primary without a date, recorded"),
+        pytest.param(None, 0, 1, "LACKS RECORDINGS", id="a primary without a date"),
         pytest.param("2020-01-14", 0, 0, "stopped", id="a primary that has stopped: too late"),
     ],
 )
@@ -199,7 +206,9 @@ routes:
     ]
     text = record("--before-shutdown")
     assert text.code == 1
-    assert text.out.startswith("2 routes with a date have fewer than 50 recorded inputs; the next primary stops in ")
+    assert text.out.startswith(
+        "4 routes have fewer than 50 recorded inputs of a primary that lives; the next stops in "
+    )
 
 
 def test_ctrl_c_ends_a_run_in_order(record: Recording, sandbox: RunningSandbox, database: str) -> None:

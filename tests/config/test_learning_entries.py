@@ -212,6 +212,44 @@ def test_what_cannot_hold_is_an_error_with_its_line(tmp_path: Path, says: str, l
 
 
 @pytest.mark.parametrize(
+    ("says", "wrong"),
+    [
+        pytest.param("rehearsal: {share: 0.1, max_usd_per_day: 10000000000}", "max_usd_per_day", id="a limit too high"),
+        pytest.param("rehearsal: {share: 0.1, max_usd_per_days: 1}", "max_usd_per_days", id="a misspelt limit"),
+        pytest.param("acceptance: {measure: judge, judge: 5}", "judge", id="a judge that is no text"),
+        pytest.param("acceptance: {measure: pattern_match, pattern: 5}", "pattern", id="a pattern that is no text"),
+    ],
+)
+@pytest.mark.parametrize("where", ["the route", "its profile", "the defaults"])
+def test_what_is_written_wrong_is_not_said_to_be_missing_as_well(
+    tmp_path: Path, says: str, wrong: str, where: str
+) -> None:
+    before, route = BEFORE, "{primary: tuned}"
+    if where == "the route":
+        route = f"{{primary: tuned, {says}}}"
+    elif where == "its profile":
+        before = BEFORE.replace("routes:", f"profiles: {{ours: {{{says}}}}}\nroutes:")
+        route = "{primary: tuned, profile: ours}"
+    else:
+        before = BEFORE.replace("fallbacks: [base]}", f"fallbacks: [base], {says}}}")
+    (error,) = _errors(tmp_path, f"  reply: {route}\n", before)
+    assert wrong in error
+    assert " needs " not in error
+
+
+def test_what_is_missing_is_told_beside_what_is_wrong_with_another_route(tmp_path: Path) -> None:
+    routes = "  reply: {primary: tuned, rehearsal: {share: 0.1}}\n  triage: {primary: tuned-2, owners: us}\n"
+    missing, misspelt = _errors(tmp_path, routes)
+    assert missing.endswith("routes.reply.rehearsal needs max_usd_per_day: rehearsals are paid for")
+    assert "owners" in misspelt
+
+
+def test_a_limit_of_nothing_is_told_beside_another_mistake(tmp_path: Path) -> None:
+    says = "{primary: tuned, owners: us, rehearsal: {share: 0.1, max_usd_per_day: 0}}"
+    assert any("needs max_usd_per_day" in error for error in _errors(tmp_path, f"  reply: {says}\n"))
+
+
+@pytest.mark.parametrize(
     "says",
     [
         "capture: {share: 1.01}",

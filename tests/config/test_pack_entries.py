@@ -106,7 +106,28 @@ def test_a_pack_that_is_not_there_yet_is_warned_of_with_the_command_that_builds_
         f"its instructions and examples alone; build one with: gateway pack build {route} --from FILE"
         for route in ("reply", "triage")
     ]
-    assert _prompt(loaded).pack is None
+    assert (_prompt(loaded).pack, _prompt(loaded).missing_pack) == (None, "packs/reply")
+
+
+def test_a_missing_pack_is_an_error_where_its_directory_is_not_each_routes_own(tmp_path: Path) -> None:
+    assert _errors(tmp_path, "  reply: tuned\n", WITH_PACK.replace("{route}", "shop")) == [
+        f"routes.yaml:{PACK_LINE}: routes.reply: there is no prompt pack at packs/shop: put it there, or take `pack` "
+        "out of the prompt until it is built: gateway pack build reply --from FILE --out packs/shop"
+    ]
+
+
+def test_a_link_that_leads_nowhere_is_no_pack_that_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "packs").mkdir()
+    (tmp_path / "packs" / "reply").symlink_to("elsewhere")
+    assert _errors(tmp_path, "  reply: tuned\n", WITH_PACK) == [
+        f"routes.yaml:{PACK_LINE}: routes.reply: pack packs/reply/pack.json does not exist"
+    ]
+
+
+def test_a_missing_pack_makes_no_other_version(tmp_path: Path) -> None:
+    beside = WITH_PACK.replace("pack: ", "instructions: Answer., pack: ")
+    versions = {_prompt(_load(tmp_path, "  reply: tuned\n", before)).version for before in (BEFORE, beside)}
+    assert len(versions) == 1
 
 
 @pytest.mark.parametrize("name", FILES)

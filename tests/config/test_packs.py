@@ -21,6 +21,7 @@ from gateway.config.packs import (
 )
 
 MESSAGES = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
 
 
 def _row(**fields: Any) -> bytes:
@@ -54,10 +55,10 @@ def test_a_pack_may_be_of_nobody_and_hold_nothing() -> None:
 
 
 def test_examples_with_tools_pictures_and_lines_of_their_own_are_read_as_they_were() -> None:
-    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}
     messages = (
-        {"role": "user", "content": [{"type": "text", "text": "what\r\n\u2028is\u0085this"}]},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "user", "name": "jo", "content": [{"type": "text", "text": "what\r\n\u2028is\u0085this"}, picture]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"role": "tool", "tool_call_id": "c1", "content": "found"},
         {"role": "assistant", "content": "{{ template }} <|im_end|>"},
     )
@@ -205,7 +206,43 @@ NO_ANSWER = "is not an example of a request and an assistant's answer"
         pytest.param(_row(messages=MESSAGES[:1]), NO_ANSWER, id="no answer"),
         pytest.param(_row(messages=[{"role": "system", "content": "s"}, *MESSAGES]), NO_ANSWER, id="a system message"),
         pytest.param(_row(messages=[{"role": ["user"], "content": "u"}, MESSAGES[1]]), NO_ANSWER, id="an odd role"),
-        pytest.param(_row(messages=[{"role": "user", "content": 5}, MESSAGES[1]]), NO_ANSWER, id="an odd content"),
+        *(
+            pytest.param(_row(messages=[{"role": "user", **said}, MESSAGES[1]]), NO_ANSWER, id=id_)
+            for id_, said in {
+                "an odd content": {"content": 5},
+                "a user who says nothing": {},
+                "a part that is a number": {"content": [5]},
+                "a part that is a text": {"content": ["x"]},
+                "a part without a type": {"content": [{"text": "x"}]},
+                "a part whose type is a list": {"content": [{"type": ["text"], "text": "x"}]},
+                "a part of a type that there is not": {"content": [{"type": "smell", "smell": "x"}]},
+                "a part of text without one": {"content": [{"type": "text"}]},
+                "a part of text that is a number": {"content": [{"type": "text", "text": 5}]},
+                "a good part and a bad one": {"content": [{"type": "text", "text": "x"}, "x"]},
+                "a user who calls a tool": {"content": "u", "tool_calls": [CALL]},
+                "a name that is a number": {"content": "u", "name": 5},
+            }.items()
+        ),
+        *(
+            pytest.param(
+                _row(messages=[MESSAGES[0], {"role": "assistant", "tool_calls": calls}]), NO_ANSWER, id=f"calls: {id_}"
+            )
+            for id_, calls in {
+                "a text": "bogus",
+                "a list of texts": ["bogus"],
+                "a mapping": CALL,
+                "a call of nothing": [{"id": "c1", "type": "function"}],
+                "a call of a text": [{"id": "c1", "type": "function", "function": "find"}],
+                "a call without arguments": [{"id": "c1", "type": "function", "function": {"name": "find"}}],
+                "arguments that are no text": [{"function": {"name": "find", "arguments": {}}}],
+                "a good call and a bad one": [CALL, 5],
+            }.items()
+        ),
+        pytest.param(
+            _row(messages=[MESSAGES[0], {"role": "tool", "content": "found"}, MESSAGES[1]]),
+            NO_ANSWER,
+            id="a tool that answers no call",
+        ),
     ],
 )
 def test_a_broken_example_is_refused_with_its_file_and_line(name: str, row: bytes, expected: str) -> None:

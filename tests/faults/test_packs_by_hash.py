@@ -7,6 +7,7 @@ from a_pack import pack_files
 from fake_provider import FakeProvider
 from served_gateway import USER, Serve, ServedGateway, eventually
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.config.packs import Pack, parse_pack
@@ -69,6 +70,11 @@ async def _reload(gateway: ServedGateway, base: dict[str, Any], **route: Any) ->
     seen = await gateway.metric("gateway_config_reloads_total")
     file.write_text(json.dumps(routes))
     await eventually(lambda: _reloaded(gateway, seen), "the change is seen")
+
+
+async def _reloads(gateway: ServedGateway) -> dict[str, float]:
+    outcomes = ("waiting", "loaded", "refused")
+    return {outcome: await gateway.metric("gateway_config_reloads_total", outcome=outcome) for outcome in outcomes}
 
 
 async def _reloaded(gateway: ServedGateway, seen: float) -> bool:
@@ -136,7 +142,11 @@ async def test_a_reload_that_names_a_missing_pack_leaves_the_old_configuration_i
     pack = parse_pack(files)
     gateway = await serve({"primary": None}, base=BEFORE)
     old = (await gateway.client.get("/readyz")).json()["config_hash"]
-    await _reload(gateway, _named(pack))
+    with capture_logs() as logged:
+        await _reload(gateway, _named(pack))
+    assert await _reloads(gateway) == {"waiting": 1, "loaded": 0, "refused": 0}
+    (waits,) = (line for line in logged if line["event"].startswith("config_"))
+    assert (waits["event"], pack.hash in waits["why"], waits["config_hash"] != old) == ("config_waits", True, True)
     for _ in range(3):
         gateway.clock.advance(6)
         await _quiet(gateway)
@@ -154,7 +164,11 @@ async def test_a_reload_that_names_a_missing_pack_leaves_the_old_configuration_i
         gateway.clock.advance(1)
         return (await gateway.client.get("/readyz")).json()["config_hash"] != old
 
-    await eventually(changed, "the new configuration is in force")
+    with capture_logs() as logged:
+        await eventually(changed, "the new configuration is in force")
+    assert await _reloads(gateway) == {"waiting": 1, "loaded": 1, "refused": 0}
+    (taken,) = (line for line in logged if line["event"].startswith("config_"))
+    assert (taken["event"], taken["config_hash"]) == ("config_loaded", waits["config_hash"])
     ready = await gateway.client.get("/readyz")
     assert (ready.status_code, ready.json()["config_error"]) == (200, None)
     await gateway.chat()
@@ -170,6 +184,29 @@ async def test_a_reload_that_takes_the_missing_pack_back_is_in_force_at_once(ser
     await _reload(gateway, {**BEFORE, "prompt": {"instructions": "As after."}})
     ready = await gateway.client.get("/readyz")
     assert (ready.status_code, ready.json()["config_hash"] != old) == (200, True)
+    assert await _reloads(gateway) == {"waiting": 1, "loaded": 1, "refused": 0}
+
+
+async def test_every_reload_that_waits_is_told_even_for_the_same_pack(serve: Serve) -> None:
+    gateway = await serve({"primary": None}, base=BEFORE)
+    named = _named(parse_pack(pack_files()))
+    with capture_logs() as logged:
+        await _reload(gateway, named)
+        await _reload(gateway, {**named, "model": "other"})
+    waits = [line for line in logged if line["event"] == "config_waits"]
+    assert len({line["config_hash"] for line in waits}) == len(waits) == 2
+    assert await _reloads(gateway) == {"waiting": 2, "loaded": 0, "refused": 0}
+
+
+async def test_a_pack_that_is_awaited_at_the_start_is_no_reload(serve: Serve) -> None:
+    files = pack_files()
+    gateway = await serve({"primary": None}, base=_named(parse_pack(files)), ready=False)
+    await _reasons(gateway)
+    await _pushed(gateway, files)
+    with capture_logs() as logged:
+        await _ready_within_seconds(gateway)
+    assert [line["event"] for line in logged if line["event"].startswith("config_")] == ["config_loaded"]
+    assert await _reloads(gateway) == {"waiting": 0, "loaded": 0, "refused": 0}
 
 
 async def test_a_gateway_that_waits_is_ready_once_its_routes_name_no_missing_pack(serve: Serve) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from fake_provider import FakeProvider
-from served_gateway import Serve, ServedGateway
+from served_gateway import Serve, ServedGateway, eventually
 
 from gateway.config.packs import (
     FIXED,
@@ -91,6 +91,40 @@ async def test_a_request_gets_instructions_fixed_examples_similar_ones_and_then_
     (row,) = await gateway.rows(1)
     assert row.prompt_version == pack.version
     assert "x-gateway-adapted" not in answer.headers
+
+
+async def test_a_pack_that_vanishes_stays_in_force_until_routes_yaml_names_it_no_more(
+    serve: Serve, provider: FakeProvider, tmp_path: Path
+) -> None:
+    prompt = {"instructions": "As before.", "pack": str(tmp_path / "packs" / "{route}")}
+    base = {"provider": "first", "model": "base", "prompt": prompt}
+    write(tmp_path / "packs" / "reply", pack_files())
+    gateway = await serve({"primary": None}, base=base)
+    before = (await gateway.client.get("/readyz")).json()
+
+    async def says(config_error: str | None) -> int:
+        async def said() -> bool:
+            found = (await gateway.client.get("/readyz")).json()["config_error"]
+            return found is None if config_error is None else config_error in (found or "")
+
+        await eventually(said, f"config_error is {config_error}")
+        await gateway.chat(messages=[{"role": "user", "content": "Where is my lamp?"}])
+        return len(provider.chats()[-1].json["messages"])
+
+    (tmp_path / "packs" / "reply").rename(tmp_path / "packs" / ".old")
+    assert await says("the pack of fallback 'base' is in force, and there is none at ") == 10
+    assert await gateway.metric("gateway_config_reloads_total", outcome="refused") == 1
+    (tmp_path / "packs" / ".old").rename(tmp_path / "packs" / "reply")
+    assert await says(None) == 10
+    assert (await gateway.client.get("/readyz")).json() == before
+
+    (tmp_path / "packs" / "reply").rename(tmp_path / "packs" / ".old")
+    assert await says("put it back, or take `pack` out of the fallback's prompt") == 10
+    file = gateway.database.parent / "config" / "routes.yaml"
+    routes = json.loads(file.read_text())
+    del routes["fallbacks"]["base"]["prompt"]["pack"]
+    file.write_text(json.dumps(routes))
+    assert await says(None) == 2
 
 
 async def test_what_comes_before_the_similar_examples_is_the_same_bytes_in_every_request(

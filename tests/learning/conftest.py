@@ -18,7 +18,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[CapturedStore]:
-    database = await Database.open(f"sqlite:///{path}")
-    yield CapturedStore(database)
-    await database.close()
+async def database(path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(f"sqlite:///{path}")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def store(database: Database) -> CapturedStore:
+    return CapturedStore(database)

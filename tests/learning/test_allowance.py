@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_clock import FakeClock
 
-from gateway.learning.allowance import LEASES_PER_DAY, Allowance
+from gateway.learning.allowance import LEASES_PER_DAY, Allowance, Reservation
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.migrate import migrate
 from gateway.store.rehearsals import RehearsalStore
@@ -88,9 +88,9 @@ async def test_what_was_taken_too_much_is_put_back_and_what_was_too_little_is_ow
     allowance: Allowance, store: RehearsalStore
 ) -> None:
     assert await allowance.secure(LEASE, LIMIT)
-    allowance.settle(LEASE, LEASE - 40)
+    allowance.settle(Reservation(TODAY, LEASE), LEASE - 40)
     assert allowance.take(40)
-    allowance.settle(40, 90)
+    allowance.settle(Reservation(TODAY, 40), 90)
     assert not allowance.take(0)
     assert await allowance.secure(10, LIMIT)
     assert await store.reserved("reply", TODAY) == 2 * LEASE
@@ -103,12 +103,21 @@ async def test_a_new_day_has_new_money_and_the_old_days_is_gone(
 ) -> None:
     assert await allowance.secure(LIMIT, LIMIT)
     assert not await allowance.secure(1, LIMIT)
-    allowance.settle(LIMIT, 0)
+    allowance.settle(Reservation(TODAY, LIMIT), 0)
     clock.advance(12 * 3600)
     assert not allowance.take(1), "a lease of yesterday is not spent today"
     assert await allowance.secure(1, LIMIT)
     assert await store.reserved("reply", TOMORROW) == LEASE
     assert not allowance.take(LEASE)
+
+
+async def test_what_is_settled_after_midnight_gives_the_new_day_nothing(allowance: Allowance, clock: FakeClock) -> None:
+    yesterdays = await allowance.secure(LEASE, LIMIT)
+    assert yesterdays is not None
+    clock.advance(12 * 3600)
+    assert await allowance.secure(LEASE, LIMIT)
+    allowance.settle(yesterdays, 0)
+    assert not allowance.take(1)
 
 
 class LateStore(RehearsalStore):
@@ -160,7 +169,7 @@ async def test_what_is_left_at_the_end_is_given_back_once(allowance: Allowance, 
 
 async def test_what_is_owed_at_the_end_counts_for_the_day(allowance: Allowance, store: RehearsalStore) -> None:
     assert await allowance.secure(LEASE, LIMIT)
-    allowance.settle(LEASE, LEASE + 25)
+    allowance.settle(Reservation(TODAY, LEASE), LEASE + 25)
     await allowance.close()
     assert await store.reserved("reply", TODAY) == LEASE + 25
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -20,6 +22,8 @@ from gateway.learning.capture.worker import MAX_ROWS, MAX_WAITING_BYTES, Capture
 from gateway.policy.inputs import input_id
 from gateway.reasons import Role
 from gateway.store.captured import CapturedStore, digest_of
+from gateway.store.database import Database
+from gateway.store.deletions import DeletionStore
 from tests.learning.seen_requests import (
     ASKED,
     NOW,
@@ -97,8 +101,10 @@ async def test_what_is_larger_than_the_route_allows_is_not_kept(store: CapturedS
         seen(said("X" * 10), None, route=route, blocks=stream),
         seen(said("Z" * 11), None, route=route, blocks=stream),
         seen(said("x" * 300), route=route),
+        # A stream that was longer than may be held.
+        seen(said("x"), answer=None, blocks=None, route=route),
     )
-    assert outcomes == {"kept": 2, "too_large": 3}
+    assert outcomes == {"kept": 2, "too_large": 4}
     assert {len(row.request.encode()) + len(row.answer.encode()) for row in rows} == {300}
 
 
@@ -130,6 +136,7 @@ async def test_rows_wait_while_there_is_no_database_and_are_written_when_it_is_t
         assert (worker.waiting, outcomes) == (1, {})
         there = True
         await until(lambda: worker.waiting == 0, clock)
+    await worker.close(1)
     assert outcomes == {"kept": 1}
 
 
@@ -146,6 +153,7 @@ async def test_rows_wait_while_the_database_is_locked_and_are_written_once_it_is
             assert (worker.waiting, outcomes) == (1, {})
             other.execute("ROLLBACK")
             await until(lambda: worker.waiting == 0, clock)
+        await worker.close(1)
     assert outcomes == {"kept": 1}
     assert [secret for secret in SECRETS if secret in str(logs)] == []
 
@@ -198,6 +206,101 @@ async def test_what_was_submitted_may_change_afterwards(store: CapturedStore) ->
     await worker.close(60)
     rows = await store.of_route("forum-reply", None)
     assert [orjson.loads(row.request) for row in rows] == [said("as it came")]
+
+
+NEVER_ENDS = "a" * 60 + "c"
+BACKTRACKS = Capture(share=1.0, patterns={"staff": "(a+)+b"})
+
+
+async def test_a_pattern_that_never_ends_holds_up_neither_the_event_loop_nor_other_rows(store: CapturedStore) -> None:
+    outcomes = Counter[tuple[str, str]]()
+    worker = a_worker_with_a_short_deadline(store, outcomes)
+    other = a_route().model_copy(update={"name": "other"})
+    with capture_logs() as logs:
+        async with running(worker), longest_pause() as pauses:
+            for number in range(5):
+                worker.submit(seen(said(f"{number} {NEVER_ENDS}"), route=a_route(BACKTRACKS)))
+                worker.submit(seen(said(f"{number} is fine"), route=other))
+            await until(lambda: worker.waiting == 0, FakeClock())
+            # It is known by now: not even waited for.
+            worker.submit(seen(said(f"6 {NEVER_ENDS}"), route=a_route(BACKTRACKS)))
+            assert worker.waiting == 0
+    assert outcomes == {("forum-reply", "refused"): 6, ("other", "kept"): 5}
+    assert max(pauses) < 0.4
+    told = [log["event"] for log in logs if log["event"] in ("capture_redaction_expired", "capture_given_up")]
+    assert told == ["capture_redaction_expired", "capture_given_up"]
+    assert "aaa" not in str(logs)
+    await worker.close(1)
+
+
+async def test_a_route_that_was_given_up_captures_again_with_other_settings(store: CapturedStore) -> None:
+    outcomes = Counter[tuple[str, str]]()
+    worker = a_worker_with_a_short_deadline(store, outcomes)
+    async with running(worker):
+        for number in range(4):
+            worker.submit(seen(said(f"{number} {NEVER_ENDS}"), route=a_route(BACKTRACKS)))
+        await until(lambda: worker.waiting == 0, FakeClock())
+        worker.submit(seen(said(NEVER_ENDS), route=a_route(Capture(share=1.0, patterns={"staff": "a++b"}))))
+        await until(lambda: worker.waiting == 0, FakeClock())
+    assert outcomes == {("forum-reply", "refused"): 4, ("forum-reply", "kept"): 1}
+    await worker.close(1)
+
+
+async def test_rows_that_end_in_between_keep_a_route_capturing(store: CapturedStore) -> None:
+    outcomes = Counter[tuple[str, str]]()
+    worker = a_worker_with_a_short_deadline(store, outcomes)
+    for text in (NEVER_ENDS, NEVER_ENDS, "fine", NEVER_ENDS, NEVER_ENDS, "fine, too"):
+        worker.submit(seen(said(text), route=a_route(BACKTRACKS)))
+    await worker.close(60)
+    assert outcomes == {("forum-reply", "refused"): 4, ("forum-reply", "kept"): 2}
+
+
+async def test_closing_does_not_wait_for_a_pattern_that_never_ends(store: CapturedStore) -> None:
+    outcomes: Counter[str] = Counter()
+    worker = CaptureWorker(lambda: store, SystemClock(), lambda route, outcome: outcomes.update([outcome]), 60)
+    worker.submit(seen(said(NEVER_ENDS), route=a_route(BACKTRACKS)))
+    async with asyncio.timeout(20):
+        await worker.close(1)
+    assert outcomes == {"dropped": 1}
+
+
+async def test_what_waits_for_its_turn_while_its_user_is_deleted_is_never_written(
+    store: CapturedStore, database: Database, path: Path
+) -> None:
+    outcomes: Counter[str] = Counter()
+    worker = CaptureWorker(lambda: store, FakeClock(), lambda route, outcome: outcomes.update([outcome]))
+    worker.submit(seen({**said("the word is lavender"), "user": "jane"}))
+    worker.submit(seen({**said("the word is marigold"), "user": "kim"}))
+    wished = {"deletion_id": str(UUID(int=77)), "by": "kim", "user": "jane"}
+    await DeletionStore(database).delete(**wished, now=NOW + timedelta(seconds=1))
+    await worker.close(60)
+    assert outcomes == {"deleted": 1, "kept": 1}
+    assert [word in everything(path) for word in (b"lavender", b"marigold")] == [False, True]
+
+
+def a_worker_with_a_short_deadline(store: CapturedStore, outcomes: Counter[tuple[str, str]]) -> CaptureWorker:
+    def count(route: str, outcome: str) -> None:
+        outcomes.update([(route, outcome)])
+
+    return CaptureWorker(lambda: store, FakeClock(), count, deadline_s=1.0)
+
+
+@asynccontextmanager
+async def longest_pause() -> AsyncIterator[list[float]]:
+    """Note for how long the event loop did not come round, in seconds."""
+    pauses: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            pauses.append(time.perf_counter() - before)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield pauses
+    finally:
+        task.cancel()
 
 
 @asynccontextmanager

@@ -89,8 +89,28 @@ async def test_what_is_to_be_blacked_out_never_reaches_the_disk(
     assert [secret for secret in SECRETS if secret.encode() in on_disk or secret in str(logs)] == []
 
 
+def parts(*texts: str) -> dict[str, Any]:
+    return said([{"type": "text", "text": text} for text in texts])
+
+
+async def test_a_message_in_parts_is_kept_where_each_can_be_redacted_by_itself(store: CapturedStore) -> None:
+    rows, outcomes = await written(store, seen(parts("I am jane@example.com", "and my order is late.", "Call me.")))
+    assert outcomes == {"kept": 1}
+    assert orjson.loads(rows[0].request) == parts("I am [email]", "and my order is late.", "Call me.")
+
+
+async def test_arguments_that_are_no_json_are_redacted_as_a_text(store: CapturedStore) -> None:
+    asked = {"role": "assistant", "tool_calls": [call(r'{"to": "jane\u0040example.com", "card": 4111111111111111.0')]}
+    rows, _ = await written(store, seen({"messages": [*ASKED, asked, *ASKED]}))
+    assert [row.redacted.get("email") for row in rows] == [1]
+    assert "example.com" not in rows[0].request
+
+
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 HIDDEN = {
+    "across parts of a message": parts("I am jane@exam", "ple.com, hello"),
+    "across parts, beside what is whole": parts("I am jane@exam", "ple.com", "or kim@example.com"),
+    "across three parts, with spaces": parts("card 4111 1111", "1111", "1111"),
     "in a tool call's keys": {
         "messages": [*ASKED, {"role": "assistant", "tool_calls": [call(json.dumps({SECRETS[0]: "admin"}))]}, *ASKED]
     },

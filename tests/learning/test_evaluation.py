@@ -121,6 +121,48 @@ async def test_a_run_that_is_stopped_goes_on_where_it_was(
     assert 0 <= billed(sandbox).total() - 3 * len(rows.rows) <= 4
 
 
+async def test_what_is_in_flight_when_somebody_stops_it_is_kept(
+    routes: Path, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    async with opened(routes, tmp_path / "g.db") as bench:
+        rows = await gathered(bench, held_out(tmp_path))
+        halted = evaluator(bench, rows)
+        halted.collector.on_progress = lambda done, of: halted.collector.stop() if done == 20 else None
+        await halted.evaluate(halted.subject(bench.route(ROUTE).fallbacks[0]), rows.rows)
+        asked = billed(sandbox).total()
+        assert 20 <= asked <= 24
+        resumed = evaluator(bench, rows := await gathered(bench, held_out(tmp_path)))
+        await resumed.evaluate(resumed.subject(bench.route(ROUTE).fallbacks[0]), rows.rows)
+    assert billed(sandbox).total() == 3 * len(rows.rows)
+
+
+def rewrite(routes: Path, written: str, changed: str) -> None:
+    (routes.parent / "any.json").write_text('{"type": "object"}')
+    routes.write_text(routes.read_text().replace(written, changed))
+
+
+@pytest.mark.parametrize(
+    ("written", "changed"),
+    [
+        pytest.param("model: gpt-6-luna,", "model: gpt-6-luna, parameters: {set: {top_p: 0.5}},", id="a parameter"),
+        pytest.param(f"{ROUTE}: {{", f"{ROUTE}: {{contract: any.json, ", id="a contract"),
+    ],
+)
+async def test_answers_to_another_request_are_not_taken_again(
+    routes: Path, tmp_path: Path, sandbox: RunningSandbox, written: str, changed: str
+) -> None:
+    versions = []
+    for change in (written, changed):
+        rewrite(routes, written, change)
+        async with opened(routes, tmp_path / "g.db") as bench:
+            rows = await gathered(bench, held_out(tmp_path))
+            one = evaluator(bench, rows, ask_primary=False)
+            _, outcome = await one.evaluate(one.subject(bench.route(ROUTE).fallbacks[0]), rows.rows[:5])
+            versions.append(as_object(outcome, rows, bench.route(ROUTE))["prompt_version"])
+    assert billed(sandbox)[LUNA] == 2 * 2 * 5
+    assert versions[0] == versions[1]
+
+
 async def test_the_cost_cap_holds_and_more_money_goes_on(routes: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
     async with opened(routes, tmp_path / "g.db") as bench:
         rows = await gathered(bench, held_out(tmp_path))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from evaluation_material import FINE_TUNE, ROUTE, evaluator, gathered, opened
 
-from gateway.learning.evaluation.judging import Choice, Pair, marker_of, preference, question, read_choice
+from gateway.learning.evaluation.judging import Choice, Judged, Pair, marker_of, preference, question, read_choice
 from gateway.learning.evaluation.report import as_object
 from gateway.learning.packs.training_rows import read_rows
 from tests.faults.fake_provider import Call, FakeProvider, Script, chunk, completion, running_provider, says, streams
@@ -142,18 +142,16 @@ def some_rows(count: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("fallback", "primary", "judge", "mean", "flip_rate"),
+    ("fallback", "primary", "judge", "mean"),
     [
-        pytest.param("Yes, please.", "Yes.", prefers_polite, 0.5, 0.0, id="the fallback wins every pair"),
-        pytest.param("Yes.", "Yes, please.", prefers_polite, -0.5, 0.0, id="the primary wins every pair"),
-        pytest.param("Yes.", "No.", prefers_polite, 0.0, 0.0, id="ties"),
-        pytest.param("Yes.", "No.", always_first, 0.0, 1.0, id="a judge that always prefers the first flips"),
-        pytest.param("Yes.", "No.", mumbles, 0.0, 1.0, id="a judge that cannot be understood flips"),
-        pytest.param(HOSTILE, "Yes, please.", prefers_polite, -0.5, 0.0, id="an answer that orders its choice"),
+        pytest.param("Yes, please.", "Yes.", prefers_polite, 0.5, id="the fallback wins every pair"),
+        pytest.param("Yes.", "Yes, please.", prefers_polite, -0.5, id="the primary wins every pair"),
+        pytest.param("Yes.", "No.", prefers_polite, 0.0, id="ties"),
+        pytest.param(HOSTILE, "Yes, please.", prefers_polite, -0.5, id="an answer that orders its choice"),
     ],
 )
 async def test_the_judges_measure_is_its_rate_of_wins(
-    tmp_path: Path, fallback: str, primary: str, judge: Callable[[str, str], str], mean: float, flip_rate: float
+    tmp_path: Path, fallback: str, primary: str, judge: Callable[[str, str], str], mean: float
 ) -> None:
     async with running_provider() as provider:
         routes = routes_file(tmp_path, provider, fallback, primary, judges(judge))
@@ -167,11 +165,79 @@ async def test_the_judges_measure_is_its_rate_of_wins(
         assert outcome.terms.measure == "judge"
         assert outcome.decision.rows == 8
         assert outcome.decision.mean == mean
-        assert report["judge"]["flip_rate"] == flip_rate
-        assert any(f"{flip_rate:.0%}" in note for note in report["notes"])
+        assert report["judge"]["flip_rate"] == 0
+        assert any("0%" in note for note in report["notes"])
         # Fallback and floor of eight rows, in both orders, once.
         assert len(provider.chats(JUDGE)) == 2 * 2 * 8
         assert not provider.errors
+
+
+async def judged_report(directory: Path, provider: FakeProvider, fallback: str, judge: Script) -> dict[str, Any]:
+    """Evaluate eight rows by a judge; the primary says yes, and please."""
+    routes = routes_file(directory, provider, fallback, "Yes, please.", judge)
+    async with opened(routes, directory / "g.db") as bench:
+        rows = await gathered(bench, some_rows(8))
+        one = evaluator(bench, rows, margin=0.5, judging=bench.route("arbiter"))
+        _, outcome = await one.evaluate(one.subject(bench.route(ROUTE).fallbacks[0]), rows.rows)
+        return as_object(outcome, rows, bench.route(ROUTE))
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        pytest.param(always_first, id="it always prefers the first"),
+        pytest.param(mumbles, id="it cannot be understood"),
+    ],
+)
+async def test_a_judge_that_says_nothing_decides_nothing(tmp_path: Path, judge: Callable[[str, str], str]) -> None:
+    async with running_provider() as provider:
+        report = await judged_report(tmp_path, provider, "garbage", judges(judge))
+    assert report["judge"]["flip_rate"] == 1
+    assert report["verdict"] == "not_enough_evidence"
+    assert report["rows"]["decided"] == 0
+    assert report["sentence"] == (
+        "not enough evidence: the judge contradicted itself, or could not be understood, on 8 of 8 rows"
+    )
+
+
+async def test_rows_on_which_the_judge_contradicts_itself_are_left_out(tmp_path: Path) -> None:
+    async def judge(call: Call) -> None:
+        flips = "question 3" in call.json["messages"][-1]["content"]
+        await judges(always_first if flips else prefers_polite)(call)
+
+    async with running_provider() as provider:
+        report = await judged_report(tmp_path, provider, "No.", judge)
+    assert report["rows"]["decided"] == 7
+    assert report["difference"]["estimate"] == -0.5
+    assert report["doubt"] is None
+    assert any(note.startswith("1 of 8 rows left out: the judge contradicted itself") for note in report["notes"])
+    assert not any("does not apply" in note for note in report["notes"])
+
+
+async def test_an_empty_answer_loses_without_asking(tmp_path: Path) -> None:
+    async with running_provider() as provider:
+        report = await judged_report(tmp_path, provider, "", judges(always_first))
+        assert not provider.chats(JUDGE)
+    assert report["judge"]["losses"] == 8
+    assert report["difference"]["estimate"] == -0.5
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "ties", "flips", "alike", "doubted"),
+    [
+        pytest.param(4, 3, 0, 3, 0, False, id="three of ten flip"),
+        pytest.param(4, 2, 0, 4, 0, True, id="four of ten flip"),
+        pytest.param(0, 0, 10, 0, 0, True, id="everything is even"),
+        pytest.param(0, 0, 10, 0, 10, False, id="everything is even, since the answers are the same"),
+        pytest.param(0, 1, 9, 0, 0, False, id="one thing is told apart"),
+        pytest.param(0, 0, 0, 0, 0, False, id="nothing was judged yet"),
+    ],
+)
+def test_a_judge_is_doubted_that_contradicts_itself_or_tells_nothing_apart(
+    wins: int, losses: int, ties: int, flips: int, alike: int, doubted: bool
+) -> None:
+    said = Judged("here/judge", wins + losses + ties + flips, wins, losses, ties, flips, {}, alike)
+    assert (said.doubt is not None) is doubted
 
 
 async def test_a_judge_beside_another_measure_decides_nothing(tmp_path: Path) -> None:

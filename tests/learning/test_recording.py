@@ -5,8 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -17,9 +20,10 @@ from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
 from sqlalchemy import text
 
 from gateway.clock import SystemClock
-from gateway.learning.pace import Pace, Purse
-from gateway.learning.recordings.plan import FIRST, SECOND, cost_at_most, in_share, lengths, plan
+from gateway.config.routes import Parameters
+from gateway.learning.recordings.plan import FIRST, SECOND, asked_with, cost_at_most, in_share, lengths, plan
 from gateway.learning.recordings.recorder import Recorder, RecordingRun, Stop
+from gateway.store.leases import LeaseStore
 
 INPUTS = 30
 RECORD = "import typer; from gateway.cli.record import record; typer.run(record)"
@@ -111,48 +115,6 @@ async def test_the_bill_stays_within_the_cap(
     assert made.purse.set_aside == 0
     if cap_usd >= 0.001:
         assert billed > cap / 2, "upper estimates of what is in flight are given back"
-
-
-def test_a_purse_counts_what_is_in_flight() -> None:
-    purse = Purse(100, spent=50, set_aside=30)
-    assert purse.holds(20)
-    assert not purse.holds(21)
-    assert Purse(None, spent=10**18).holds(10**18)
-
-
-@pytest.mark.parametrize("rate", [0.5, 2.0, 40.0])
-async def test_no_more_start_than_the_rate_allows(rate: float) -> None:
-    clock = FakeClock()
-    pace = Pace(rate, clock)
-    started: list[float] = []
-
-    async def start() -> None:
-        await pace.turn()
-        started.append(clock.monotonic())
-
-    tasks = [asyncio.create_task(start()) for _ in range(10)]
-    while not all(task.done() for task in tasks):
-        await asyncio.sleep(0)
-        clock.advance(0.1 / rate)
-    assert all(later - earlier >= 0.999 / rate for earlier, later in pairwise(started))
-    assert started[-1] <= 9 * 1.2 / rate, "nor much fewer"
-
-
-async def test_a_pause_holds_up_everybody() -> None:
-    clock = FakeClock()
-    pace = Pace(10.0, clock)
-    await pace.turn()
-    waiting = [asyncio.create_task(pace.turn()) for _ in range(3)]
-    await asyncio.sleep(0)
-    pace.pause(20.0)
-    for _ in range(190):
-        clock.advance(0.1)
-        await asyncio.sleep(0)
-    assert not any(task.done() for task in waiting)
-    for _ in range(30):
-        clock.advance(0.1)
-        await asyncio.sleep(0)
-    assert all(task.done() for task in waiting)
 
 
 async def test_a_rate_limit_is_waited_for_five_times(sandbox: RunningSandbox, inputs: Path, tmp_path: Path) -> None:
@@ -268,9 +230,23 @@ def test_a_run_that_is_killed_is_gone_on_with(
 
     async def kept() -> int:
         async with opened(routes, state) as bench:
-            return len(await recordings(bench))
+            rows = await recordings(bench)
+            async with bench.database.engine.connect() as connection:
+                ledger = set((await connection.execute(text("SELECT attempt_id FROM attempts"))).scalars())
+            unknown = {row.attempt_id for row in rows if row.attempt_id} - {str(UUID(attempt)) for attempt in ledger}
+            assert not unknown, "an answer is kept without its row of the ledger"
+            return len(rows)
+
+    async def a_minute_later() -> None:
+        async with opened(routes, state) as bench:
+            leases, later = LeaseStore(bench.database), SystemClock().now() + timedelta(seconds=61)
+            assert await leases.take("record:forum-reply", "nobody", later, 60) is None
+            await leases.release("record:forum-reply", "nobody")
 
     before = asyncio.run(kept())
+    held_up = subprocess.run(command, check=False, capture_output=True)
+    assert (held_up.returncode, b"or after a crash up to a minute" in held_up.stderr) == (1, True)
+    asyncio.run(a_minute_later())
     asked = len(plan(inputs_of(inputs), (), 0.2).questions)
     assert 12 - concurrency <= before < asked
     done = subprocess.run([*command, "--json"], check=True, capture_output=True)
@@ -278,6 +254,29 @@ def test_a_run_that_is_killed_is_gone_on_with(
     assert asyncio.run(kept()) == asked
     # What the killed one had in flight may have been billed.
     assert len(provider.bill.rows()) - asked <= concurrency
+
+
+PARAMETERS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    "none": ({}, {}, True),
+    "the same, in another order": ({"set": {"a": 1, "b": [2]}}, {"set": {"b": [2], "a": 1}}, True),
+    "one that is set": ({}, {"set": {"max_tokens": 1}}, False),
+    "another value": ({"set": {"max_tokens": 1}}, {"set": {"max_tokens": 2}}, False),
+    "one that is dropped": ({}, {"drop": ["stop"]}, False),
+    "one that is renamed": ({}, {"rename": {"max_tokens": "max_completion_tokens"}}, False),
+}
+
+
+@pytest.mark.parametrize(("some", "others", "same"), PARAMETERS.values(), ids=PARAMETERS)
+async def test_recordings_are_known_by_what_the_primary_is_asked_with(
+    routes: Path, tmp_path: Path, some: dict[str, Any], others: dict[str, Any], same: bool
+) -> None:
+    async with opened(routes, tmp_path / "state.db") as bench:
+        primary = bench.route("forum-reply").primary
+        assert primary is not None
+        made = [asked_with(primary.model_copy(update={"parameters": Parameters(**given)})) for given in (some, others)]
+        assert asked_with(primary) == ""
+    assert (made[0] == made[1]) is same
+    assert [len(digest) for digest in made] == [8 if given else 0 for given in (some, others)]
 
 
 async def test_second_samples_are_asked_with_a_seed_of_their_own(
@@ -307,9 +306,18 @@ def test_an_input_s_second_sample_follows_its_first(inputs: Path) -> None:
     assert all(asked[at - 1] == (asked[at][0], FIRST) for at in seconds)
 
 
-def test_a_limit_counts_inputs(inputs: Path) -> None:
+async def test_a_limit_is_the_first_so_many_inputs_recorded_or_not(routes: Path, inputs: Path, tmp_path: Path) -> None:
+    rows = inputs_of(inputs).rows
     limited = plan(inputs_of(inputs), (), 1.0, limit=7)
+    assert [question.input.id for question in limited.questions[::2]] == [row.id for row in rows[:7]]
     assert (limited.inputs, limited.second_samples, len(limited.questions)) == (7, 7, 14)
+    async with opened(routes, tmp_path / "state.db") as bench:
+        await recorder(bench).record(limited.questions)
+        kept = await recordings(bench)
+    again = plan(inputs_of(inputs), kept, 1.0, limit=7)
+    assert (again.questions, again.recorded) == ((), 7)
+    more = plan(inputs_of(inputs), kept, 1.0, limit=9)
+    assert ({question.input.id for question in more.questions}, more.recorded) == ({row.id for row in rows[7:9]}, 7)
 
 
 def test_what_answers_cost_is_known_from_the_best_source_there_is(inputs: Path) -> None:

@@ -25,6 +25,16 @@ EMAILS = [
     ("jane＠example.com", "[email]"),
     ("a@example.com,b@example.com", "[email],[email]"),
     (f"{'x' * 300}@example.com", "[email]"),
+    ("jane\u200b@example.com, jane@\u00adexample.com, ja\u2060ne@exam\ufeffple.com", "[email], [email], [email]"),
+    ("jane$@example.com jane!@example.com jane~@example.com", "[email] [email] [email]"),
+    ("jane!doe@example.com **jane@example.com** a=@example.com", "[email] **[email]** [email]"),
+    ("{jane,joe}@example.com", "[email]"),
+    ("jane@my_host.example.com, jane@_mail.example.com", "[email], [email]"),
+    ("jane@[192.168.0.1], jane@[IPv6:2001:db8::1]", "[email], [email]"),
+    ("jane@example。com jane@example．co｡uk", "[email] [email]"),
+    ("jane&#64;example.com jane&#x40;example.com jane&commat;example.com", "[email] [email] [email]"),
+    ("?to=jane.doe%2Bnews%40example%2Ecom&jane%2540example.com", "?to=[email]&[email]"),
+    (r"jane\u0040example.com", "[email]"),
 ]
 CARDS = [
     ("4111111111111111", "[card]"),
@@ -37,6 +47,11 @@ CARDS = [
     ("a,5555555555554444,b", "a,[card],b"),
     ("4111\u00a01111\u20111111\u00a01111", "[card]"),
     ("４１１１１１１１１１１１１１１１", "[card]"),
+    ("4111.1111.1111.1111 4111/1111/1111/1111", "[card] [card]"),
+    ("4111_1111_1111_1111; 4111,1111,1111,1111; 4111\t1111\t1111\t1111", "[card]; [card]; [card]"),
+    ("4111  1111  1111  1111; 4111\n1111\n1111\n1111; 4111 - 1111 - 1111 - 1111", "[card]; [card]; [card]"),
+    ("4111\u200b1111\u200b1111\u200b1111; 41111111\u200b11111111", "[card]; [card]"),
+    ("3782.822463.10005", "[card]"),
 ]
 PHONES = [
     ("Call +49 30 901820.", "Call [phone]."),
@@ -45,6 +60,8 @@ PHONES = [
     ("+49 30 901820 +1 212 736 5000", "[phone] [phone]"),
     ("＋４９３０９０１８２０", "[phone]"),
     ("+49 30 901820 4111 1111 1111 1111", "[phone] [card]"),
+    ("+49 171\n1234567", "[phone]"),
+    ("+49\t171\r\n1234567", "[phone]"),
 ]
 AT_HOME_ONLY = [
     ("(212) 736-5000", "[phone]"),
@@ -52,6 +69,7 @@ AT_HOME_ONLY = [
     ("Phone number: 2127365000", "Phone number: [phone]"),
     ("Tel. 030 901820 oder 0049 30 901820", "Tel. [phone] oder [phone]"),
     ("I am C-123456.", "I am [customer]."),
+    ("ID: 415-555-2671", "ID: [phone]"),
 ]
 KEPT = [
     "jane@localhost, @jane, a @ b.com, 5@3, user@10.0.0.1, foo@.com",
@@ -63,6 +81,7 @@ KEPT = [
     "4111111111111112, 1111111111111117, 0000000000000000, 41111111111111111111, 0.4111111111111111",
     "10.0.0.1, 192.168.100.200, 3.1415926535 2.127.365.000",
     "550e8400-e29b-41d4-a716-446655440000, ISBN 978-3-16-148410-0, order 114-3941689-8772232",
+    "4111.1111.1111.1112, 1.4111.1111.1111.1111, 2024,2025,2026,2027 and 4,111,111,111,111,111",
     "call +12, +0 000 000 0000, 1+1=2",
     "",
 ]
@@ -125,6 +144,14 @@ def test_strings_of_a_request_go_and_its_shape_stays() -> None:
     }  # fmt: skip
     assert counts == {"email": 2, "customer": 2, "phone": 1, "card": 2}
     assert json.dumps(request) == before
+
+
+def test_cards_that_are_numbers_go_however_they_are_written() -> None:
+    floats = [4111111111111111.0, 4.111111111111111e15, 4111111111111111.5, 0.4111111111111111, 1e300]
+    redacted = ["[card]", "[card]", *floats[2:]]
+    assert AT_HOME.value(floats)[0] == redacted
+    assert json.loads(AT_HOME.text(json.dumps({"a": floats}))[0]) == {"a": redacted}
+    assert AT_HOME.text('{"a": 4111111111111111.0}')[0] == '{"a": "[card]"}'
 
 
 def test_json_inside_json_inside_json_is_still_json() -> None:
@@ -209,7 +236,38 @@ def test_of_more_digits_than_anybody_needs_rather_too_much_goes_than_too_little(
 @pytest.mark.parametrize("redactor", [EVERYWHERE, AT_HOME], ids=["no region", "US and DE"])
 @pytest.mark.parametrize(
     "unit",
-    ["1", "a@", "a.", "@a.", "a@a.", "+", "(", "1,", '"', "DE89 3704 ", "[1, ", "12-", "'", "data:", "\\", "4111 "],
+    [
+        "1",
+        "a@",
+        "a.",
+        "@a.",
+        "a@a.",
+        "+",
+        "(",
+        "1,",
+        '"',
+        "DE89 3704 ",
+        "[1, ",
+        "12-",
+        "'",
+        "data:",
+        "\\",
+        "4111 ",
+        "4111,  ",
+        "%40",
+        "%",
+        "&#",
+        "\u200b",
+        "a\u200b@",
+        "{a",
+        "{a}@",
+        "a@[1",
+        "+1\n",
+        "a!",
+        "\\u00",
+        "1e",
+        "+ ",
+    ],
 )
 def test_a_long_text_made_against_the_patterns_ends(unit: str, redactor: Redactor) -> None:
     text = unit * (300 * 1024 // len(unit))
@@ -218,7 +276,8 @@ def test_a_long_text_made_against_the_patterns_ends(unit: str, redactor: Redacto
 
 PLANTED = st.sampled_from([
     "jane@example.com", "+49 30 901820", "4111 1111 1111 1111", "212-736-5000", "C-123456", "[email]", "[card]", "@",
-    "{", '"', "[", "}", ", ", " ", "\n", "4", "1234", "order ", "DE89 3704 0044 0532 0130 00", "\\", ":", "+", ".",
+    "{", '"', "[", "}", ", ", " ", "\n", "4", "1234", "order ",
+    "\u200b", "%40", "+49 171", "{a}@b.de", "4111,1111\n", "!", "DE89 3704 0044 0532 0130 00", "\\", ":", "+", ".",
 ])  # fmt: skip
 TEXTS = st.lists(PLANTED | st.text(max_size=5), max_size=12).map("".join)
 

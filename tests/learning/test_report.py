@@ -98,6 +98,10 @@ def test_the_verdict_stands_first_in_one_sentence() -> None:
             [measured(n, 0.2, 0.2) for n in range(200)], "accepted on 200 rows: chrf 0.20, the fine-tune's 0.20",
             id="a fine-tune that adds nothing",
         ),
+        pytest.param(
+            [measured(n, 0.0, 0.0) for n in range(200)],
+            "not enough evidence: on this measure (chrf) the fine-tune itself scores 0.00", id="a fine-tune that fails",
+        ),
     ],
 )  # fmt: skip
 def test_every_verdict_has_its_sentence(rows: list[Measured], beginning: str) -> None:
@@ -158,6 +162,21 @@ def test_hostile_texts_stay_texts() -> None:
     assert "<script" not in shown and "<img" not in shown and "<b>" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "{{ 7 * 7 }}" in shown and "49" not in re.findall(r"\{\{.{0,9}", shown)
+
+
+def test_what_turns_a_text_around_is_spelled_out() -> None:
+    result = concluded([measured(1, 0.1, text="paid \u202eton saw"), *GOOD[2:20]])
+    shown = page(as_object(result, Gathered(()), a_route()), texts_of(result))
+    assert "\u202e" not in shown and "paid \\u202eton saw" in shown
+
+
+def test_a_primary_that_is_away_is_told_with_what_to_do() -> None:
+    found = [replace(one, ceiling=None) for one in GOOD[:30]]
+    result = concluded(found)
+    report = as_object(result, Gathered(()), a_route(), primary_absence="counts as gone: not asked")
+    assert report["sentence"].endswith("to measure it by (the primary counts as gone: not asked)")
+    told = "The primary counts as gone: not asked; 30 rows left without it. When it is back, run this again."
+    assert told in report["notes"]
 
 
 def test_texts_are_cut_and_can_be_left_out() -> None:
@@ -262,7 +281,8 @@ def test_ticks_are_round_and_few(most: float) -> None:
 
 
 def test_a_sweeps_points_tell_the_proposed_one() -> None:
-    tried = {"fixed": 5, "similar": 2, "quality": {"estimate": 0.7}, "cost_nanousd": 2e6, "on_frontier": True}
+    tried: dict[str, Any] = {"fixed": 5, "similar": 2, "quality": {"estimate": 0.7}, "cost_nanousd": 2e6}
+    tried |= {"on_frontier": True, "is_asked": True}
     report = {"sweep": {"tried": [tried | {"is_proposed": True}, tried | {"is_proposed": False}]}}
     assert plots.points_of(report)[0] == {"label": "5+2", "cost": 2.0, "quality": 0.7, "kind": "chosen"}
     assert plots.points_of(report)[1]["kind"] == "fallback"

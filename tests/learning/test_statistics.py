@@ -9,6 +9,7 @@ import pytest
 
 from gateway.learning.evaluation.bounds import lower_bound, probability_below, upper_bound
 from gateway.learning.evaluation.statistics import (
+    Interval,
     Verdict,
     decide,
     mean_interval,
@@ -206,6 +207,18 @@ def test_the_interval_of_retained_quality_covers_the_truth() -> None:
 )
 def test_nothing_is_retained_where_nothing_is_shown_to_be_added(floor: list[float], ceiling: list[float]) -> None:
     assert retained([0.6] * len(floor), floor, ceiling) is None
+
+
+def test_rows_without_one_mistake_retain_no_more_than_their_difference_shows() -> None:
+    decision = decide([0.0] * 37, 0.05, looks="many")
+    interval = retained([1.0] * 37, [0.5] * 37, [1.0] * 37, (decision.low, decision.high))
+    assert interval == Interval(1.0, 1 + decision.low / 0.5, 1 + decision.high / 0.5)
+    assert interval.low < 0.9
+
+
+@pytest.mark.parametrize(("rows", "told"), [(9, False), (10, True)])
+def test_few_rows_tell_no_share_of_retained_quality(rows: int, told: bool) -> None:
+    assert (retained([1.0] * rows, [0.5] * rows, [1.0] * rows) is not None) is told
 
 
 def test_a_change_of_cost_is_the_change_of_the_mean() -> None:

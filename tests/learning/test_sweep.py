@@ -1,9 +1,10 @@
 """Sizes of a pack compared on one half of the rows, the verdict on the other; and the learning curve."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
+import orjson
 import pytest
 from evaluation_material import ROUTE, evaluator, gathered, held_out, opened, training_rows, write_pack, write_routes
 from example_routes import a_fallback
@@ -14,12 +15,13 @@ from gateway.config.packs import Pack
 from gateway.config.prompt_files import with_pack
 from gateway.config.routes import Prompt, Target
 from gateway.errors import ConfigError
-from gateway.learning.evaluation.report import as_object
+from gateway.learning.evaluation.report import as_object, page
 from gateway.learning.evaluation.rows import is_for_tuning
 from gateway.learning.evaluation.statistics import Interval
 from gateway.learning.evaluation.sweep import (
     Candidate,
     Tried,
+    chosen_by,
     curve,
     curve_points,
     halves,
@@ -28,6 +30,7 @@ from gateway.learning.evaluation.sweep import (
     sweep,
     with_frontier,
 )
+from gateway.store.evaluations import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ async def test_the_verdict_of_a_sweep_is_of_rows_that_chose_nothing(
         steps: list[str] = []
         found = await sweep(one, candidates, rows.rows, steps.append)
         tuning, confirming = halves(rows.rows)
-        assert 0 < found.tuning_rows == len(tuning) < len(rows.rows)
+        assert 0 < len(found.tuned_on) == len(tuning) < len(rows.rows)
         assert {row.row.input_id for row in found.outcome.decided} == {row.input_id for row in confirming}
         assert not any(is_for_tuning(row.row) for row in found.outcome.decided)
         quality = [trial.quality.estimate if trial.quality else 0 for trial in found.tried]
@@ -114,7 +117,47 @@ async def test_the_verdict_of_a_sweep_is_of_rows_that_chose_nothing(
         assert len(steps) == 5
         report = as_object(found.outcome, rows, bench.route(ROUTE), sweep=found)
         assert [trial["is_proposed"] for trial in report["sweep"]["tried"]].count(True) == 1
-        assert report["prompt_version"] == version_of(found.proposed)
+        assert found.proposed is not None and report["prompt_version"] == version_of(found.proposed)
+        assert report["tuned_on"] == sorted(row.input_id for row in tuning)
+
+
+async def test_a_sweep_that_was_stopped_proposes_nothing(pack: Pack, tmp_path: Path, sandbox: RunningSandbox) -> None:
+    routes = write_routes(tmp_path, sandbox)
+    async with opened(routes, tmp_path / "g.db") as bench:
+        rows = await gathered(bench, held_out(tmp_path))
+        one = evaluator(bench, rows, cap_usd=0.04, margin=0.5)
+        candidates = sizes(bench.route(ROUTE).fallbacks[0], (0, 5, 20), (0, 4))
+        found = await sweep(one, candidates, rows.rows, lambda _: None)
+        assert found.proposed is None and one.collector.is_out_of_money
+        report = as_object(found.outcome, rows, bench.route(ROUTE), sweep=found)
+    unasked = sum(not trial.is_asked for trial in found.tried)
+    assert 0 < unasked < 6
+    assert report["verdict"] == "not_enough_evidence"
+    assert report["sentence"] == (f"not enough evidence: not finished: {unasked} of 6 sizes unasked; nothing proposed")
+    assert not any(trial.on_frontier for trial in found.tried if not trial.is_asked)
+    assert "not asked" in page(report) and "unpriced" not in page(report)
+    assert (report["tuned_on"], report["sweep"]["proposed"]) == ([], None)
+
+
+def verdict_on(version: str, *tuned_on: str) -> Evaluation:
+    known = dict.fromkeys((field.name for field in fields(Evaluation)), "")
+    known |= {"provider": "acme", "model": "m1", "prompt_version": version}
+    return Evaluation(**known | {"report": orjson.dumps({"tuned_on": tuned_on}).decode()})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "chose"),
+    [
+        pytest.param([], (), id="nothing was swept"),
+        pytest.param([("other", "a", "b")], ("a", "b"), id="the pack was made after the sweep"),
+        pytest.param([("mine", "a"), ("mine",)], ("a",), id="the sweep proposed it"),
+        pytest.param([("mine",), ("other", "a")], (), id="the pack was judged before the sweep"),
+        pytest.param([("x", "a"), ("mine",), ("x", "b")], ("a",), id="of two sweeps the one before it"),
+    ],
+)
+def test_rows_that_chose_a_prompt_are_known(before: list[tuple[str, ...]], chose: tuple[str, ...]) -> None:
+    found = chosen_by([verdict_on(*one) for one in before], "acme", "m1", "mine")
+    assert found == frozenset(chose)
 
 
 async def test_the_learning_curve_rises_with_the_examples(pack: Pack, tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -248,6 +248,34 @@ def test_what_is_wrong(route: Route, traffic: Traffic | None, expected: set[str]
     assert all(finding.remedy and finding.text for finding in row.findings)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "said", "remedy"),
+    [
+        pytest.param(
+            None, "fallback luna (gpt-6-luna) has no prompt", REMEDIES[FindingKind.NO_PROMPT], id="no prompt at all"
+        ),
+        pytest.param(
+            Prompt(version="0123456789ab", missing_pack="packs/reply"),
+            "fallback luna (gpt-6-luna) has no prompt: its pack is not built yet",
+            "build it: `gateway pack build ROUTE --from FILE`",
+            id="a pack that is not built",
+        ),
+        pytest.param(
+            Prompt(version="0123456789ab", awaited_pack=f"sha256:{'0' * 64}"),
+            "fallback luna (gpt-6-luna) has no prompt: its pack is not known from the database",
+            "name the database, and put it there: `gateway pack push DIR`",
+            id="a pack that the database lacks",
+        ),
+    ],
+)
+def test_a_fallback_without_a_prompt_is_told_to_get_what_it_names(
+    prompt: Prompt | None, said: str, remedy: str
+) -> None:
+    row = the_route(a_route(fallbacks=(a_fallback(model="gpt-6-luna", prompt=prompt),)), traffic=None)
+    assert [(finding.text, finding.remedy) for finding in row.findings] == [(said, remedy)]
+    assert kinds(row) == {"no_prompt"}
+
+
 def test_every_kind_of_trouble_has_a_remedy() -> None:
     assert REMEDIES.keys() == set(FindingKind)
 

@@ -1,21 +1,24 @@
 """Evidence gates what moves ahead of a date, and nothing else."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
-from gateway.config.routes import Cutover, Prompt, Route, Target
-from gateway.policy.evidence import EvidenceKey, evidence_key, gated, waits_for_evidence
+from gateway.config.routes import Contract, Cutover, Parameters, Prompt, Route, Target
+from gateway.config.routes_learning import Acceptance
+from gateway.policy.evidence import EvidenceKey, evidence_key, gated, terms_of, waits_for_evidence
 from gateway.policy.lifecycle import Dates
 from gateway.policy.planner import FRESH, Observed, plan
 from gateway.reasons import Availability, Reason, Role
-from tests.example_routes import a_fallback, a_route, some_routes
+from tests.example_routes import a_fallback, a_primary, a_route, some_routes
 
 SHUTDOWN = date(2027, 1, 14)
 EARLY = {"days_before": 14, "ramp_days": 7}
 WRITTEN = a_fallback(prompt=Prompt(version="0123456789ab", instructions="Be brief."))
 REWRITTEN = a_fallback(prompt=Prompt(version="ba9876543210", instructions="Be kind."))
-ON_WRITTEN = ("forum-reply", "here", "model-of-luna", "0123456789ab")
+TERMS = terms_of(a_route(fallbacks=(WRITTEN,)), WRITTEN)
+ON_WRITTEN = ("forum-reply", "here", "model-of-luna", "0123456789ab", TERMS)
 
 
 def a_careful_route(fallback: Target = WRITTEN, **cutover: object) -> Route:
@@ -91,15 +94,36 @@ def test_other_routes_stay_as_they_are() -> None:
     ("accepted", "waits"),
     [
         pytest.param(ON_WRITTEN, False, id="this very fallback"),
-        pytest.param(("forum-reply", "here", "model-of-luna", "ba9876543210"), True, id="another prompt"),
-        pytest.param(("forum-reply", "here", "model-of-luna", ""), True, id="no prompt"),
-        pytest.param(("forum-reply", "here", "model-of-sol", "0123456789ab"), True, id="another model"),
-        pytest.param(("forum-reply", "there", "model-of-luna", "0123456789ab"), True, id="another provider"),
-        pytest.param(("tone-rewrite", "here", "model-of-luna", "0123456789ab"), True, id="another route"),
+        pytest.param(("forum-reply", "here", "model-of-luna", "ba9876543210", TERMS), True, id="another prompt"),
+        pytest.param(("forum-reply", "here", "model-of-luna", "", TERMS), True, id="no prompt"),
+        pytest.param(("forum-reply", "here", "model-of-sol", "0123456789ab", TERMS), True, id="another model"),
+        pytest.param(("forum-reply", "there", "model-of-luna", "0123456789ab", TERMS), True, id="another provider"),
+        pytest.param((*ON_WRITTEN[:4], "00000000"), True, id="other terms"),
+        pytest.param(("tone-rewrite", "here", "model-of-luna", "0123456789ab", TERMS), True, id="another route"),
     ],
 )
 def test_only_a_verdict_on_this_route_provider_model_and_prompt_counts(accepted: EvidenceKey, waits: bool) -> None:
     assert waits_for_evidence(a_careful_route(), {accepted}) is waits
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"primary": a_primary(model="another")},
+        {"acceptance": Acceptance(margin=0.1)},
+        {"acceptance": Acceptance(measure="exact_match")},
+        {"contract": Contract(name="c", json_schema={"type": "object"}, strict=False)},
+        {"fallbacks": (WRITTEN.model_copy(update={"parameters": Parameters(set={"max_completion_tokens": 1})}),)},
+    ],
+    ids=["primary", "margin", "measure", "contract", "parameters"],
+)
+def test_whatever_a_verdict_rests_on_needs_new_evidence_when_it_changes(changed: dict[str, Any]) -> None:
+    assert waits_for_evidence(a_careful_route().model_copy(update=changed), {ON_WRITTEN})
+
+
+def test_a_verdict_with_another_margin_than_the_routes_does_not_count() -> None:
+    route = a_careful_route()
+    assert terms_of(route, WRITTEN, 0.5) != terms_of(route, WRITTEN) == terms_of(route, WRITTEN, 0.05)
 
 
 def test_a_new_prompt_needs_new_evidence() -> None:
@@ -111,7 +135,7 @@ def test_a_new_prompt_needs_new_evidence() -> None:
     ("fallbacks", "key"),
     [
         pytest.param((WRITTEN, a_fallback("sol")), ON_WRITTEN, id="the first of several"),
-        pytest.param((a_fallback(),), ("forum-reply", "here", "model-of-luna", ""), id="without a prompt"),
+        pytest.param((a_fallback(),), ("forum-reply", "here", "model-of-luna", "", TERMS), id="without a prompt"),
         pytest.param((), None, id="none"),
     ],
 )

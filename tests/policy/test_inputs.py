@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.inputs import asked_text, input_id
+from gateway.policy.inputs import asked_text, input_id, question_id, questions_of
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
 TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}]
@@ -106,3 +106,48 @@ def test_similar_examples_are_looked_for_by_what_the_user_said_last(
     messages: list[dict[str, Any]], expected: str
 ) -> None:
     assert asked_text(messages) == expected
+
+
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+FOUND = {"role": "tool", "tool_call_id": "c1", "content": "Order A1"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([_user(" where is\nMY order? ")], id="other letters and white space"),
+        pytest.param([{"role": "system", "content": "Be brief."}, *ASKED], id="a system message before it"),
+        pytest.param([*ASKED, {"role": "assistant", "content": "Here"}], id="its answer"),
+        pytest.param(
+            [*ASKED, {"role": "assistant", "content": "Here"}, {"role": "system"}], id="its answer and a system"
+        ),
+        pytest.param([_user([{"type": "text", "text": "Where is my order?"}])], id="one part"),
+    ],
+)
+def test_a_question_is_known_however_it_is_written(messages: list[dict[str, Any]]) -> None:
+    assert question_id(messages) == question_id(ASKED)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([_user("Where is her order?")], id="another word"),
+        pytest.param([*ASKED, {"role": "assistant", "content": "Which?"}, _user("A1")], id="a turn more"),
+        pytest.param([*ASKED, CALLED, FOUND], id="a tool's result"),
+    ],
+)
+def test_another_question_has_another_id(messages: list[dict[str, Any]]) -> None:
+    assert question_id(messages) != question_id(ASKED)
+
+
+def test_random_ids_of_tool_calls_do_not_make_another_question() -> None:
+    other = [{**CALLED, "tool_calls": [{**CALL, "id": "c2"}]}, {**FOUND, "tool_call_id": "c2"}]
+    assert question_id([*ASKED, *other]) == question_id([*ASKED, CALLED, FOUND])
+
+
+def test_a_conversation_asks_what_each_of_its_answers_answers() -> None:
+    said = {"role": "assistant", "content": "Here"}
+    whole = [*ASKED, CALLED, FOUND, said, _user("Thanks"), said]
+    asked = [ASKED, [*ASKED, CALLED, FOUND], [*ASKED, CALLED, FOUND, said, _user("Thanks")]]
+    assert list(questions_of([{"role": "system", "content": "Be brief."}, *whole])) == list(map(question_id, asked))

@@ -1,6 +1,9 @@
 """What was captured is kept once and for a time, and goes everywhere when somebody wishes so."""
 
+import asyncio
 import hashlib
+import sqlite3
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from gateway.reasons import Role
-from gateway.store.captured import Captured, CapturedStore, digest_of
+from gateway.store.captured import MOST_NAMES, Captured, CapturedStore, digest_of
 from gateway.store.database import Database
 from gateway.store.deletions import DeletionStore
 from gateway.store.evaluations import EvaluationAnswer, EvaluationStore, Judgement
@@ -71,7 +74,7 @@ async def evaluate(database: Database, number: int, route: str = "forum-reply") 
 
 async def test_rows_come_back_as_they_were_in_order_of_capture(kept: CapturedStore) -> None:
     rows = [a_row(3), a_row(1, role=Role.FALLBACK, prompt_version="abc", user_digest=None), a_row(2, redacted={})]
-    assert await kept.add(rows) == 3
+    assert await kept.add(rows) == ["kept"] * 3
     assert await kept.of_route("forum-reply", None) == sorted(rows, key=lambda row: row.captured_id)
 
 
@@ -84,8 +87,8 @@ async def test_one_input_is_kept_once_for_each_route_and_tenant(kept: CapturedSt
         a_row(4, **same, route="triage"),
         a_row(5, **same, tenant="acme"),
     ]
-    assert await kept.add(rows) == 3
-    assert await kept.add(rows[:1]) == 0
+    assert await kept.add(rows) == ["kept", "duplicate", "kept", "kept", "duplicate"]
+    assert await kept.add(rows[:1]) == ["duplicate"]
     assert [row.request_id for row in await kept.of_route("forum-reply", None)] == ["req-1"]
     assert [row.request_id for row in await kept.of_route("forum-reply", "acme")] == ["req-3"]
 
@@ -118,7 +121,7 @@ async def test_deleting_a_user_empties_every_table_of_their_inputs_alone(
     for number in (1, 3, 5):
         await evaluate(database, number)
     await evaluate(database, 1, route="triage")
-    expected = {"captured": 2, "recordings": 3, "evaluation_answers": 2, "judgements": 2}
+    expected = {"captured": 2, "captured_again": 0, "recordings": 3, "evaluation_answers": 2, "judgements": 2}
     assert await wishes.find(user="jane") == expected
 
     receipt = await wishes.delete(deletion_id=RECEIPT, by="kim@desk", now=NOW, user="jane")
@@ -144,6 +147,73 @@ async def test_deleting_a_request_takes_its_input_from_other_users_as_well(
     receipt = await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, request_id="req-1")
     assert (receipt.counts["captured"], receipt.left) == (2, 0)
     assert await kept.of_route("forum-reply", "acme") == []
+
+
+WISHES = {
+    "the user who asked first": {"user": "kim"},
+    "a user who asked the same later": {"user": "jane"},
+    "the request that was first": {"request_id": "req-1"},
+    "a request of nobody that asked the same": {"request_id": "req-3"},
+}
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_an_input_goes_at_the_wish_of_anybody_who_asked_it(
+    kept: CapturedStore, wishes: DeletionStore, wish: dict[str, str]
+) -> None:
+    same = {"input_id": "00000000000000aa"}
+    asked = [a_row(1, **same, user_digest=KIM), a_row(2, **same), a_row(3, **same, user_digest=None), a_row(4)]
+    assert await kept.add(asked) == ["kept", "duplicate", "duplicate", "kept"]
+    wished = wish.get("user") == "jane"
+    receipt = await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, **wish)
+    assert (receipt.counts["captured"], receipt.counts["captured_again"], receipt.left) == (1 + wished, 2, 0)
+    assert [row.request_id for row in await kept.of_route("forum-reply", None)] == ([] if wished else ["req-4"])
+    assert not any((await wishes.find(**wish)).values())
+
+
+async def test_who_else_asked_is_known_as_long_as_the_row_or_a_recording_of_it_is_kept(
+    database: Database, kept: CapturedStore, wishes: DeletionStore
+) -> None:
+    for number in (1, 2):
+        same = {"input_id": f"{number:016x}", "expires_at": NOW + DAY}
+        await kept.add([a_row(number, **same, user_digest=KIM), a_row(number + 10, **same)])
+    await RecordingStore(database).keep([a_recording(1, user_digest=KIM)])
+    assert await kept.purge(NOW + DAY) == 2
+    found = await wishes.find(user="jane")
+    assert (found["captured"], found["captured_again"], found["recordings"]) == (0, 1, 1)
+
+
+async def test_an_input_that_a_thousand_others_asked_counts_as_everybodys(
+    kept: CapturedStore, wishes: DeletionStore
+) -> None:
+    rows = [a_row(number, input_id="00000000000000aa", user_digest=KIM) for number in range(1, MOST_NAMES + 2)]
+    await kept.add(rows)
+    assert not any((await wishes.find(user="jane")).values())
+    await kept.add([a_row(5_000 + number, input_id="00000000000000aa") for number in range(3)])
+    found = await wishes.find(user="jane")
+    assert (found["captured"], found["captured_again"]) == (1, MOST_NAMES + 1)
+    assert (await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, user="jane")).left == 0
+    assert await kept.of_route("forum-reply", None) == []
+
+
+MICROSECOND = timedelta(microseconds=1)
+LATE = {
+    "of the user, asked before": ({"user": "jane"}, NOW, "deleted"),
+    "of the user, asked at that very moment": ({"user": "jane"}, NOW + MICROSECOND, "deleted"),
+    "of the user, asked since": ({"user": "jane"}, NOW + 2 * MICROSECOND, "kept"),
+    "of the request": ({"request_id": "req-1"}, NOW, "deleted"),
+    "of another user": ({"user": "kim"}, NOW, "kept"),
+}
+
+
+@pytest.mark.parametrize(("wish", "asked_at", "becomes"), LATE.values(), ids=LATE)
+async def test_what_was_asked_before_a_deletion_is_not_kept_after_it(
+    kept: CapturedStore, wishes: DeletionStore, wish: dict[str, str], asked_at: datetime, becomes: str
+) -> None:
+    await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW + MICROSECOND, **wish)
+    row = a_row(1, captured_at=asked_at)
+    assert await kept.add([row]) == [becomes]
+    assert await kept.of_route("forum-reply", None) == ([row] if becomes == "kept" else [])
 
 
 async def test_the_receipt_stays_proves_itself_and_names_nobody(
@@ -188,6 +258,41 @@ async def test_what_is_deleted_or_past_its_time_leaves_the_bytes_of_the_sqlite_f
     assert [word in everything(path) for word in (b"lavender", b"marigold", b"hyacinth")] == [False, True, True]
     await kept.purge(NOW + DAY)
     assert [word in everything(path) for word in (b"lavender", b"marigold", b"hyacinth")] == [False, False, True]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_while_somebody_reads_the_receipt_says_that_the_log_still_holds_the_text(
+    url: str, path: Path, kept: CapturedStore, wishes: DeletionStore
+) -> None:
+    await kept.add([a_row(1, request="lavender " * 600)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM captured").fetchone() == (1,)
+        receipt = await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, user="jane")
+        assert (receipt.is_in_log, receipt.left, b"lavender" in everything(path)) == (True, 0, True)
+    again = await wishes.delete(deletion_id=str(UUID(int=78)), by="kim", now=NOW, user="jane")
+    assert (again.is_in_log, b"lavender" in everything(path)) == (False, False)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_a_deletion_waits_for_a_reader_who_is_done_soon(
+    url: str, path: Path, kept: CapturedStore, wishes: DeletionStore
+) -> None:
+    await kept.add([a_row(1, request="lavender " * 600)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM captured").fetchone()
+        deleting = asyncio.create_task(wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, user="jane"))
+        async with asyncio.timeout(20):
+            await gone(wishes)
+        reader.execute("COMMIT")
+        assert not (await deleting).is_in_log
+    assert b"lavender" not in everything(path)
+
+
+async def gone(wishes: DeletionStore) -> None:
+    while (await wishes.find(user="jane"))["captured"]:
+        pass
 
 
 def everything(path: Path) -> bytes:

@@ -183,8 +183,10 @@ async def test_recordings_come_back_as_they_were_sorted_by_input_and_sample(data
         _recording("a" * 16, tenant="acme"),
     ]
     await store.keep(kept)
-    await store.keep([_recording(model="ft:other"), _recording(route="triage"), _recording(provider="azure")])
+    others = [{"model": "ft:other"}, {"route": "triage"}, {"provider": "azure"}, {"asked_with": "0a1b2c3d"}]
+    await store.keep([_recording(**other) for other in others])
     assert await store.of_route(*OURS) == [kept[2], kept[1], kept[0]]
+    assert [row.asked_with for row in await store.of_route(*OURS, "0a1b2c3d")] == ["0a1b2c3d"]
     assert await store.of_route("reply", "openai", "nothing") == []
 
 
@@ -205,10 +207,18 @@ async def test_recordings_are_counted_by_what_they_are(database: Database) -> No
     ids = [f"{n:016x}" for n in range(4)]
     await store.keep([_recording(id_) for id_ in ids[:3]] + [_recording(id_, 1) for id_ in ids[:2]])
     await store.keep([_recording(ids[3], answer=None), _recording(ids[2], 1, answer=None), _recording(route="triage")])
+    await store.keep([_recording(ids[0], asked_with="0a1b2c3d", answer=None)])
     assert await store.counts() == {
-        OURS: Recorded(inputs=3, second_samples=2, pending=2),
-        ("triage", *OURS[1:]): Recorded(inputs=1, second_samples=0, pending=0),
+        (*OURS, ""): Recorded(inputs=3, second_samples=2, pending=2),
+        (*OURS, "0a1b2c3d"): Recorded(inputs=0, second_samples=0, pending=1),
+        ("triage", *OURS[1:], ""): Recorded(inputs=1, second_samples=0, pending=0),
     }
+    pending = await store.pending(*OURS)
+    assert [(row.input_id, row.asked_with) for row in pending] == [
+        (ids[0], "0a1b2c3d"),
+        (ids[2], ""),
+        (ids[3], ""),
+    ]
 
 
 async def test_what_a_batch_promised_and_did_not_keep_is_taken_back(database: Database) -> None:
@@ -279,7 +289,7 @@ def _evaluation(minutes: int, verdict: str = "accept", at: datetime = START, **f
     given: dict[str, Any] = dict.fromkeys(Evaluation.__dataclass_fields__)
     given |= {"evaluation_id": _id(minutes), "verdict": verdict, "looks": "once", "measure": "chrf", "margin": 0.05}
     given |= {"route": "reply", "target": "base", "provider": "openai", "model": "base", "prompt_version": "v1"}
-    given |= {"rows": 200, "report": "{}", "evaluated_at": at, "difference": -0.01}
+    given |= {"terms": "0a1b2c3d", "rows": 200, "report": "{}", "evaluated_at": at, "difference": -0.01}
     return Evaluation(**given | fields)
 
 

@@ -18,7 +18,9 @@ import httpx
 import pytest
 from gateway_server import ROOT, RunningGateway, running_gateway
 from prometheus_client.parser import text_string_to_metric_families
-from sandbox_server import RunningSandbox, running_sandbox
+from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
+
+from gateway.clock import SystemClock
 
 FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 MAIL = "jane.doe@example.com"
@@ -92,7 +94,7 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 def place(tmp_path: Path) -> Iterator[Place]:
     for name in ("prompts", "schemas"):
         (tmp_path / name).symlink_to(ROOT / name)
-    with running_sandbox() as sandbox:
+    with running_sandbox(catalogue=fast_catalogue(SystemClock().now())) as sandbox:
         text = (ROOT / "routes.yaml").read_text().replace("http://127.0.0.1:8081", sandbox.url)
         route = f"  forum-reply: {FINE_TUNE}\n"
         assert route in text
@@ -116,7 +118,7 @@ def test_from_the_first_captured_request_to_the_day_on_which_it_is_needed(place:
     questions = training_file(place.sandbox, place.directory / "data" / "forum-reply.jsonl")
 
     # Capture: live traffic is kept, without what names people.
-    asked = [f"{question} Write to {MAIL}." for question in dict.fromkeys(questions)][:40]
+    asked = [f"{question} Write to {MAIL}." for question in dict.fromkeys(questions)][:110]
     for text in asked:
         assert place.ask(text).headers["x-gateway-served-by"] == "primary"
     eventually(lambda: len(place.rows("SELECT * FROM captured")) == len(asked), "every request is captured")
@@ -137,7 +139,7 @@ def test_from_the_first_captured_request_to_the_day_on_which_it_is_needed(place:
     # Build: a pack of the training file, referenced from routes.yaml.
     built = json.loads(place.run("pack", "build", "forum-reply", "--from", "data/forum-reply.jsonl", "--json"))
     place.change("examples_file: prompts/{route}.examples.jsonl", 'pack: "packs/{route}"')
-    place.run("pack", "verify")
+    place.run("pack", "verify", "forum-reply")
 
     # Evaluate: floor, fallback and ceiling on rows that are in no pack.
     done = ("--rate", "200", "--json", "--html", "report.html")

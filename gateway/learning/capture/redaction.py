@@ -1,9 +1,10 @@
 """Redaction: e-mail addresses, phone numbers, card numbers and the operator's own patterns become ``[kind]``.
 
 What is built in takes time linear in a text's length. Operators' patterns run in Python's ``re``, which backtracks:
-one like ``(a+)+b`` can take exponential time on a text made for it, and nothing can interrupt it. They see pieces of
-at most ``LONGEST_PIECE`` characters, cut at white space, which bounds what a merely quadratic pattern costs; a match
-across a cut is not found. Write patterns without a repetition inside a repetition, or with possessive ones (``a++``).
+one like ``(a+)+b`` can take exponential time on a text made for it, and nothing but the end of its process interrupts
+it, which is why captured rows are redacted in one of their own (``redaction_process``). They see pieces of at most
+``LONGEST_PIECE`` characters, cut at white space, which bounds what a merely quadratic pattern costs; a match across a
+cut is not found. Write patterns without a repetition inside a repetition, or with possessive ones (``a++``).
 """
 
 import json
@@ -27,14 +28,22 @@ Find = Callable[[str], Iterator[tuple[int, int]]]
 # Combining marks of Latin, Indic and Thai letters, and the joiners between them: letters of names, which \w leaves out.
 _MARKS = "\u0300-\u036f\u0900-\u0e7f\u200c\u200d"
 _IDEOGRAPH = re.compile(r".*[\u2e80-\u9fff\uac00-\ud7af]", re.DOTALL)
+# What nobody sees: soft hyphens, zero-width spaces and joiners, marks of direction.
+_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
+# An @, also as URLs, HTML and JSON write it.
+_AT = r"(?:[@＠﹫]|%(?:25)*40|&#0*64;|&#[xX]0*40;|&commat;|\\{1,8}u0040)"
+_DOT = r"(?:[.。．｡]|%(?:25)*2[eE])"
 # Possessive, and begun only at the start of a run: linear on every text.
-_LOCAL = rf"(?<![\w{_MARKS}.+'’-])[\w{_MARKS}.+'’-]++"
-_LABEL = rf"[^\W_](?:[^\W_]|[{_MARKS}-]){{0,62}}"
+_LOCAL_CHARACTER = rf"[\w{_MARKS}.+'’!$~*^-]"
+_LOCAL = rf"(?<!{_LOCAL_CHARACTER})(?:{_LOCAL_CHARACTER}|%(?!(?:25)*40))++[#&=?/|`{{}}]{{0,4}}"
+_LABEL = rf"\w(?:\w|[{_MARKS}-]){{0,62}}"
 _TOP_LABEL = rf"(?:xn--[a-z0-9-]{{2,59}}|[A-Za-z]{{2,63}}(?![A-Za-z0-9])|(?:[^\W\d_]|[{_MARKS}]){{2,63}})"
-_EMAIL = re.compile(rf"""(?P<local>{_LOCAL}|"[^"\\\n]{{1,64}}")(?:@|＠|%40)(?:{_LABEL}\.)+{_TOP_LABEL}""")
+_DOMAIN = rf"(?:(?:{_LABEL}{_DOT})+{_TOP_LABEL}|\[(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\])"
+_EMAIL = re.compile(rf"""(?P<local>{_LOCAL}|"[^"\\\n]{{1,64}}"|\{{[^{{}}\n@]{{1,200}}\}}){_AT}{_DOMAIN}""")
+_MAY_HOLD_EMAIL = re.compile(_AT)
 _DATA_URL = re.compile(r"data:[\w/+.;=-]{0,100};base64,[A-Za-z0-9+/_=-]*+")
-# Where a JSON text holds values: strings (keys are told by the colon behind them) and whole numbers.
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"(?P<key>\s*:)?|(?<![\d.eE+-])-?\d{6,}+(?![\d.eE])')
+# Where a JSON text holds values: strings (keys are told by the colon behind them) and numbers.
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"(?P<key>\s*:)?|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?')
 
 
 class Redactor:
@@ -56,14 +65,19 @@ class Redactor:
     ) -> None:
         if unknown := [word for word in words if word not in _BUILT_IN]:
             raise ValueError(f"'{unknown[0]}' is nothing that can be redacted: use email, phone, card, or a pattern")
-        built_in: dict[str, Find] = {"email": _emails, "card": cards}
+        built_in: dict[str, Find] = {"email": _visible(_emails), "card": _visible(cards)}
         if "phone" in words:
-            built_in["phone"] = Phones(regions)
+            built_in["phone"] = _visible(Phones(regions))
         # The operator's first: they know best. Cards before phones: both are digits, and a card has a check digit.
         self._finders: dict[str, Find] = {name: _by_pattern(name, written) for name, written in patterns.items()}
         self._finders |= {word: find for word, find in built_in.items() if word in words}
         self._marker = re.compile(rf"(\[(?:{'|'.join(self._finders) or '(?!)'})\])")
         self._of_numbers = tuple(kind for kind in self._finders if kind not in ("email", "phone"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is redacted."""
+        return tuple(self._finders)
 
     def text(self, text: str) -> tuple[str, Counter[str]]:
         """Return the text without what was found, and how often each kind was; redacting twice changes nothing more.
@@ -77,7 +91,7 @@ class Redactor:
         """Return a copy of a JSON value with every string redacted, also where a string is JSON (a tool's arguments).
 
         Keys stay, and so do a message's ``role`` and ``type``, images given as ``data:`` URLs, and numbers, but for
-        whole ones of six digits or more that are a card or match a pattern.
+        whole ones of six digits or more (``1e15`` and ``123456.0``, too) that are a card or match a pattern.
 
         Raises:
             ValueError: it is nested deeper than 64 levels.
@@ -101,8 +115,7 @@ class Redactor:
                 key: item if _is_structure(key, item) else self._value(item, counts, depth + 1)
                 for key, item in value.items()
             }
-        if isinstance(value, int) and abs(value) >= 100_000:
-            written = str(value)
+        if isinstance(value, int | float) and (written := _whole_number(value)):
             redacted = self._plain(written, counts, self._of_numbers)
             return value if redacted == written else redacted
         return value
@@ -121,8 +134,9 @@ class Redactor:
             if match["key"] is not None:
                 return written
             if not written.startswith('"'):
-                redacted = self._plain(written, counts, self._of_numbers)
-                return written if redacted == written else json.dumps(redacted, ensure_ascii=False)
+                number = _whole_number(json.loads(written))
+                redacted = self._plain(number, counts, self._of_numbers)
+                return written if redacted == number else json.dumps(redacted, ensure_ascii=False)
             content = json.loads(written, strict=False)
             redacted = self._text(content, counts, depth + 1)
             return written if redacted == content else json.dumps(redacted, ensure_ascii="\\u" in written)
@@ -158,6 +172,13 @@ def _is_structure(key: str, value: Any) -> bool:
     return key in ("role", "type") and isinstance(value, str) and value.isascii() and value.replace("_", "").isalpha()
 
 
+def _whole_number(number: float) -> str:
+    """Return the digits of a whole number of six digits or more; of others nothing."""
+    if abs(number) < 100_000 or (isinstance(number, float) and not (abs(number) < 1e20 and number.is_integer())):
+        return ""
+    return str(int(number))
+
+
 def _is_json(text: str) -> bool:
     if text.lstrip()[:1] not in ("{", "[", '"') or text.rstrip()[-1:] not in ("}", "]", '"'):
         return False
@@ -169,15 +190,30 @@ def _is_json(text: str) -> bool:
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
-    if "@" not in text and "＠" not in text and "%40" not in text:
+    if not _MAY_HOLD_EMAIL.search(text):
         return
     for match in _EMAIL.finditer(text):
         local = match["local"]
-        start = match.start() + len(local) - len(local.lstrip(".'’"))
+        start = match.start() + len(local) - len(local.lstrip(".'’!$~*^"))
         # Chinese and its like have no spaces: what stands before jane@example.com is the sentence.
         if not _IDEOGRAPH.fullmatch(local) and (sentence := _IDEOGRAPH.match(local)):
             start = max(start, match.start() + sentence.end())
         yield start, match.end()
+
+
+def _visible(find: Find) -> Find:
+    """Find also what invisible characters are strewn into."""
+
+    def found(text: str) -> Iterator[tuple[int, int]]:
+        if _INVISIBLE.search(text):
+            places = [at for at, character in enumerate(text) if not _INVISIBLE.match(character)]
+            spans = [(places[start], places[end - 1] + 1) for start, end in find(_INVISIBLE.sub("", text))]
+            if spans:
+                yield from spans
+                return
+        yield from find(text)
+
+    return found
 
 
 def _by_pattern(name: str, written: str) -> Find:

@@ -5,6 +5,12 @@ from collections.abc import Iterator, Sequence
 
 # Spaces and dashes of every kind that people and word processors write between groups of digits.
 _CARD = re.compile(r"\d(?<!\d\d)(?<!\d\.\d)\d*+(?:[ \u00a0\u2009\u202f\u2010-\u2015\u2212-]\d++)*+(?!\.\d)")
+# In print's groups alone also what lists and columns put between numbers: up to three of these, of one kind or several.
+_LOOSE = r"[\s.,/_\u2010-\u2015\u2212-]{1,3}+"
+_LOOSE_CARD = re.compile(
+    rf"(?<!\d)(?<!\d[.,])(?:\d{{4}}(?:{_LOOSE}\d{{4}}){{3}}(?:{_LOOSE}\d{{2,3}}(?!\d))?+"
+    rf"|\d{{4}}{_LOOSE}\d{{6}}{_LOOSE}\d{{4,5}})(?!\d)"
+)
 _GROUP = re.compile(r"\d+")
 # How cards are printed: by groups, where more digits (a date of expiry, a check code) stand around them.
 _PRINTED = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (6, 13), (8, 8), (4, 4, 5))
@@ -25,7 +31,10 @@ _FEWEST_DIGITS = 7
 _MOST_DIGITS = 20
 # The library takes up to 100 µs for a character of such runs: no text may buy minutes of it.
 _MOST_SHOWN = 16 * 1024
-_UNGROUPED = re.compile(r"[\d/-]+")
+_UNGROUPED = re.compile(r"(?!\d{3}-\d{3}-\d{4}$)[\d/-]+")
+# A number may go on in the next line, or the next cell of a table, where a + has said that it is one.
+_BROKEN = re.compile(rf"[+＋][\d\s{_BETWEEN}]{{1,24}}")
+_TO_SPACES = str.maketrans("\t\n\v\f\r\u2028\u2029", " " * 7)
 _ORDER = re.compile(
     r"(?:[#№]|\b(?:order|invoice|ticket|case|reference|ref|booking|tracking|article|item|sku|serial|transaction"
     r"|(?:customer|client|account)(?:[ _-]?(?:number|no|nr|id))|bestell\w*|auftrag\w*|rechnung\w*|kundennummer"
@@ -38,12 +47,23 @@ _ORDER = re.compile(
 def cards(text: str) -> Iterator[tuple[int, int]]:
     """Yield where card numbers are: 13 to 19 digits that begin with 2 to 6 and pass Luhn's check (ISO/IEC 7812-1)."""
     # Most texts hold no run that is long enough: they are done after one look.
-    if not any(_holds_enough(run) for run in _CARD.finditer(text)):
+    runs, loose = any(map(_holds_enough, _CARD.finditer(text))), _LOOSE_CARD.search(text)
+    if not runs and not loose:
         return
     for offset, piece in _outside(list(_ibans(text)), text):
-        for run in filter(_holds_enough, _CARD.finditer(piece)):
-            groups = [match.span() for match in _GROUP.finditer(piece, *run.span())]
-            yield from ((offset + start, offset + end) for start, end in _cards_of(piece, groups))
+        found = [
+            span
+            for run in filter(_holds_enough, _CARD.finditer(piece))
+            for span in _cards_of(piece, [match.span() for match in _GROUP.finditer(piece, *run.span())])
+        ]
+        # What a run holds comes first; what is left is for another round.
+        if loose and not found:
+            found = [
+                span
+                for run in _LOOSE_CARD.finditer(piece)
+                for span in _cards_of(piece, [match.span() for match in _GROUP.finditer(piece, *run.span())])
+            ]
+        yield from ((offset + start, offset + end) for start, end in found)
 
 
 def _holds_enough(run: re.Match[str]) -> bool:
@@ -117,6 +137,13 @@ class Phones:
 
     def __call__(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where phone numbers are."""
+        found = list(self._in_lines(text))
+        if not found and ("+" in text or "＋" in text):
+            joined = _BROKEN.sub(lambda match: match.group().translate(_TO_SPACES), text)
+            found = [] if joined == text else list(self._in_lines(joined))
+        yield from found
+
+    def _in_lines(self, text: str) -> Iterator[tuple[int, int]]:
         # The library takes 100 µs and more for a run of digits: only what can be a number is shown to it.
         if not any(self._may_be_one(match.group()) for match in _CANDIDATE.finditer(text)):
             return

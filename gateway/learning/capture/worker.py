@@ -8,8 +8,15 @@ from typing import Final, Literal
 import structlog
 
 from gateway.clock import Clock
-from gateway.learning.capture.rows import Held, NotKept, Redactors, Seen, captured_row, hold
-from gateway.store.captured import Captured, CapturedStore
+from gateway.config.routes_learning import Capture
+from gateway.learning.capture.redaction_process import (
+    DEADLINE_S,
+    RedactionExpired,
+    RedactionProcess,
+    RedactionUnavailable,
+)
+from gateway.learning.capture.rows import Held, NotKept, Seen, captured_row, hold, whole_answer
+from gateway.store.captured import Added, Captured, CapturedStore
 from gateway.store.database import DatabaseUnavailable
 
 __all__ = ["CaptureOutcome", "CaptureWorker", "Seen"]
@@ -18,25 +25,31 @@ MAX_ROWS: Final = 1_000
 MAX_WAITING_BYTES: Final = 64 * 1_048_576
 """What may wait for its turn, or for a database; what comes beyond is dropped."""
 PURGE_INTERVAL_S: Final = 3600.0
-# Redaction holds the interpreter's lock, which the event loop needs: it may have a fifth of the time.
-_RESTS_PER_WORK: Final = 4.0
-_SHORTEST_REST_S: Final = 0.005
+MOST_EXPIRED: Final = 3
+"""Rows in a row that a route's patterns may take too long for."""
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 
-CaptureOutcome = Literal["kept", "duplicate", "dropped"] | NotKept
+CaptureOutcome = Literal["dropped"] | Added | NotKept
 """dropped: too much waited already, the database refused the row, or the gateway stopped."""
 
 
 class CaptureWorker:
     """Takes what was seen in memory, and brings it to the database redacted; nothing else of it is written or logged.
 
+    A row that takes longer than ``deadline_s`` to redact is refused; after three such in a row a route's rows are
+    refused unseen, until its settings are others.
+
     ``store`` returns None while there is no database yet. ``count`` is told of every row once: its route and a
     ``CaptureOutcome``.
     """
 
     def __init__(
-        self, store: Callable[[], CapturedStore | None], clock: Clock, count: Callable[[str, str], None]
+        self,
+        store: Callable[[], CapturedStore | None],
+        clock: Clock,
+        count: Callable[[str, str], None],
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self._store, self._clock, self._count = store, clock, count
         self._queue: deque[Held] = deque()
@@ -44,7 +57,8 @@ class CaptureWorker:
         self._arrived = asyncio.Event()
         self._turn = asyncio.Lock()
         self._closed = False
-        self._redactors = Redactors()
+        self._process = RedactionProcess(deadline_s)
+        self._expired: dict[str, tuple[Capture, int]] = {}
         self._log = structlog.get_logger("capture")
 
     @property
@@ -58,7 +72,7 @@ class CaptureWorker:
         if capture is None:
             return
         try:
-            held = hold(seen, capture)
+            held = "refused" if self._is_given_up(seen.route.name, capture) else hold(seen, capture)
         except Exception:
             held = "refused"
         if isinstance(held, str):
@@ -85,6 +99,7 @@ class CaptureWorker:
         for task in (writing, deadline):
             task.cancel()
         await asyncio.gather(writing, deadline, return_exceptions=True)
+        await self._process.close()
         while self._queue:
             self._done("dropped")
 
@@ -92,13 +107,11 @@ class CaptureWorker:
         pause_s = 0.0
         while True:
             await self._arrived.wait()
-            started = self._clock.monotonic()
             if await self._write_next():
                 pause_s = 0.0
-                rest_s = max(_SHORTEST_REST_S, _RESTS_PER_WORK * (self._clock.monotonic() - started))
             else:
-                rest_s = pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-            await self._clock.sleep(rest_s)
+                pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+                await self._clock.sleep(pause_s)
 
     async def _write_all(self) -> None:
         while self._queue:
@@ -114,18 +127,21 @@ class CaptureWorker:
             store = self._store()
             if store is None:
                 return False
-            row = await asyncio.to_thread(self._read, self._queue[0])
             try:
+                row = await self._redacted(self._queue[0])
                 outcome: CaptureOutcome = row if isinstance(row, str) else await self._add(store, row)
             except DatabaseUnavailable as error:
                 self._log.warning("capture_database_unavailable", error=str(error), waiting=len(self._queue))
+                return False
+            except RedactionUnavailable as error:
+                self._log.warning("capture_redaction_unavailable", error=str(error), waiting=len(self._queue))
                 return False
             self._done(outcome)
             return True
 
     async def _add(self, store: CapturedStore, row: Captured) -> CaptureOutcome:
         try:
-            return "kept" if await store.add([row]) else "duplicate"
+            return (await store.add([row]))[0]
         except DatabaseUnavailable:
             raise
         except Exception as error:
@@ -138,14 +154,40 @@ class CaptureWorker:
         self._bytes -= held.size
         self._count(held.seen.route.name, outcome)
 
-    def _read(self, held: Held) -> Captured | NotKept:
-        """Return the row to keep, redacted, or why there is none. Runs in a thread."""
-        try:
-            return captured_row(held, self._redactors.of(held.capture))
-        except Exception as error:
-            route, request_id, name = held.seen.route.name, held.seen.request_id, type(error).__name__
-            self._log.warning("capture_row_refused", route=route, request_id=request_id, error=name)
+    async def _redacted(self, held: Held) -> Captured | NotKept:
+        """Return the row to keep, redacted, or why there is none."""
+        name, capture = held.seen.route.name, held.capture
+        if self._is_given_up(name, capture):
             return "refused"
+        try:
+            answer = await asyncio.to_thread(whole_answer, held)
+            if isinstance(answer, str):
+                return answer
+            redacted = await self._process.redact(capture, held.request, answer)
+            self._expired.pop(name, None)
+            return captured_row(held, redacted) if redacted else "refused"
+        except RedactionExpired:
+            self._expire(name, capture)
+        except RedactionUnavailable:
+            raise
+        except Exception as error:
+            request_id = held.seen.request_id
+            self._log.warning("capture_row_refused", route=name, request_id=request_id, error=type(error).__name__)
+        return "refused"
+
+    def _is_given_up(self, route: str, capture: Capture) -> bool:
+        given_up, times = self._expired.get(route, (None, 0))
+        return times >= MOST_EXPIRED and given_up == capture
+
+    def _expire(self, route: str, capture: Capture) -> None:
+        """Count a row whose redaction did not end, and tell of a route's first and last."""
+        before, times = self._expired.get(route, (capture, 0))
+        times = times + 1 if before == capture else 1
+        self._expired[route] = (capture, times)
+        if times == 1:
+            self._log.warning("capture_redaction_expired", route=route, patterns=sorted(capture.patterns))
+        elif times == MOST_EXPIRED:
+            self._log.error("capture_given_up", route=route, patterns=sorted(capture.patterns), until="new settings")
 
     async def _purge(self) -> None:
         while True:

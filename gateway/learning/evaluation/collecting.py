@@ -1,6 +1,7 @@
 """Asks what an evaluation does not have yet: a few questions at a time, under a cost cap, nothing twice."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from gateway.execution.prepared import PreparedTarget
 from gateway.learning.asking import Asked, body_of
 from gateway.learning.evaluation.rows import Message, Row
 from gateway.learning.pace import Pace, Purse
+from gateway.learning.recordings.plan import asked_with
 from gateway.learning.workbench import Workbench
 from gateway.policy.pricing import CHARS_PER_TOKEN, Price, Usage, cost_nanousd
 from gateway.reasons import FailureKind
@@ -55,6 +57,8 @@ class Arm:
 
     prepared: PreparedTarget
     prompt_version: str
+    kept_as: str
+    """What its answers are kept under: the prompt's version, and a digest of what else is sent along."""
     price: Price | None
     """None: it is unpriced, and the cap does not count it."""
     in_a_row: int = 0
@@ -120,6 +124,8 @@ class Collector:
     asked: int = 0
     is_out_of_money: bool = False
     """Whether something was not asked since the cap would not have been kept."""
+    is_stopped: bool = False
+    """Whether somebody has stopped it."""
     failures: int = 0
     stopped: dict[str, str] = field(default_factory=dict)
     """Model → why it was not asked any more."""
@@ -139,11 +145,12 @@ class Collector:
             target = target.model_copy(update={"prompt": None})
         price = self.bench.snapshot.price_book.lookup(target.provider.name, target.model)
         prepared = self.bench.prepared(of or self.route, target)
-        return Arm(prepared, prepared.prompt_version or NO_PROMPT, price)
+        version = prepared.prompt_version or NO_PROMPT
+        return Arm(prepared, version, version + _sent_along(self.route, target), price)
 
     async def answers(self, arm: Arm) -> dict[str, EvaluationAnswer]:
         """Return what is kept of an arm, by input, in the order in which it was asked."""
-        kept = await self.bench.evaluations.answers(self.route.name, *arm.prepared.key, arm.prompt_version)
+        kept = await self.bench.evaluations.answers(self.route.name, *arm.prepared.key, arm.kept_as)
         return {answer.input_id: answer for answer in kept}
 
     async def missing(self, rows: Iterable[Row], arms: Iterable[Arm], primary: Arm | None) -> list[Question]:
@@ -162,11 +169,20 @@ class Collector:
 
         def jobs() -> Iterator[Job]:
             for arm, row, sample in wanted:
-                if arm.stopped is None and not self.is_out_of_money:
+                if arm.stopped is None and self.goes_on:
                     yield partial(self._ask, arm, row, sample, new)
 
         await self.run(jobs(), len(wanted))
         return new
+
+    def stop(self) -> None:
+        """Ask nothing more; what is in flight is still kept."""
+        self.is_stopped = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything more may be asked."""
+        return not (self.is_out_of_money or self.is_stopped)
 
     async def run(self, jobs: Iterator[Job], total: int) -> None:
         """Run jobs, a few at a time, no faster than the rate allows. Raises the first error; the others stop then."""
@@ -178,6 +194,8 @@ class Collector:
             # Next is taken in the one event loop: no two workers get the same job.
             for job in jobs:
                 await pace.turn()
+                if self.is_stopped:
+                    return
                 await job()
                 done += 1
                 self.on_progress(done, total)
@@ -194,7 +212,7 @@ class Collector:
         async with self._settled:
             while self.purse.set_aside and not self.purse.holds(at_most):
                 await self._settled.wait()
-        if arm.stopped is not None or self.is_out_of_money:
+        if arm.stopped is not None or not self.goes_on:
             return None
         if not self.purse.holds(at_most):
             self.is_out_of_money = True
@@ -235,7 +253,7 @@ class Collector:
             route=self.route.name,
             provider=arm.prepared.key[0],
             model=arm.prepared.key[1],
-            prompt_version=arm.prompt_version,
+            prompt_version=arm.kept_as,
             input_id=row.input_id,
             answer=_json(asked.message or nothing),
             attempt_id=entry.attempt_id,
@@ -253,6 +271,7 @@ class Collector:
             route=self.route.name,
             provider=arm.prepared.key[0],
             model=arm.prepared.key[1],
+            asked_with=asked_with(arm.prepared.target),
             input_id=row.input_id,
             sample=sample,
             tenant=self.route.tenant or "",
@@ -267,6 +286,19 @@ class Collector:
             duration_ms=entry.duration_ms,
             ttft_ms=entry.ttft_ms,
         )
+
+
+def _sent_along(route: Route, target: Target) -> str:
+    """Return "+" and 8 hex digits for the target's parameters and the route's contract; nothing where there are none.
+
+    Both change what is asked, and neither is part of the prompt's version.
+    """
+    parameters = target.parameters.model_dump(mode="json")
+    contract = route.contract.model_dump(mode="json") if route.contract else None
+    if contract is None and not any(parameters.values()):
+        return ""
+    said = orjson.dumps([parameters, contract], option=orjson.OPT_SORT_KEYS)
+    return "+" + hashlib.sha256(said).hexdigest()[:8]
 
 
 def _json(value: Any) -> str:

@@ -73,11 +73,15 @@ class Evaluator:
         """Ask what is missing, and conclude; return the rows with what is now recorded of them, too."""
         new = await self.collector.collect(await self.missing(subject, rows, with_floor=with_floor))
         known = [row.recorded(new[row.input_id]) if row.input_id in new else row for row in rows]
-        found = await measured(self.collector, subject, known, self.terms.task)
+        return known, await self.conclude(subject, known, with_floor=with_floor)
+
+    async def conclude(self, subject: Subject, rows: Sequence[Row], *, with_floor: bool = True) -> Outcome:
+        """Conclude from what is answered; only a judge is still asked."""
+        found = await measured(self.collector, subject, rows, self.terms.task)
         said = None
         if self.judging is not None:
             said, found = await self._judged(self.judging, subject, found, with_floor)
-        return known, outcome(subject, self.terms, known, found, said, whole=with_floor)
+        return outcome(subject, self.terms, rows, found, said, whole=with_floor)
 
     async def _judged(
         self, route: Route, subject: Subject, found: list[Measured], with_floor: bool

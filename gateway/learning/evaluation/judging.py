@@ -5,13 +5,14 @@ twice; Wang et al., "Large Language Models are not Fair Evaluators" (2023). A ju
 correctness, and may prefer its own kind: its flip rate is told beside every figure of its.
 
 The scale: a preference is 1 where the fallback's answer is better in both orders, −1 where the primary's is, and 0
-where neither is or the two orders disagree (a flip). As a measure it counts half: the primary has 0.5 on every row,
-the fallback 0.5 + preference/2, which is its rate of wins with ties as half a win. A margin of 0.05 then accepts a
-fallback that is shown to win, with that count, more than 45 % of the pairs.
+where neither is in both. Where the two orders disagree, or a reply cannot be read (a flip), nothing is known of the
+row, and it counts for nothing; an empty answer loses without asking. As a measure a preference counts half: the primary
+has 0.5 on every row, the fallback 0.5 + preference/2, which is its rate of wins with ties as half a win. A margin of
+0.05 then accepts a fallback that is shown to win, with that count, more than 45 % of the pairs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -26,6 +27,8 @@ from gateway.policy.pricing import Usage, cost_nanousd
 from gateway.policy.prompts import text_of
 from gateway.store.evaluations import Judgement
 
+MOST_FLIPS: Final = 0.3
+"""The share beyond which a judge is no witness."""
 EVEN: Final = 0.5
 """The score of an answer that is as good as the other."""
 _LONGEST_VERDICT: Final = 200
@@ -69,15 +72,28 @@ class Judged:
     wins: int
     losses: int
     ties: int
-    """Flips included."""
     flips: int
+    """Pairs on which the judge contradicted itself, or could not be understood: nothing is known of them."""
     preferences: dict[str, float]
-    """By input."""
+    """By input; flips are not there."""
+    alike: int = 0
+    """Pairs of one answer, word by word: ties that say nothing of the judge."""
 
     @property
     def flip_rate(self) -> float:
-        """The share of pairs on which the judge contradicted itself, or could not be understood."""
+        """The share of pairs that are flips."""
         return self.flips / self.pairs if self.pairs else 0.0
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nothing can be decided by this judge; None: it can."""
+        if self.flip_rate > MOST_FLIPS:
+            return (
+                f"the judge contradicted itself, or could not be understood, on {self.flips:,} of {self.pairs:,} rows"
+            )
+        if self.ties > self.alike and not self.wins and not self.losses:
+            return f"the judge calls all {self.ties:,} pairs even, of different answers: it tells nothing apart"
+        return None
 
 
 def marker_of(pair: Pair) -> str:
@@ -119,7 +135,7 @@ def read_choice(message: Message | None) -> Choice | None:
 def preference(fallback_first: Choice | None, primary_first: Choice | None) -> tuple[float, bool]:
     """Return the preference, and whether the judge flipped: its words in the two orders do not go together.
 
-    A reply that cannot be read confirms nothing, and counts as a flip.
+    A reply that cannot be read confirms nothing, and counts as a flip; the preference of a flip means nothing.
     """
     if fallback_first is None or primary_first is None:
         return 0.0, True
@@ -139,13 +155,17 @@ class Judge:
         """Have pairs judged that were not yet, as far as the money goes; return what is known of all of them."""
         wanted = {pair.input_id: pair for pair in pairs}
         known = {row.input_id for row in await self._kept()}
-        todo = [pair for id_, pair in wanted.items() if id_ not in known]
+        todo = [pair for id_, pair in wanted.items() if id_ not in known and not is_empty(pair.fallback)]
         await self._collector.run(self._jobs(todo), len(todo))
-        return self._summed([row for row in await self._kept() if row.input_id in wanted])
+        said = {row.input_id: (row.preference, row.flipped) for row in await self._kept() if row.input_id in wanted}
+        # Two answers of nothing are even.
+        empty = [pair for pair in wanted.values() if is_empty(pair.fallback)]
+        said |= {pair.input_id: (0.0 if is_empty(pair.primary) else -1.0, False) for pair in empty}
+        return self._summed(said, sum(_said(wanted[id_].fallback) == _said(wanted[id_].primary) for id_ in said))
 
     def _jobs(self, pairs: Sequence[Pair]) -> Iterator[Job]:
         for pair in pairs:
-            if self._arm.stopped is None and not self._collector.is_out_of_money:
+            if self._arm.stopped is None and self._collector.goes_on:
                 yield partial(self._ask_both, pair)
 
     async def _ask_both(self, pair: Pair) -> None:
@@ -165,7 +185,7 @@ class Judge:
                     route=self._collector.route.name,
                     provider=self._of.prepared.key[0],
                     model=self._of.prepared.key[1],
-                    prompt_version=self._of.prompt_version,
+                    prompt_version=self._of.kept_as,
                     input_id=pair.input_id,
                     judge=self.name,
                     preference=preferred,
@@ -184,21 +204,21 @@ class Judge:
 
     async def _kept(self) -> list[Judgement]:
         store, of = self._collector.bench.evaluations, self._of
-        return await store.judged(self._collector.route.name, *of.prepared.key, of.prompt_version, self.name)
+        return await store.judged(self._collector.route.name, *of.prepared.key, of.kept_as, self.name)
 
-    def _summed(self, rows: Sequence[Judgement]) -> Judged:
-        def count(holds: Callable[[Judgement], bool]) -> int:
-            return sum(map(holds, rows))
+    def _summed(self, said: Mapping[str, tuple[float, bool]], alike: int) -> Judged:
+        preferences = {id_: preferred for id_, (preferred, flipped) in said.items() if not flipped}
 
-        return Judged(
-            judge=self.name,
-            pairs=len(rows),
-            wins=count(lambda row: row.preference > 0),
-            losses=count(lambda row: row.preference < 0),
-            ties=count(lambda row: row.preference == 0),
-            flips=count(lambda row: row.flipped),
-            preferences={row.input_id: row.preference for row in rows},
-        )
+        def count(sign: int) -> int:
+            return sum(preferred == sign for preferred in preferences.values())
+
+        flips = len(said) - len(preferences)
+        return Judged(self.name, len(said), count(1), count(-1), count(0), flips, preferences, alike)
+
+
+def is_empty(message: Message) -> bool:
+    """Say whether an answer says nothing and calls nothing."""
+    return not (_said(message).strip() or message.get("refusal"))
 
 
 def _said(message: Message) -> str:

@@ -11,10 +11,12 @@ from gateway.learning.evaluation.costs import Costs, FirstToken, Prices, costs, 
 from gateway.learning.evaluation.judging import EVEN, Judged
 from gateway.learning.evaluation.measures import Measure, Task, score
 from gateway.learning.evaluation.rows import Message, Row
-from gateway.learning.evaluation.statistics import Decision, Interval, Looks, decide, mean_interval, retained
+from gateway.learning.evaluation.statistics import Decision, Interval, Looks, Verdict, decide, mean_interval, retained
 from gateway.store.evaluations import EvaluationAnswer
 
 JUDGE: Final = "judge"
+LEAST_CEILING: Final = 0.05
+"""Below it the fine-tune itself fails by the measure, and keeping up with it says nothing."""
 FAILURE: Final = "failure"
 """In an answer that is none: why."""
 
@@ -95,6 +97,13 @@ class Outcome:
     costs: Costs | None
     first_token: FirstToken | None
     judged: Judged | None
+    doubt: str | None = None
+    """Why the verdict of the rows does not count; None: it does."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is concluded: what the rows say, unless there is a doubt."""
+        return self.decision.verdict if self.doubt is None else Verdict.NOT_ENOUGH_EVIDENCE
 
 
 def scores(reference: Message, answer: Message, task: Task) -> dict[str, float]:
@@ -127,10 +136,12 @@ def outcome(
         "ceiling": [(row.ceiling or {})[measure] for row in decided],
         "fallback": [row.fallback[measure] for row in decided],
     }
+    decision = decide(differences, terms.margin, looks=terms.looks)
     kept = retained(
         [row.fallback[measure] for row in with_floor if whole],
         [value for value in columns["floor"] if whole],
         [(row.ceiling or {})[measure] for row in with_floor if whole],
+        (decision.low, decision.high),
     )
     intervals = {arm: mean_interval(values) for arm, values in columns.items()}
     recorded = {row.input_id: row.first for row in rows if row.first is not None}
@@ -138,7 +149,7 @@ def outcome(
     return Outcome(
         subject=subject,
         terms=terms,
-        decision=decide(differences, terms.margin, looks=terms.looks),
+        decision=decision,
         retained=kept,
         arms={arm: interval for arm, interval in intervals.items() if interval is not None},
         means=_means(found),
@@ -151,6 +162,7 @@ def outcome(
         costs=costs(answers, recorded, subject.prices),
         first_token=first_token(answers, recorded),
         judged=said,
+        doubt=_doubt(terms, intervals["ceiling"], said),
     )
 
 
@@ -171,6 +183,14 @@ def judged_score(
         return known
     kept = known.get(Measure.CONTRACT_VALID) != 0
     return {**known, JUDGE: EVEN + preferences[row.row.input_id] / 2 if kept else 0.0}
+
+
+def _doubt(terms: Terms, ceiling: Interval | None, said: Judged | None) -> str | None:
+    if terms.measure == JUDGE and said is not None and said.doubt is not None:
+        return said.doubt
+    if ceiling is not None and ceiling.estimate < LEAST_CEILING:
+        return f"on this measure ({terms.measure}) the fine-tune itself scores {ceiling.estimate:.2f}"
+    return None
 
 
 def _means(found: Sequence[Measured]) -> dict[str, dict[str, float]]:

@@ -103,7 +103,8 @@ def curve(points: Sequence[Mapping[str, Any]], found: Mapping[str, Interval]) ->
 def points_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what there is to draw of cost and quality: the sizes of a sweep, else the fallback and the primary."""
     if report["sweep"]:
-        tried = [one for one in report["sweep"]["tried"] if one["quality"] and one["cost_nanousd"] is not None]
+        asked = [one for one in report["sweep"]["tried"] if one["is_asked"] and one["quality"]]
+        tried = [one for one in asked if one["cost_nanousd"] is not None]
         return [
             {
                 "label": f"{one['fixed']}+{one['similar']}",

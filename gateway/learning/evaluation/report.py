@@ -4,6 +4,7 @@ The object holds no customer's text, so that what is deleted elsewhere does not 
 rows' texts where they are given beside it. The same stored answers give the same object, byte for byte.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,13 +13,24 @@ from typing import Any, Final
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from gateway.learning.evaluation import plots
 from gateway.learning.evaluation.outcome import Measured, Outcome
-from gateway.learning.evaluation.report_words import LIMITS, METHOD, change_span, headline, notes, per_1000, span
+from gateway.learning.evaluation.report_words import (
+    LIMITS,
+    METHOD,
+    change_span,
+    cost_of,
+    headline,
+    notes,
+    per_1000,
+    span,
+)
 from gateway.learning.evaluation.rows import Gathered, Message
 from gateway.learning.evaluation.statistics import Interval
 from gateway.learning.evaluation.sweep import Sweep, Tried
+from gateway.policy.evidence import terms_of
 from gateway.policy.inputs import asked_text
 from gateway.policy.prompts import text_of
 from gateway.store.evaluations import Evaluation
@@ -27,13 +39,23 @@ FORMAT: Final = 1
 WORST_ROWS: Final = 10
 LONGEST_TEXT: Final = 300
 BINS: Final = 20
+_UNSEEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def as_object(
-    outcome: Outcome, gathered: Gathered, route: Any, *, sweep: Sweep | None = None, curve: Sequence[Tried] = ()
+    outcome: Outcome,
+    gathered: Gathered,
+    route: Any,
+    *,
+    sweep: Sweep | None = None,
+    curve: Sequence[Tried] = (),
+    primary_absence: str | None = None,
 ) -> dict[str, Any]:
-    """Return the whole report, ready for JSON; no texts in it."""
+    """Return the whole report, ready for JSON; no texts in it.
+
+    ``primary_absence`` says why the primary was not asked, or not to the end, as in "the primary …".
+    """
     target, decision, costs = outcome.subject.target, outcome.decision, outcome.costs
     ids = [row.answer.attempt_id for row in outcome.decided]
     found: dict[str, Any] = {
@@ -43,8 +65,10 @@ def as_object(
         "provider": target.provider.name,
         "model": target.model,
         "prompt_version": outcome.subject.fallback.prompt_version,
+        "terms": terms_of(route, target, outcome.terms.margin),
         "primary": route.primary.model,
-        "verdict": decision.verdict.value,
+        "verdict": outcome.verdict.value,
+        "doubt": outcome.doubt,
         "measure": outcome.terms.measure,
         "measure_is_chosen": outcome.terms.is_chosen,
         "margin": outcome.terms.margin,
@@ -52,13 +76,15 @@ def as_object(
         "rows": {
             "decided": decision.rows,
             "of": outcome.rows,
-            "needed": decision.rows_needed,
+            "needed": None if outcome.doubt else decision.rows_needed,
             "unanswered": outcome.unanswered,
             "without_ceiling": outcome.without_ceiling,
             "unmeasured": outcome.unmeasured,
             "in_prompt": gathered.in_prompt,
             "repeated": gathered.repeated,
             "of_other_tenants": gathered.of_other_tenants,
+            "tuned_on": len(gathered.tuned_on),
+            "is_tuning_left_out": gathered.is_tuning_left_out,
         },
         "difference": {"estimate": decision.mean, "low": decision.low, "high": decision.high},
         "retained": _interval(outcome.retained),
@@ -67,6 +93,7 @@ def as_object(
         "measures": {measure: dict(means) for measure, means in outcome.means.items()},
         "histogram": histogram([row.difference(outcome.terms.measure) or 0.0 for row in outcome.decided]),
         "costs": asdict(costs) if costs else None,
+        "primary_absence": primary_absence,
         "is_priced": outcome.subject.prices.fallback is not None,
         "caches": outcome.subject.prices.caches,
         "prefix_tokens": outcome.subject.prices.prefix_tokens,
@@ -74,6 +101,7 @@ def as_object(
         "judge": _judge(outcome),
         "worst": [_worst(row, outcome.terms.measure) for row in worst(outcome)],
         "sweep": _sweep(sweep) if sweep else None,
+        "tuned_on": list(sweep.tuned_on) if sweep and sweep.proposed else [],
         "curve": [_tried(one) for one in curve],
         "answers_until": _instant(max(ids)).isoformat(timespec="seconds") if ids else None,
     }
@@ -95,7 +123,7 @@ def evaluation_of(report: Mapping[str, Any], evaluation_id: str, evaluated_at: d
     difference = report["difference"] if decided else {}
     return Evaluation(
         evaluation_id=evaluation_id,
-        **{key: report[key] for key in ("route", "target", "provider", "model", "prompt_version", "verdict")},
+        **{key: report[key] for key in ("route", "target", "provider", "model", "prompt_version", "terms", "verdict")},
         looks=report["looks"],
         measure=report["measure"],
         margin=report["margin"],
@@ -144,6 +172,7 @@ def page(report: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]] | Non
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -151,12 +180,21 @@ def page(report: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]] | Non
     environment.globals |= {
         "plots": plots,
         "per_1000": per_1000,
+        "cost_of": cost_of,
         "span": span,
         "change": change_span,
         "method": METHOD,
         "limits": LIMITS,
     }
     return environment.get_template("report.html").render(report=report, texts=texts)
+
+
+def _visible(value: Any) -> Any:
+    """Spell out what turns the direction of a text, or cannot be seen: a page must not read otherwise than it is."""
+    if not isinstance(value, str):
+        return value
+    text = _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+    return Markup(text) if isinstance(value, Markup) else text
 
 
 def _interval(interval: Interval | None) -> dict[str, float] | None:
@@ -185,12 +223,12 @@ def _judge(outcome: Outcome) -> dict[str, Any] | None:
 
 def _sweep(sweep: Sweep) -> dict[str, Any]:
     rows = [{**_tried(one), "is_proposed": one.candidate is sweep.proposed} for one in sweep.tried]
-    proposed = {"fixed": sweep.proposed.fixed, "similar": sweep.proposed.similar}
+    proposed = {"fixed": sweep.proposed.fixed, "similar": sweep.proposed.similar} if sweep.proposed else None
     return {
         "tried": rows,
         "proposed": proposed,
         "is_within_margin": sweep.is_within_margin,
-        "tuning_rows": sweep.tuning_rows,
+        "tuning_rows": len(sweep.tuned_on),
     }
 
 
@@ -205,6 +243,7 @@ def _tried(one: Tried) -> dict[str, Any]:
         "cost_nanousd": one.cost_nanousd,
         "first_token_ms": one.first_token_ms,
         "on_frontier": one.on_frontier,
+        "is_asked": one.is_asked,
     }
 
 

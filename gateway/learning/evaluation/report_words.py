@@ -12,7 +12,7 @@ METHOD: Final = (
     "often one looks. One look: Gaffke's bound (2005; Learned-Miller & Thomas, 2020), valid at any number of rows.",
     "Retained quality is (fallback − floor)/(ceiling − floor), with a percentile bootstrap over rows. The floor is the "
     "fallback's model without its prompt; the ceiling is the primary against the held-out answer, or against its own "
-    "second sample. chrF: Popović (2015).",
+    "second sample. Its interval is never narrower than the difference's bounds. chrF: Popović (2015).",
 )
 LIMITS: Final = (
     "The verdict is about one measure on rows like these. A measure of likeness knows nothing of truth, tone or harm; "
@@ -28,8 +28,11 @@ _OUT_OF_REACH: Final = 50_000
 def headline(report: Mapping[str, Any]) -> str:
     """Return the verdict in one sentence."""
     rows = report["rows"]
+    if report["doubt"]:
+        return f"not enough evidence: {report['doubt']}"
     if not rows["decided"]:
-        return "not enough evidence: no row has both an answer of the fallback and a ceiling to measure it by"
+        absence = f" (the primary {report['primary_absence']})" if report["primary_absence"] else ""
+        return f"not enough evidence: no row has both an answer of the fallback and a ceiling to measure it by{absence}"
     facts = [_quality(report)]
     if report["costs"]:
         facts.append(f"{change(report['costs']['change']['estimate'])} cost")
@@ -80,8 +83,15 @@ def signed(value: float) -> str:
 
 
 def per_1000(nanousd: float | None) -> str:
-    """Return what a thousand requests cost, from one request's mean: "$1.20"."""
+    """Return what a thousand requests cost, from one request's mean: "$1.20"; None: "unpriced"."""
     return "unpriced" if nanousd is None else f"${nanousd / _NANO_PER_MICRO:,.2f}"
+
+
+def cost_of(tried: Mapping[str, Any]) -> str:
+    """Return what a size costs, as ``per_1000``; or that it was not asked, or not to the end."""
+    if not tried["is_asked"]:
+        return "asked in part" if tried["rows"] else "not asked"
+    return per_1000(tried["cost_nanousd"])
 
 
 def _would_decide(needed: int | None) -> str:
@@ -102,7 +112,14 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
     if rows["in_prompt"]:
         yield f"{counted(rows['in_prompt'], 'row')} left out: the prompt shows the same input as an example."
     if rows["repeated"]:
-        yield f"{counted(rows['repeated'], 'row')} left out: another row of the file asks the same."
+        yield f"{counted(rows['repeated'], 'row')} left out: another row asks the same."
+    if rows["tuned_on"] and rows["is_tuning_left_out"]:
+        yield f"{counted(rows['tuned_on'], 'row')} left out: a sweep chose the size by them."
+    elif rows["tuned_on"]:
+        yield (
+            f"A sweep chose the size by {counted(rows['tuned_on'], 'row')} that the verdict rests on, too, since there "
+            "are hardly any others: it may look better than it is."
+        )
     if rows["of_other_tenants"]:
         yield f"{counted(rows['of_other_tenants'], 'recorded answer')} left out: another tenant's."
     if rows["unanswered"]:
@@ -114,12 +131,22 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
             f"{counted(rows['without_ceiling'], 'row')} without an answer of the primary to measure by: they count for "
             f"the fallback's own quality only{said}."
         )
-    if rows["unmeasured"]:
-        yield f"{counted(rows['unmeasured'], 'row')} not compared: {report['measure']} does not apply to them."
+    if report["primary_absence"]:
+        yield (
+            f"The primary {report['primary_absence']}; {counted(rows['without_ceiling'], 'row')} left without it. When "
+            "it is back, run this again."
+        )
+    flips = report["judge"]["flips"] if report["judge"] and report["measure"] == "judge" else 0
+    if flips:
+        pairs = report["judge"]["pairs"]
+        yield f"{flips:,} of {counted(pairs, 'row')} left out: the judge contradicted itself, or said nothing readable."
+    if rows["unmeasured"] > flips:
+        unmeasured = counted(rows["unmeasured"] - flips, "row")
+        yield f"{unmeasured} not compared: {report['measure']} does not apply to them, or was not asked."
     if rows["decided"] and not report["retained"]:
         yield (
             "No share of retained quality: on these rows the fine-tune is not shown to be better than the base model "
-            "without a prompt, or the floor was not asked."
+            "without a prompt, or the floor was not asked, or there are fewer than ten."
         )
 
 
@@ -150,15 +177,20 @@ def _judge(report: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"The judge {judge['judge']} prefers the fallback on {judge['wins']:,} of {counted(judge['pairs'], 'pair')}, "
         f"the primary on {judge['losses']:,}, neither on {judge['ties']:,}; it flipped with the order on "
-        f"{judge['flip_rate']:.0%}, which counts as neither."
+        f"{judge['flip_rate']:.0%}, which counts for nothing."
     )
     if judge["judges_itself"]:
         yield "The judge is the fallback's own model: models prefer answers of their own kind."
 
 
 def _sweep(report: Mapping[str, Any]) -> Iterator[str]:
+    if unasked := sum(not one["is_asked"] for one in report["curve"]):
+        yield f"The learning curve is not finished: {unasked} of {counted(len(report['curve']), 'point')} unasked."
     sweep = report["sweep"]
     if sweep is None:
+        return
+    if sweep["proposed"] is None:
+        yield "No size is proposed, since one that was not asked may be the better one: run the same command again."
         return
     size = f"{sweep['proposed']['fixed']} fixed and {sweep['proposed']['similar']} similar examples"
     chosen = "the cheapest within the margin" if sweep["is_within_margin"] else "the best; none was within the margin"

@@ -6,6 +6,9 @@ a row                       its reference            its ceiling, measured again
 held out, with its answer   the answer of the file   the primary's recorded answer
 recorded                    the primary's answer     the primary's second sample: its own variation
 ==========================  =======================  ====================================================
+
+A pack and its held-out file are redacted, a recording may not be. Rows are told apart by what they ask once redacted,
+tools and system message aside (``policy.inputs.question_id``): a row and its redacted twin are one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +20,14 @@ from typing import Any
 import orjson
 
 from gateway.config.routes import Prompt
+from gateway.learning.capture.redaction import Redactor
 from gateway.learning.packs.training_rows import TrainingRow
-from gateway.policy.inputs import input_id
+from gateway.policy.inputs import input_id, question_id
 from gateway.store.recordings import Recording
 
 Message = Mapping[str, Any]
+Asked = tuple[tuple[Message, ...], list[Any] | None]
+"""Messages and tools."""
 
 
 @dataclass(frozen=True)
@@ -71,41 +77,75 @@ class Gathered:
 
     rows: tuple[Row, ...]
     in_prompt: int = 0
-    """Left out: their inputs are examples of the prompt, which would be asking with the answer in hand."""
+    """Left out: their questions are examples of the prompt, which would be asking with the answer in hand."""
     repeated: int = 0
-    """Left out: another row of the file asks the same."""
+    """Left out: another row asks the same."""
     of_other_tenants: int = 0
     """Left out: another customer's."""
+    tuned_on: frozenset[str] = frozenset()
+    """Rows by which a sweep chose the prompt."""
+    is_tuning_left_out: bool = True
+    """False: too few others are there."""
+
+    def without_tuning(self, tuned_on: frozenset[str], least: int) -> "Gathered":
+        """Leave out the rows by which a sweep chose the prompt, unless fewer than ``least`` would remain."""
+        chose = frozenset(row.input_id for row in self.rows if row.input_id in tuned_on)
+        others = tuple(row for row in self.rows if row.input_id not in chose)
+        if len(others) < least:
+            return replace(self, tuned_on=chose, is_tuning_left_out=False)
+        return replace(self, rows=others, tuned_on=chose)
 
 
 def gather(
-    gold: Iterable[TrainingRow], recordings: Sequence[Recording], *, examples: frozenset[str], tenant: str | None
+    gold: Iterable[TrainingRow],
+    recordings: Sequence[Recording],
+    *,
+    examples: frozenset[str],
+    tenant: str | None,
+    redactor: Redactor,
+    gold_only: bool = False,
 ) -> Gathered:
     """Return the rows that may be evaluated.
 
     Args:
         gold: held-out rows with their answers.
         recordings: everything recorded of the route's primary.
-        examples: ids of the inputs that the prompt shows.
+        examples: what the prompt shows (``example_questions``).
         tenant: the route's; rows that belong to another are left out.
+        redactor: the route's.
+        gold_only: recordings are no rows of their own, but ceilings of the held-out ones.
     """
     allowed = [recording for recording in recordings if recording.tenant in ("", tenant or "")]
-    samples = {(recording.input_id, recording.sample): recording for recording in allowed}
+    # Of each input once: it takes a millisecond.
+    asked = {recording.input_id: _asked(recording) for recording in allowed}
+    clean = {id_: _redacted(*of, redactor) for id_, of in asked.items()}
+    samples = _samples(allowed, clean, redactor)
     rows: dict[str, Row] = {}
-    gold = list(gold)
+    shown: set[str] = set()
+    repeated = 0
+
+    def add(row: Row, redacted: Sequence[Message]) -> None:
+        nonlocal repeated
+        raw, question = question_id(row.messages), question_id(redacted)
+        if raw in examples or question in examples:
+            shown.add(question)
+        elif question not in rows:
+            rows[question] = row
+        elif rows[question].gold is None or row.gold is not None or rows[question].input_id != row.input_id:
+            repeated += 1
+
     for row in gold:
         messages = messages_of(row)
-        id_ = input_id(messages, row.tools)
-        rows.setdefault(id_, Row(id_, messages, row.tools, row.answer, samples.get((id_, 0)), samples.get((id_, 1))))
-    repeated = len(gold) - len(rows)
+        redacted, tools = _redacted(messages, row.tools, redactor)
+        id_, twin = input_id(messages, row.tools), input_id(redacted, tools)
+        first, second = (samples.get((id_, sample)) or samples.get((twin, sample)) for sample in (0, 1))
+        add(Row(id_, messages, row.tools, row.answer, first, second), redacted)
     for recording in allowed:
-        if recording.sample == 0 and recording.answer is not None and recording.input_id not in rows:
-            asked = orjson.loads(recording.request)
-            messages, tools = tuple(asked["messages"]), asked.get("tools")
-            second = samples.get((recording.input_id, 1))
-            rows[recording.input_id] = Row(recording.input_id, messages, tools, None, first=recording, second=second)
-    kept = tuple(rows[id_] for id_ in sorted(rows) if id_ not in examples)
-    return Gathered(kept, len(rows) - len(kept), repeated, len(recordings) - len(allowed))
+        if recording.sample == 0 and recording.answer is not None and not gold_only:
+            id_, second = recording.input_id, samples.get((recording.input_id, 1))
+            add(Row(id_, *asked[id_], None, first=recording, second=second), clean[id_][0])
+    kept = sorted(rows.values(), key=lambda row: row.input_id)
+    return Gathered(tuple(kept), len(shown), repeated, len(recordings) - len(allowed))
 
 
 def messages_of(row: TrainingRow) -> tuple[Message, ...]:
@@ -114,12 +154,15 @@ def messages_of(row: TrainingRow) -> tuple[Message, ...]:
     return (*system, *row.messages)
 
 
-def example_ids(prompt: Prompt | None) -> frozenset[str]:
-    """Return the ids of the inputs that a prompt shows: its pack's, and those of its examples in routes.yaml."""
+def example_questions(prompt: Prompt | None, redactor: Redactor) -> frozenset[str]:
+    """Return the questions that a prompt answers, in every turn of its pack's examples and its own; redacted, too."""
     if prompt is None:
         return frozenset()
-    written = (input_id([{"role": "user", "content": example.user}]) for example in prompt.examples)
-    return frozenset(written) | frozenset(example.id for example in (prompt.pack.examples if prompt.pack else ()))
+    asked: list[list[Message]] = [[{"role": "user", "content": example.user}] for example in prompt.examples]
+    for example in prompt.pack.examples if prompt.pack else ():
+        answers = [at for at, message in enumerate(example.messages) if message.get("role") == "assistant"]
+        asked += [list(example.messages[:at]) for at in answers]
+    return frozenset(question_id(one) for messages in asked for one in (messages, redactor.value(messages)[0]))
 
 
 def is_for_tuning(row: Row) -> bool:
@@ -132,3 +175,30 @@ def _answer_of(recording: Recording | None) -> Message | None:
         return None
     answer: Message = orjson.loads(recording.answer)
     return answer
+
+
+def _samples(
+    recordings: Sequence[Recording], clean: Mapping[str, Asked], redactor: Redactor
+) -> dict[tuple[str, int], Recording]:
+    """Return recordings by input and sample, and by their redacted input, their answers redacted as well."""
+    samples = {(recording.input_id, recording.sample): recording for recording in recordings}
+    for recording in recordings:
+        twin = input_id(*clean[recording.input_id])
+        if (twin, recording.sample) not in samples:
+            samples[twin, recording.sample] = replace(recording, answer=_redacted_answer(recording, redactor))
+    return samples
+
+
+def _asked(recording: Recording) -> Asked:
+    asked = orjson.loads(recording.request)
+    return tuple(asked["messages"]), asked.get("tools")
+
+
+def _redacted(messages: Sequence[Message], tools: list[Any] | None, redactor: Redactor) -> Asked:
+    clean, clean_tools = redactor.value([list(messages), tools])[0]
+    return tuple(clean), clean_tools
+
+
+def _redacted_answer(recording: Recording, redactor: Redactor) -> str | None:
+    answer = _answer_of(recording)
+    return None if answer is None else orjson.dumps(redactor.value(answer)[0]).decode()

@@ -19,6 +19,8 @@ from gateway.learning.evaluation.sequences import ALPHA, crossings, sequence_int
 
 MARGIN: Final = 0.05
 RESAMPLES: Final = 2000
+LEAST_RETAINED: Final = 10
+"""Rows below which no share of retained quality is told."""
 
 _SEED: Final = 20270114
 _NORMAL_95: Final = 1.6449
@@ -111,26 +113,35 @@ def rows_for_power(variance: float, margin: float = MARGIN, *, looks: Looks = "o
     return math.ceil(rows * _SEQUENCE_COSTS + _SEQUENCE_LEARNS / margin if looks == "many" else rows)
 
 
-def retained(fallback: Sequence[float], floor: Sequence[float], ceiling: Sequence[float]) -> Interval | None:
+def retained(
+    fallback: Sequence[float],
+    floor: Sequence[float],
+    ceiling: Sequence[float],
+    difference: tuple[float, float] | None = None,
+) -> Interval | None:
     """Give the share of what the fine-tune adds that the fallback keeps: (fallback − floor)/(ceiling − floor).
 
     Of means, on the same rows. The interval is the percentile bootstrap's, over rows: a resampled row brings all three
-    of its scores along. Below some thirty rows it is too narrow. The share can be above 1 and below 0.
+    of its scores along. It sees no spread in rows that are all alike, so it is widened to 1 + difference/(ceiling −
+    floor), where ``difference`` are the bounds of the mean of fallback − ceiling. The share can be above 1 and below 0.
 
     Returns:
-        None where ceiling − floor is not shown to be above 0 (its own 95 % interval touches 0): if the fine-tune adds
-        nothing that these rows can see, there is nothing to retain, and the ratio means nothing.
+        None below ten rows, and where ceiling − floor is not shown to be above 0 (its own 95 % interval touches 0): if
+        the fine-tune adds nothing that these rows can see, there is nothing to retain, and the ratio means nothing.
     """
     pairs = [
         complex(row_fallback - row_floor, row_ceiling - row_floor)
         for row_fallback, row_floor, row_ceiling in zip(fallback, floor, ceiling, strict=True)
     ]
     sums = _resampled(pairs)
-    if not sums or _percentiles([total.imag for total in sums])[0] <= 0:
+    if len(pairs) < LEAST_RETAINED or _percentiles([total.imag for total in sums])[0] <= 0:
         return None
     whole = sum(pairs)
-    ratios = [total.real / total.imag for total in sums if total.imag > 0]
-    return Interval(whole.real / whole.imag, *_percentiles(ratios))
+    low, high = _percentiles([total.real / total.imag for total in sums if total.imag > 0])
+    if difference is not None:
+        least, most = (1 + bound * len(pairs) / whole.imag for bound in difference)
+        low, high = min(low, least), max(high, most)
+    return Interval(whole.real / whole.imag, low, high)
 
 
 def paired_change(before: Sequence[float], after: Sequence[float]) -> Interval | None:

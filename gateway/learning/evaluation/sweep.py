@@ -9,19 +9,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 
+import orjson
+
 from gateway.config.packs import Pack
 from gateway.config.prompt_files import with_pack
 from gateway.config.routes import Target
 from gateway.errors import ConfigError
 from gateway.learning.evaluation.evaluator import Evaluator
-from gateway.learning.evaluation.outcome import Outcome
+from gateway.learning.evaluation.outcome import JUDGE, Outcome
 from gateway.learning.evaluation.rows import Row, is_for_tuning
 from gateway.learning.evaluation.statistics import Interval
 from gateway.learning.packs.building import limited
+from gateway.store.evaluations import Evaluation
 
 FIXED = (0, 5, 10, 20)
 SIMILAR = (0, 2, 4)
 CURVE = (10, 20, 50, 100, 200)
+UNANSWERED = 0.1
+"""The share of the rows that may lack an answer in a size that is compared with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Tried:
     first_token_ms: float | None
     on_frontier: bool = False
     """Whether nobody is both cheaper and better."""
+    is_asked: bool = True
+    """Whether it answered enough of the rows to be compared with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,12 @@ class Sweep:
     """All candidates on the tuning half, and the verdict on the proposed one, by the other half."""
 
     tried: tuple[Tried, ...]
-    proposed: Candidate
+    proposed: Candidate | None
+    """None: it is not finished, and a size that was not asked may be the better one."""
     is_within_margin: bool
     """False: no candidate was, on the tuning half, and the best one was confirmed instead."""
-    tuning_rows: int
+    tuned_on: tuple[str, ...]
+    """The tuning half's ids."""
     outcome: Outcome
 
 
@@ -106,10 +115,26 @@ def halves(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
     return tuning, confirming
 
 
+def chosen_by(evaluations: Iterable[Evaluation], provider: str, model: str, prompt_version: str) -> frozenset[str]:
+    """Return the rows by which sweeps may have chosen a prompt: the tuning halves of those before its first verdict.
+
+    ``evaluations`` are all of the route's, in the order in which they were made.
+    """
+    chose: set[str] = set()
+    for one in evaluations:
+        chose.update(orjson.loads(one.report).get("tuned_on", ()))
+        if (one.provider, one.model, one.prompt_version) == (provider, model, prompt_version):
+            break
+    return frozenset(chose)
+
+
 async def sweep(
     evaluator: Evaluator, candidates: Sequence[Candidate], rows: Sequence[Row], on_step: Callable[[str], None]
 ) -> Sweep:
-    """Try all candidates on the tuning half; confirm the proposed one on the other."""
+    """Try all candidates on the tuning half; confirm the proposed one on the other.
+
+    Where it was stopped before all were asked, nothing is proposed, and the outcome is the last candidate's, in doubt.
+    """
     tuning, confirming = halves(rows)
     tried = []
     for candidate in candidates:
@@ -117,11 +142,20 @@ async def sweep(
         tuning, found = await _try(evaluator, candidate, tuning)
         tried.append(found)
     tried = with_frontier(tried)
+    ids = tuple(sorted(row.input_id for row in tuning))
+    unasked = sum(not one.is_asked for one in tried)
+    if unasked:
+        subject = evaluator.subject(candidates[-1].target)
+        outcome = replace(
+            await evaluator.conclude(subject, confirming),
+            doubt=f"not finished: {unasked} of {len(tried)} sizes unasked; nothing proposed",
+        )
+        return Sweep(tuple(tried), None, False, ids, outcome)
     best = propose(tried, evaluator.terms.margin)
     on_step("confirming")
     _, outcome = await evaluator.evaluate(evaluator.subject(best.candidate.target), confirming)
     within = best.difference is not None and best.difference >= -evaluator.terms.margin
-    return Sweep(tuple(tried), best.candidate, within, len(tuning), outcome)
+    return Sweep(tuple(tried), best.candidate, within, ids, outcome)
 
 
 async def curve(
@@ -138,8 +172,9 @@ async def curve(
 
 
 def with_frontier(tried: Sequence[Tried]) -> list[Tried]:
-    """Mark those whom nobody beats in quality, cost and first token at once."""
-    return [replace(one, on_frontier=not any(_beats(other, one) for other in tried)) for one in tried]
+    """Mark those whom nobody beats in quality, cost and first token at once, among those that were asked."""
+    asked = [one for one in tried if one.is_asked]
+    return [replace(one, on_frontier=one.is_asked and not any(_beats(other, one) for other in asked)) for one in tried]
 
 
 def propose(tried: Sequence[Tried], margin: float) -> Tried:
@@ -156,6 +191,8 @@ async def _try(evaluator: Evaluator, candidate: Candidate, rows: list[Row]) -> t
     answers = [row.answer for row in outcome.decided]
     costs = [answer.cost_nanousd for answer in answers if answer.cost_nanousd is not None]
     times = [answer.ttft_ms for answer in answers if answer.ttft_ms is not None]
+    # Some rows nobody can answer; of a run that was stopped, every row counts.
+    most = UNANSWERED * len(rows) if evaluator.collector.goes_on else 0
     return known, Tried(
         candidate,
         outcome.decision.rows,
@@ -163,7 +200,15 @@ async def _try(evaluator: Evaluator, candidate: Candidate, rows: list[Row]) -> t
         outcome.decision.mean if outcome.decision.rows else None,
         fsum(costs) / len(costs) if costs else None,
         fsum(times) / len(times) if times else None,
+        is_asked=outcome.decision.rows > 0 and _lacking(outcome) <= most,
     )
+
+
+def _lacking(outcome: Outcome) -> int:
+    """Return how many rows lack an answer, or the judge's word on it."""
+    if outcome.terms.measure != JUDGE:
+        return outcome.unanswered
+    return outcome.unanswered + outcome.unmeasured - (outcome.judged.flips if outcome.judged else 0)
 
 
 def _distinct(target: Target, packs: Iterable[Pack]) -> list[Candidate]:

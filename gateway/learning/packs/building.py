@@ -48,7 +48,7 @@ class Settings:
     window: int | None = None
     """The target's context window; None: not known."""
     hold_out: float = 0.2
-    """The share of inputs that are kept out, for evaluation."""
+    """The share of conversations that are kept out, for evaluation."""
     instructions: str | None = None
     """Somebody's words, taken as they are; None: the system message that most rows have, redacted."""
     instructions_from: str = FROM_ROWS
@@ -209,6 +209,7 @@ def _counted(rows: PackRows) -> dict[str, int]:
         "repeated": len(rows.repeated),
         "inputs_with_different_answers": len(rows.conflicting),
         "held_out": len(rows.held_out),
+        "told_by_others": len(rows.told),
         "model_generated": sum(row.origin != "training" for row in rows.all),
     }
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.config.findings import Finding
 from gateway.config.packs import FIXED, INSTRUCTIONS, MANIFEST, POOL, Pack, PackExample
 from gateway.learning.capture.redaction import Redactor
+from gateway.learning.packs.leaks import answered_in, last_answered
 from gateway.learning.packs.tokens import tokens_of
 from gateway.learning.packs.training_rows import TrainingRow
-from gateway.policy.inputs import input_id
+from gateway.policy.inputs import question_id, questions_of
 
 
 def check_pack(
@@ -49,10 +50,17 @@ def _held_out(
     places: Sequence[tuple[str, int, PackExample]], redactor: Redactor, rows: Iterable[TrainingRow], label: str
 ) -> Iterator[Finding]:
     # Without tools, which examples do not carry; redacted, as examples are.
-    asked = {input_id(redactor.value(list(row.messages))[0]): row.line for row in rows}
+    clean = [(redactor.value([*row.messages, row.answer])[0], row.line) for row in rows]
+    asked = {question_id(messages): line for messages, line in clean}
+    told = {last_answered(messages): line for messages, line in clean}
     for name, line, example in places:
-        if (row := asked.get(input_id(example.messages[:-1]))) is not None:
+        if (row := asked.get(question_id(example.messages))) is not None:
             yield Finding(name, line, f"the example is row {row} of {label}, which was to be held out")
+            continue
+        earlier = (asked.get(question) for question in questions_of(example.messages))
+        same = (told.get(pair) for pair in answered_in(example.messages))
+        if (row := next((row for row in (*earlier, *same) if row is not None), None)) is not None:
+            yield Finding(name, line, f"the example holds the answer of row {row} of {label}, which was to be held out")
 
 
 def _tokens(pack: Pack, places: Iterable[tuple[str, int, PackExample]]) -> Iterator[Finding]:

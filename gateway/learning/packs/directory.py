@@ -6,16 +6,19 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import orjson
 
 from gateway.config.packs import FILES, MANIFEST, MAX_FILE_BYTES, BadPack, Pack, parse_pack
 from gateway.errors import ConfigError
 
+HELD_OUT_SUFFIX: Final = ".held-out.jsonl"
+
 
 def held_out_path(directory: Path) -> Path:
     """Return where the rows lie that were held out of a directory's pack: beside it, never in it."""
-    return directory.with_name(f"{directory.name}.held-out.jsonl")
+    return directory.with_name(f"{directory.name}{HELD_OUT_SUFFIX}")
 
 
 def read_files(directory: Path) -> dict[str, bytes]:

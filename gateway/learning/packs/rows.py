@@ -11,12 +11,14 @@ import orjson
 from gateway.config.packs import PackExample
 from gateway.errors import ConfigError
 from gateway.learning.capture.redaction import Redactor
+from gateway.learning.packs.leaks import answered_in, conversation_id, last_answered
 from gateway.learning.packs.tokens import tokens_of, tokens_of_tools
 from gateway.learning.packs.training_rows import InvalidTrainingFile, TrainingRow, read_rows, unique
 from gateway.policy.inputs import input_id
 
 FEWEST_TO_HOLD_OUT: Final = 10
-"""Of fewer different inputs none is held out: what is left would teach, and what is held out prove, too little."""
+"""Of fewer conversations that begin differently none is held out: what is left would teach, and what is held out
+prove, too little."""
 _MOST_LABELS: Final = 20
 _LONGEST_LABEL: Final = 64
 _ROWS_PER_LABEL: Final = 2
@@ -39,11 +41,16 @@ class PackRow:
     id: str
     """``input_id`` of its redacted messages and its tools."""
     group: str
-    """``input_id`` of its redacted messages alone: rows that share it are held out together."""
+    """``conversation_id`` of its redacted messages: rows that share it are held out together."""
     where: str
     """File and line."""
     origin: str
     row: TrainingRow
+
+    @property
+    def messages(self) -> tuple[dict[str, Any], ...]:
+        """All of it but the system message."""
+        return (*self.row.messages, self.row.answer)
 
     @property
     def input_tokens(self) -> int:
@@ -58,8 +65,7 @@ class PackRow:
 
     def example(self) -> PackExample:
         """Return it as a pack's example."""
-        messages = (*self.row.messages, self.row.answer)
-        return PackExample(self.id, messages, tokens_of(messages), self.origin)
+        return PackExample(self.id, self.messages, tokens_of(self.messages), self.origin)
 
     def training_line(self) -> bytes:
         """Return it as a line of a training file."""
@@ -80,6 +86,8 @@ class PackRows:
     kept: tuple[PackRow, ...]
     """For the pack; in an order that is not the files'."""
     held_out: tuple[PackRow, ...]
+    told: tuple[PackRow, ...]
+    """Left out of both: they would be held out, and a row that is kept tells their answer."""
     read: int
     repeated: tuple[tuple[str, str], ...]
     """Rows that were dropped: where, and where the one is that stays."""
@@ -97,8 +105,8 @@ class PackRows:
 def pack_rows(sources: Iterable[Source], redactor: Redactor, share: float) -> PackRows:
     """Redact rows, drop repetitions (system messages aside), and hold a share of them out.
 
-    Which rows are held out depends on a hash of what each asks, and so stays the same as rows are added. Rows that ask
-    the same stay together.
+    Which rows are held out depends on a hash of how each begins, and so stays the same as rows are added. Rows of one
+    conversation stay together, since the longer ones hold the answers of the shorter.
     """
     counts: Counter[str] = Counter()
     rows = [_redacted(row, source, redactor, counts) for source in sources for row in source.rows]
@@ -106,10 +114,17 @@ def pack_rows(sources: Iterable[Source], redactor: Redactor, share: float) -> Pa
     once = unique(replace(row.row, line=at, system=None) for at, row in enumerate(rows))
     # By content, so that the order of rows in their file does not matter.
     kept = sorted((rows[row.line] for row in once.rows), key=lambda row: (row.id, orjson.dumps(row.row.answer)))
-    held = _held_out({row.group for row in kept}, share)
+    chosen = _held_out({row.group for row in kept}, share)
+    examples = tuple(row for row in kept if row.group not in chosen)
+    answered = {pair for row in examples for pair in answered_in(row.messages)}
+    held: dict[bool, list[PackRow]] = {False: [], True: []}
+    for row in kept:
+        if row.group in chosen:
+            held[last_answered(row.messages) in answered].append(row)
     return PackRows(
-        kept=tuple(row for row in kept if row.group not in held),
-        held_out=tuple(row for row in kept if row.group in held),
+        kept=examples,
+        held_out=tuple(held[False]),
+        told=tuple(held[True]),
         read=len(rows),
         repeated=tuple((rows[line].where, rows[first].where) for line, first in once.repeated),
         conflicting=tuple(tuple(rows[line].where for line in lines) for lines in once.conflicting),
@@ -124,7 +139,7 @@ def _redacted(row: TrainingRow, source: Source, redactor: Redactor, counts: Coun
     messages = tuple(clean["messages"])
     own = replace(row, system=clean["system"], messages=messages, answer=clean["answer"], tools=clean["tools"])
     where = f"{source.label}:{row.line}"
-    return PackRow(input_id(messages, clean["tools"]), input_id(messages), where, source.origin, own)
+    return PackRow(input_id(messages, clean["tools"]), conversation_id(messages), where, source.origin, own)
 
 
 def _held_out(groups: Iterable[str], share: float) -> frozenset[str]:

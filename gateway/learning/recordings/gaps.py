@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.routes import Route, Routes
+from gateway.learning.recordings.plan import asked_with
 from gateway.lifecycle.calendar import Calendar
 from gateway.store.captured_inputs import CapturedInputs
 from gateway.store.recordings import Recorded
@@ -40,15 +41,15 @@ class RouteRecordings:
 
     @property
     def is_urgent(self) -> bool:
-        """Tell whether there are too few, and a day after which there will be no more."""
-        return self.lacks and self.days_left is not None and not self.has_stopped
+        """Tell whether there are too few, and there can be more: of those without a date nobody knows how long."""
+        return self.lacks and not self.has_stopped
 
 
 async def recordings_by_shutdown(
     routes: Routes,
     calendar: Calendar,
     now: datetime,
-    counts: Mapping[tuple[str, str, str], Recorded],
+    counts: Mapping[tuple[str, str, str, str], Recorded],
     captured: CapturedInputs | None,
 ) -> list[RouteRecordings]:
     """Return every route with a primary, the next to stop first. May raise ``DatabaseUnavailable``."""
@@ -56,16 +57,16 @@ async def recordings_by_shutdown(
     for route in _with_primary(routes):
         primary = route.primary
         assert primary is not None
-        key = (route.name, primary.provider.name, primary.model)
+        names = (route.name, primary.provider.name, primary.model)
         shutdown = calendar.dates_of(primary).shutdown
-        waiting = await captured.waiting(route.name, route.tenant or "", *key[1:], now) if captured else 0
+        waiting = await captured.waiting(route.name, route.tenant or "", *names[1:], now) if captured else 0
         file = Path(route.training.file) if route.training and route.training.file else None
         found.append(
             RouteRecordings(
                 route,
                 shutdown,
                 None if shutdown is None else (shutdown - now.date()).days,
-                counts.get(key, Recorded(0, 0, 0)),
+                counts.get((*names, asked_with(primary)), Recorded(0, 0, 0)),
                 waiting,
                 file,
                 file is not None and file.is_file(),

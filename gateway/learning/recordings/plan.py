@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.config.routes import Parameters, Target
 from gateway.execution.endpoints import CHAT
 from gateway.execution.endpoints.chat import produced_chars
 from gateway.learning.asking import body_of
@@ -22,6 +23,17 @@ _TOKENS_AROUND_A_MESSAGE: Final = 16
 _TOKENS_OF_A_PICTURE: Final = 2_000
 _TIMES_USUAL: Final = 4
 _TIMES_LONGEST: Final = 2
+
+
+def asked_with(primary: Target) -> str:
+    """Return what recordings know a primary's parameters by, 8 hex digits: with others it answers otherwise.
+
+    Empty where it sets, renames and drops none.
+    """
+    if primary.parameters == Parameters():
+        return ""
+    written = orjson.dumps(primary.parameters.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(written).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +87,18 @@ def plan(
 ) -> RecordingPlan:
     """Choose what is asked: every sample that is not there, an input's second right after its first.
 
-    So a run that ends early has its share of second samples. ``limit`` counts inputs.
+    So a run that ends early has its share of second samples. ``limit`` is how many inputs are looked at, from the
+    first on, recorded or not: with the same one a second run asks nothing.
     """
+    rows = inputs.rows if limit is None else inputs.rows[:limit]
     there = {(row.input_id, row.sample): row.answer is not None for row in recorded}
     questions: list[Question] = []
-    chosen = 0
-    for row in inputs.rows:
+    for row in rows:
         samples = (FIRST, SECOND) if in_share(row.id, second_samples) else (FIRST,)
-        missing = [Question(row, sample) for sample in samples if (row.id, sample) not in there]
-        if missing and (limit is None or chosen < limit):
-            chosen += 1
-            questions += missing
+        questions += [Question(row, sample) for sample in samples if (row.id, sample) not in there]
     return RecordingPlan(
         tuple(questions),
-        sum(there.get((row.id, FIRST), False) for row in inputs.rows),
+        sum(there.get((row.id, FIRST), False) for row in rows),
         sum(not answered for answered in there.values()),
     )
 

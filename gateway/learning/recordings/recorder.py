@@ -1,7 +1,7 @@
 """Asks a primary while it lives, and keeps what it answers.
 
-Each answer is in the database before the next question takes its place: a run that is killed loses what was in flight,
-and the next one asks only what is missing.
+Each answer, and its row of the ledger before it, is in the database before the next question takes its place: a run
+that is killed loses what was in flight, and the next one asks only what is missing.
 """
 
 import asyncio
@@ -16,11 +16,12 @@ import orjson
 from gateway.config.routes import Route, Target
 from gateway.learning.asking import LONGEST_PAUSE_S, MOST_TRIES, PATIENT, Asked
 from gateway.learning.pace import Pace, Purse
-from gateway.learning.recordings.plan import Lengths, Question, cost_at_most, longest, prefix_chars
+from gateway.learning.recordings.plan import Lengths, Question, asked_with, cost_at_most, longest, prefix_chars
 from gateway.learning.workbench import Workbench
 from gateway.ledger.entry import Entry
 from gateway.reasons import FailureKind
 from gateway.store.recordings import Recording
+from gateway.store.usage import UsageStore
 
 FIRST_PAUSE_S: Final = 1.0
 MOST_FAILURES_IN_A_ROW: Final = 20
@@ -111,7 +112,8 @@ class Recorder:
         self._pace = Pace(rate_per_s, bench.clock)
         self._concurrency = concurrency
         self._on_progress = on_progress
-        self._unkept: list[Recording] = []
+        self._usage = UsageStore(bench.database)
+        self._unkept: list[tuple[Entry, Recording]] = []
         self._keeping = asyncio.Lock()
         self._failed_in_a_row = 0
         self.purse = Purse(cap_nanousd)
@@ -167,7 +169,7 @@ class Recorder:
         if asked.message is not None and asked.failure is None and not asked.entry.substituted:
             self._learn_length(asked.entry.output_tokens)
             row = recording_of(question, self._route, self._primary, asked.entry.finished_at)
-            await self._keep(answered(row, asked.message, asked.entry))
+            await self._keep(asked.entry, answered(row, asked.message, asked.entry))
             self.run.kept += 1
             self._failed_in_a_row = 0
         else:
@@ -214,13 +216,17 @@ class Recorder:
         if most > self._lengths.longest:
             self._lengths = replace(self._lengths, longest=most)
 
-    async def _keep(self, row: Recording) -> None:
-        """Return when the row is in the database; whatever came while others were written goes in one transaction."""
-        self._unkept.append(row)
+    async def _keep(self, entry: Entry, row: Recording) -> None:
+        """Return when the answer is in the database; whatever came while others were written goes together.
+
+        The ledger first: its own writer lets rows gather, and leaves out those that are there already.
+        """
+        self._unkept.append((entry, row))
         async with self._keeping:
             if self._unkept:
-                rows, self._unkept = self._unkept, []
-                await self._bench.recordings.keep(rows)
+                kept, self._unkept = self._unkept, []
+                await self._usage.insert_attempts([entry for entry, _ in kept])
+                await self._bench.recordings.keep([row for _, row in kept])
 
 
 def recording_of(question: Question, route: Route, primary: Target, recorded_at: datetime) -> Recording:
@@ -239,6 +245,7 @@ def recording_of(question: Question, route: Route, primary: Target, recorded_at:
         recorded_at,
         request_id=asked.request_id,
         user_digest=asked.user_digest,
+        asked_with=asked_with(primary),
     )
 
 
