@@ -282,7 +282,7 @@ def a_worker_with_a_short_deadline(store: CapturedStore, outcomes: Counter[tuple
     def count(route: str, outcome: str) -> None:
         outcomes.update([(route, outcome)])
 
-    return CaptureWorker(lambda: store, FakeClock(), count, deadline_s=1.0)
+    return CaptureWorker(lambda: store, SystemClock(), count, deadline_s=1.0)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final, Literal
 
 import structlog
@@ -27,6 +28,9 @@ MAX_WAITING_BYTES: Final = 64 * 1_048_576
 PURGE_INTERVAL_S: Final = 3600.0
 MOST_EXPIRED: Final = 3
 """Rows in a row that a route's patterns may take too long for."""
+MOST_AT_ONCE: Final = 20
+"""Rows of one transaction; what a gateway that is killed has redacted for nothing."""
+GATHER_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 
@@ -107,6 +111,8 @@ class CaptureWorker:
         pause_s = 0.0
         while True:
             await self._arrived.wait()
+            # Rows gather for a moment: a transaction for each would take the requests' time.
+            await self._clock.sleep(GATHER_S)
             if await self._write_next():
                 pause_s = 0.0
             else:
@@ -128,26 +134,36 @@ class CaptureWorker:
             if store is None:
                 return False
             try:
-                row = await self._redacted(self._queue[0])
-                outcome: CaptureOutcome = row if isinstance(row, str) else await self._add(store, row)
+                outcomes = await self._kept(store, tuple(islice(self._queue, MOST_AT_ONCE)))
             except DatabaseUnavailable as error:
                 self._log.warning("capture_database_unavailable", error=str(error), waiting=len(self._queue))
                 return False
             except RedactionUnavailable as error:
                 self._log.warning("capture_redaction_unavailable", error=str(error), waiting=len(self._queue))
                 return False
-            self._done(outcome)
+            for outcome in outcomes:
+                self._done(outcome)
             return True
 
-    async def _add(self, store: CapturedStore, row: Captured) -> CaptureOutcome:
+    async def _kept(self, store: CapturedStore, held: Sequence[Held]) -> list[CaptureOutcome]:
+        """Redact rows and keep them in one transaction; say of each what became of it."""
+        redacted = [await self._redacted(one) for one in held]
+        rows = [row for row in redacted if not isinstance(row, str)]
+        added = iter(await self._add(store, rows) if rows else ())
+        return [row if isinstance(row, str) else next(added) for row in redacted]
+
+    async def _add(self, store: CapturedStore, rows: Sequence[Captured]) -> Sequence[CaptureOutcome]:
         try:
-            return (await store.add([row]))[0]
+            return await store.add(rows)
         except DatabaseUnavailable:
             raise
         except Exception as error:
+            if len(rows) > 1:
+                # One that the database refuses must not take the others along.
+                return [(await self._add(store, [row]))[0] for row in rows]
             # By its type alone: a driver's words may repeat the row.
-            self._log.warning("capture_row_dropped", route=row.route, error=type(error).__name__)
-            return "dropped"
+            self._log.warning("capture_row_dropped", route=rows[0].route, error=type(error).__name__)
+            return ["dropped"]
 
     def _done(self, outcome: CaptureOutcome) -> None:
         held = self._queue.popleft()
