@@ -238,6 +238,7 @@ def test_a_deletion_that_finds_nothing_leaves_a_receipt_by_which_rows_that_wait_
     assert status["routes"][0]["rows"] == 1
 
 
+@pytest.mark.rig
 def test_the_command_fails_and_says_so_where_the_log_still_holds_what_was_deleted(
     run: Run, routes: Path, database: str, tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ NEVER_ENDS = "a" * 60 + "c"
 BACKTRACKS = Capture(share=1.0, patterns={"staff": "(a+)+b"})
 
 
+@pytest.mark.rig
 async def test_a_pattern_that_never_ends_holds_up_neither_the_event_loop_nor_other_rows(store: CapturedStore) -> None:
     outcomes = Counter[tuple[str, str]]()
     worker = a_worker_with_a_short_deadline(store, outcomes)
@@ -233,6 +234,7 @@ async def test_a_pattern_that_never_ends_holds_up_neither_the_event_loop_nor_oth
     await worker.close(1)
 
 
+@pytest.mark.rig
 async def test_a_route_that_was_given_up_captures_again_with_other_settings(store: CapturedStore) -> None:
     outcomes = Counter[tuple[str, str]]()
     worker = a_worker_with_a_short_deadline(store, outcomes)
@@ -246,6 +248,7 @@ async def test_a_route_that_was_given_up_captures_again_with_other_settings(stor
     await worker.close(1)
 
 
+@pytest.mark.rig
 async def test_rows_that_end_in_between_keep_a_route_capturing(store: CapturedStore) -> None:
     outcomes = Counter[tuple[str, str]]()
     worker = a_worker_with_a_short_deadline(store, outcomes)

@@ -207,6 +207,7 @@ async def test_failures_without_end_end_the_run(sandbox: RunningSandbox, tmp_pat
     assert 20 <= run.failed <= 22
 
 
+@pytest.mark.rig
 def test_a_run_that_is_killed_is_gone_on_with(
     sandbox: RunningSandbox, routes: Path, inputs: Path, tmp_path: Path
 ) -> None:

@@ -225,6 +225,7 @@ def test_patterns_see_pieces_that_end_at_white_space() -> None:
     assert whole.text("x" * (2 * LONGEST_PIECE + 1)) == ("[all]" * 3, {"all": 3})
 
 
+@pytest.mark.rig
 def test_of_more_digits_than_anybody_needs_rather_too_much_goes_than_too_little() -> None:
     number = "212-736-5000, "
     redacted, counts = AT_HOME.text(number * 1_500 + "9" * 30_000)
@@ -233,6 +234,7 @@ def test_of_more_digits_than_anybody_needs_rather_too_much_goes_than_too_little(
     assert not any(digit in AT_HOME.text("123 456 " * 4_000)[0][17_000:] for digit in "123456")
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize("redactor", [EVERYWHERE, AT_HOME], ids=["no region", "US and DE"])
 @pytest.mark.parametrize(
     "unit",

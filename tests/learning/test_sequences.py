@@ -35,6 +35,7 @@ def at_most(rate: float, trials: int) -> float:
     return rate + 3.09 * math.sqrt(rate * (1 - rate) / trials)
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize(
     "draw",
     [
@@ -52,6 +53,7 @@ def test_a_look_at_every_row_accepts_a_fallback_at_the_margin_in_at_most_one_of_
     assert sum(crossing.rejected is not None for crossing in found) / trials <= at_most(0.05, trials)
 
 
+@pytest.mark.rig
 def test_a_look_every_20_rows_at_an_interval_for_one_look_accepts_three_times_as_often() -> None:
     def accepts(rows: Sequence[float]) -> bool:
         total = squares = 0.0
@@ -77,6 +79,7 @@ def test_looking_on_the_way_gives_the_verdict_that_one_call_gives_afterwards() -
         assert len(set(reached)) <= 1  # what was decided stays decided
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize(
     ("difference", "verdict"),
     [(0.0, Verdict.ACCEPT), (-0.1, Verdict.REJECT)],

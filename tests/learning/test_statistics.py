@@ -49,6 +49,7 @@ def at_most(rate: float, trials: int) -> float:
     return rate + 3.09 * math.sqrt(rate * (1 - rate) / trials)
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize(
     ("draw", "rows", "trials"),
     [
@@ -80,6 +81,7 @@ def test_a_normal_interval_would_accept_too_often_so_that_the_test_above_can_fai
     assert hits / trials > at_most(0.05, trials) * 1.5
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize(
     ("variance", "rows", "least"),
     [
@@ -183,6 +185,7 @@ def test_the_same_rows_get_the_same_figures() -> None:
     assert retained(fallback, floor, ceiling) == retained(fallback, floor, ceiling)
 
 
+@pytest.mark.rig
 def test_the_interval_of_retained_quality_covers_the_truth() -> None:
     generator, trials, covered = random.Random(6), 100, 0  # means: 0.5, 0.75, 0.85
     for _ in range(trials):

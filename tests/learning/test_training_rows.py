@@ -215,6 +215,7 @@ def test_a_file_beyond_64_mib_is_refused_unread() -> None:
     assert _errors(b"x" * (MAX_FILE_BYTES + 1)) == ["t.jsonl:1: is larger than 64 MiB: take a sample of its rows"]
 
 
+@pytest.mark.rig
 def test_the_row_after_the_50000th_is_refused_and_blank_lines_do_not_count() -> None:
     row = b'{"prompt":"u","completion":"a"}'
     [error] = _errors(b"\n\n".join([row] * (MAX_ROWS + 2)))

@@ -183,6 +183,7 @@ async def test_who_else_asked_is_known_as_long_as_the_row_or_a_recording_of_it_i
     assert (found["captured"], found["captured_again"], found["recordings"]) == (0, 1, 1)
 
 
+@pytest.mark.rig
 async def test_an_input_that_a_thousand_others_asked_counts_as_everybodys(
     kept: CapturedStore, wishes: DeletionStore
 ) -> None:
@@ -232,6 +233,7 @@ async def test_the_receipt_stays_proves_itself_and_names_nobody(
     assert await wishes.earlier(request_id="jane") == frozenset()
 
 
+@pytest.mark.rig
 async def test_ten_thousand_inputs_are_deleted_at_once(database: Database, wishes: DeletionStore) -> None:
     async with database.engine.begin() as connection:
         await connection.execute(insert(captured), [asdict(a_row(number)) for number in range(1, 10_502)])
@@ -260,6 +262,7 @@ async def test_what_is_deleted_or_past_its_time_leaves_the_bytes_of_the_sqlite_f
     assert [word in everything(path) for word in (b"lavender", b"marigold", b"hyacinth")] == [False, False, True]
 
 
+@pytest.mark.rig
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_while_somebody_reads_the_receipt_says_that_the_log_still_holds_the_text(
     url: str, path: Path, kept: CapturedStore, wishes: DeletionStore
