@@ -14,6 +14,7 @@ from kept_verdicts import ACCEPTED, DAY, HASH, PACK, a_verdict, keep_in, prompt_
 from gateway.cli.forecast import foresee
 from gateway.cli.forecast_text import show
 from gateway.cli.known import known_to
+from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.packs import parse_pack
 from gateway.lifecycle.forecast import Forecast, Horizon
@@ -155,7 +156,7 @@ def test_the_plan_of_a_day_waits_for_evidence_and_says_so(
     [pytest.param(0, "primary", id="held back"), pytest.param(1, "sol", id="accepted, so that it has moved")],
 )
 def test_an_impact_asks_whoever_answers_today(verdicts: int, today: str, routes: Path, keep: Keep, run: Run) -> None:
-    stops = datetime.now(UTC).date() + timedelta(days=30)
+    stops = SystemClock().now().date() + timedelta(days=30)
     written = routes.read_text().replace(DAY, str(stops)).replace("days_before: 14", "days_before: 90")
     written = written.replace("  packed: {provider", "  sol: {provider: acme, model: m2}\n  packed: {provider")
     routes.write_text(written.replace("careful: {", "careful: {fallbacks: [luna, sol], "))
