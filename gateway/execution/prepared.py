@@ -26,6 +26,7 @@ from gateway.policy.evidence import Accepted, gated
 from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
 from gateway.policy.needs import Needs, holder
 from gateway.policy.parameters import response_format
+from gateway.policy.pricing import CHARS_PER_TOKEN
 from gateway.policy.prompts import Message
 from gateway.policy.stored_ids import tag_of
 from gateway.providers.capability_table import capability_rows
@@ -59,6 +60,7 @@ class PreparedTarget:
         "model",
         "prompt",
         "prompt_prefix",
+        "prompt_tokens",
         "prompt_version",
         "response_examples",
         "role",
@@ -98,6 +100,9 @@ class PreparedTarget:
         self._pack_examples = pack_examples.examples_of(pack) if pack is not None else None
         fixed = self._pack_examples.fixed if self._pack_examples else ()
         self.prompt_prefix = prompts.prefix(target.prompt, fixed) if target.prompt else ()
+        chars = sum(len(prompts.text_of(message)) for message in self.prompt_prefix)
+        self.prompt_tokens = chars // CHARS_PER_TOKEN + (pack.similar_tokens if pack is not None else 0)
+        """About what the prompt adds to a request, similar examples included."""
         self.response_examples = pack_examples.in_words(self.prompt_prefix)
         """Of the prompt's examples what the Responses API can carry."""
         self.prompt_version = target.prompt.version if target.prompt else None

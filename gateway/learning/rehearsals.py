@@ -15,7 +15,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.config.routes_learning import Rehearsal
-from gateway.execution.attempts import Attempt
+from gateway.execution.attempts import DOUBTS, Attempt
 from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, Snapshot
 from gateway.execution.request import Request
 from gateway.execution.target_board import TargetBoard
@@ -28,8 +28,7 @@ from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
 from gateway.policy.planner import Pin
 from gateway.policy.pricing import CHARS_PER_TOKEN
-from gateway.policy.prompts import text_of
-from gateway.reasons import FailureKind, Outcome, Reason, Role
+from gateway.reasons import Outcome, Reason, Role
 from gateway.store.database import DatabaseUnavailable
 from gateway.store.rehearsals import Pair, RehearsalStore
 
@@ -48,7 +47,6 @@ NANO_PER_USD: Final = 1_000_000_000
 _NOT_SHADOWED: Final = frozenset(("image", "audio", "file"))
 _SERVE_SALT: Final = "/rehearsal"
 _TOP_UP_S: Final = 1.0
-_DOUBTS: Final = frozenset((FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +245,7 @@ class Rehearsals:
         )
         self._spend(asked.entry, reservation)
         if asked.failure is not None:
-            if asked.failure.kind in _DOUBTS:
+            if asked.failure.kind in DOUBTS:
                 self._board.suspect(prepared.target)
             return "failed"
         # Comparing takes milliseconds that callers should not wait for.
@@ -278,10 +276,7 @@ class Rehearsals:
         price = snapshot.price_book.lookup(*prepared.key)
         if price is None:
             return None
-        pack = prepared.prompt.pack if prepared.prompt else None
-        prompt_chars = sum(len(text_of(message)) for message in prepared.prompt_prefix)
-        prompt_tokens = prompt_chars // CHARS_PER_TOKEN + (pack.similar_tokens if pack else 0)
-        return round((input_tokens + prompt_tokens) * price.input + answer_tokens * price.output)
+        return round((input_tokens + prepared.prompt_tokens) * price.input + answer_tokens * price.output)
 
     def _usual_answer(self, route: str) -> int:
         return round(self._answer_tokens.get(route, 0.0))

@@ -17,8 +17,7 @@ from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
 from gateway.store.recordings import Recording
 
 PRICE_FACTOR: Final = Decimal("0.5")
-"""OpenAI: half of what the same request costs otherwise, https://platform.openai.com/docs/guides/batch, read
-2026-11-23. Assumed of the other providers with this API."""
+"""Assumed of every provider with this API: OpenAI is known for it, but its page was not read for this."""
 TIER: Final = "batch"
 """What the ledger names as the service tier, and as the instance."""
 
