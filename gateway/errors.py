@@ -17,6 +17,7 @@
     │   ├── MethodNotAllowed          405  method_not_allowed
     │   ├── BodyTooLarge              413  body_too_large
     │   └── UnsupportedMediaType      415  unsupported_media_type
+    ├── LedgerUnavailable             503  ledger_unavailable
     └── UpstreamError                 502  upstream_error
         ├── UpstreamUnreachable       502  upstream_unreachable
         ├── BadUpstream               502  bad_upstream
@@ -150,6 +151,13 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class LedgerUnavailable(GatewayError):
+    """The journal is full, or cannot be written: new requests would leave no row."""
+
+    status = 503
+    code = "ledger_unavailable"
 
 
 class UpstreamError(GatewayError):

@@ -16,8 +16,10 @@ from gateway.config.layers import resolve_fallbacks, route_written_out
 from gateway.config.provider_entries import build_providers
 from gateway.config.references import Tree, check_names, check_references, warn_of_unused
 from gateway.config.routes import ModelDates, ModelPrice, Routes
+from gateway.config.routes_ledger import Ledger
 from gateway.config.rules import check_rules
 from gateway.config.schema import DatesEntry, IncludedFile, PriceEntry, RoutesFile
+from gateway.config.schema_ledger import LedgerEntry
 from gateway.config.schema_types import Entry
 from gateway.config.shape import Damage, check_shape
 from gateway.config.source_files import SourceFiles, Unreadable
@@ -85,6 +87,7 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
         prices=_prices(tree),
         capabilities=build_capabilities(tree, findings),
         webhooks=webhooks,
+        ledger=_ledger(tree),
         files=files.files,
     )
     origins = {name: origin for name, (_, origin) in built.items()}
@@ -117,6 +120,7 @@ def _read(files: SourceFiles, findings: Findings, damage: Damage) -> Tree | None
         prices=_section(root, "prices"),
         capabilities=_section(root, "capabilities"),
         webhooks=_section(root, "webhooks"),
+        ledger=root.get("ledger"),
         defaults=Node(_section(root, "defaults"), root.file, root.line),
         declared={name: declared.get(name, frozenset()) for name in ("providers", "fallbacks", "profiles")},
     )
@@ -175,6 +179,13 @@ def _prices(tree: Tree) -> dict[str, dict[str, ModelPrice]]:
         provider: {model: ModelPrice(**_entry(PriceEntry, node)) for model, node in models.entries.items()}
         for provider, models in tree.prices.items()
     }
+
+
+def _ledger(tree: Tree) -> Ledger:
+    if tree.ledger is None:
+        return Ledger()
+    written = LedgerEntry.model_validate(plain(tree.ledger))
+    return Ledger(**written.model_dump(exclude_none=True))
 
 
 def _entry(model: type[Entry], node: Node) -> dict[str, object]:

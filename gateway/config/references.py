@@ -30,6 +30,7 @@ class Tree:
     prices: Mapping[str, Node]
     capabilities: Mapping[str, Node]
     webhooks: Mapping[str, Node]
+    ledger: Node | None
     defaults: Node
     declared: Mapping[str, frozenset[str]]
     """Section → the names written there, also those that turned out to be unusable."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from gateway.config.packs import Pack
 from gateway.config.routes_learning import Acceptance, Capture, Rehearsal
+from gateway.config.routes_ledger import Ledger
 from gateway.config.vendors import VENDORS, Identity, Vendor
 from gateway.reasons import EventKind, Role
 
@@ -248,5 +249,6 @@ class Routes(Frozen):
     capabilities: Mapping[str, Mapping[str, CapabilityEntry]] = Field(default_factory=dict)
     """Provider name → model → what it takes."""
     webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
+    ledger: Ledger = Ledger()
     files: tuple[str, ...] = ()
     """Every file that was read, routes.yaml first: what a watcher watches."""

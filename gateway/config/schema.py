@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSche
 
 from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_learning import AcceptanceEntry, CaptureEntry, RehearsalEntry
+from gateway.config.schema_ledger import LedgerEntry
 from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
 from gateway.config.schema_webhooks import WebhookEntry
 from gateway.config.vendors import VENDORS, Identity
@@ -368,6 +369,7 @@ class RoutesFile(Entry):
         "your choice. JSON, with a text that Slack shows.",
         examples=["ops"],
     )
+    ledger: LedgerEntry | None = Field(None, description="How the ledger's rows are kept, and for how long.")
     fallbacks: dict[str, FallbackEntry] | None = Field(
         None,
         description="Understudies, each written once. {route} in a file's path is the name of the route they serve.",

@@ -1,5 +1,6 @@
 """What a caller asked, checked; and where the answer goes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,6 +58,8 @@ class Request:
     """What was streamed to the caller, where somebody learns from it; of a whole answer, nothing."""
     room: int = 0
     """How many more bytes of a stream may be kept."""
+    tags: Mapping[str, str] | None = None
+    """What its caller wants its cost added up by: ``x-gateway-tags``."""
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     """The route's, once it is known."""
     tried: int = 0

@@ -84,3 +84,12 @@ class Entry(NamedTuple):
 
     Empty where it asked for nothing special; None where nobody looked: probes.
     """
+    input_audio_tokens: int = 0
+    """Of the input tokens, those of sound."""
+    output_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
+    usage_rejected: bool = False
+    """Whether the provider's count was absurd (negative, a float, 1e18), so that the tokens are estimated instead."""
+    overhead_ms: float | None = None
+    """What the gateway itself added to the request, of the attempt that answered it; None: of a failed one."""

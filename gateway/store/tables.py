@@ -4,12 +4,12 @@ from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Double, Integer, Table, Text, Uuid, false
 
-from gateway.store import tables_learning
+from gateway.store import tables_learning, tables_ledger
 from gateway.store.columns import Instant, Word, metadata
 
-__all__ = ["SCHEMA_HEAD", "Instant", "Word", "metadata", "tables_learning"]
+__all__ = ["SCHEMA_HEAD", "Instant", "Word", "metadata", "tables_learning", "tables_ledger"]
 
-SCHEMA_HEAD: Final = "20261129_learning"
+SCHEMA_HEAD: Final = "20261130_ledger"
 """The revision this code is written for: alembic's head, known without importing alembic."""
 
 attempts = Table(
@@ -55,6 +55,14 @@ attempts = Table(
     Column("substituted", Boolean, nullable=False, server_default=false()),
     # What the request asked of a model, as sorted words from a closed list: "image,temperature,tools".
     Column("traits", Text),
+    # Of the tokens above, those of sound and of pictures.
+    Column("input_audio_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_audio_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("input_image_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_image_tokens", BigInteger, nullable=False, server_default="0"),
+    # Whether the provider's count was absurd, and the tokens are estimated instead.
+    Column("usage_rejected", Boolean, nullable=False, server_default=false()),
+    Column("overhead_ms", Double),
     # One tree instead of two: the rows are the index.
     sqlite_with_rowid=False,
 )
