@@ -1,5 +1,6 @@
 """What every test may rely on: the test support modules beside this file can be imported by name."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from postgres_server import RunningPostgres
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are processors: a quarter of the time tests wait for a process or a deadline."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
