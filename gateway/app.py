@@ -19,6 +19,7 @@ from gateway.api import openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
 from gateway.api.guard import Guard, request_id
+from gateway.api.stopping import Answering
 from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
@@ -27,6 +28,7 @@ from gateway.config.lost_packs import refuse_lost_packs
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
 from gateway.errors import GatewayError, Unauthenticated
+from gateway.execution.draining import Draining
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
@@ -36,7 +38,6 @@ from gateway.providers.http_client import HttpClient
 from gateway.wiring import Running
 
 log = structlog.get_logger()
-LEDGER_CLOSE_S = 5.0
 PREPARE_AFTER_S = 2.0
 HELD_AT_MOST_S = 3.0
 
@@ -51,6 +52,8 @@ class FrontDoor:
         self._clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
+        self.draining = Draining()
+        """Whoever runs this app tells it here of a stop; the end of its lifespan alone is too late to say so."""
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
         self._prove_residency(self.loaded)
         self._hot: dict[str, ASGIApp] = {}
@@ -68,17 +71,33 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http":
-            hot = self._hot.get(scope["path"])
-            if hot is not None and scope["method"] == "POST":
-                if self._until_known is not None:
-                    await self._wait_until_known(self._until_known)
-                await hot(scope, receive, send)
-            else:
-                await self._everything_else(scope, receive, send)
+            answering = scope["gateway.answering"] = Answering()
+            self.draining.enter(answering)
+            try:
+                if self.draining.over:
+                    await answering.say_why(send, scope["headers"])
+                else:
+                    await self._serve(scope, receive, send, answering)
+            except asyncio.CancelledError:
+                if not answering.was_cut:
+                    raise
+                asyncio.current_task().uncancel()  # type: ignore[union-attr]
+                await answering.say_why(send, scope["headers"])
+            finally:
+                self.draining.leave(answering)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, answering: Answering) -> None:
+        hot = self._hot.get(scope["path"])
+        if hot is not None and scope["method"] == "POST":
+            if self._until_known is not None:
+                await self._wait_until_known(self._until_known)
+            await hot(scope, receive, send)
+        else:
+            await self._everything_else(scope, receive, answering.watched(send))
 
     async def _wait_until_known(self, known: asyncio.Event) -> None:
         """Hold the first requests until it is known which models are gone; with the database away, not for long."""
@@ -119,13 +138,15 @@ class FrontDoor:
             metrics.build.info({"version": __version__})
             client = HttpClient()
             stack.callback(client.close)
-            store = StoreOpener(settings.database_url, clock)
-            stack.push_async_callback(store.close, LEDGER_CLOSE_S)
+            store = StoreOpener(settings.database_url, clock, settings.journal_dir, self.loaded.routes.ledger)
+            stack.push_async_callback(lambda: store.close(self.draining.ledger_close_s()))
             instance = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
             running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
             stack.push_async_callback(running.close)
             self._until_known = running.agreement.known
             services = Services(running.pipeline, metrics, clock, clock.now(), settings.key_residency)
+            services.draining = self.draining
+            services.ledger_waits = store.journal.not_ready
             self._rest.state.services = services
             running.waiting_for = services.waiting_for
             services.reload_waits = lambda: running.waits_because
@@ -148,7 +169,7 @@ class FrontDoor:
             stack.callback(preparing.cancel)
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
-            services.draining = True
+            self.draining.began = True
 
     async def _prepare_rules(self) -> None:
         """Compile what failures are classified by, once the first requests are through."""

@@ -18,6 +18,7 @@
     │   ├── BodyTooLarge              413  body_too_large
     │   └── UnsupportedMediaType      415  unsupported_media_type
     ├── LedgerUnavailable             503  ledger_unavailable
+    ├── GatewayStopping               503  gateway_stopping
     └── UpstreamError                 502  upstream_error
         ├── UpstreamUnreachable       502  upstream_unreachable
         ├── BadUpstream               502  bad_upstream
@@ -158,6 +159,13 @@ class LedgerUnavailable(GatewayError):
 
     status = 503
     code = "ledger_unavailable"
+
+
+class GatewayStopping(GatewayError):
+    """The process ends before the answer does."""
+
+    status = 503
+    code = "gateway_stopping"
 
 
 class UpstreamError(GatewayError):

@@ -163,6 +163,12 @@ class Metrics:
             "provider",
             "model",
         )
+        self.usage_rejected = counter(
+            "gateway_usage_rejected_total",
+            "Attempts whose provider counted what cannot be: a negative, a float, a part larger than its whole.",
+            "provider",
+            "model",
+        )
         self.fallbacks = counter("gateway_fallbacks_total", "Requests that a fallback answered.", "route", "reason")
         self.cutovers = counter("gateway_cutovers_total", "Moves of a route to another target.", "route", "reason")
         self.substitutions = counter("gateway_substitutions_total", "Answers by another model than was asked.", "route")
@@ -181,6 +187,9 @@ class Metrics:
         )
         self.webhooks = counter("gateway_webhooks_total", "Tries to deliver a message.", "webhook", "outcome")
         self.retries = counter("gateway_retries_total", "Calls repeated on a new connection.", "provider")
+        self.unrecordable = counter(
+            "gateway_unrecordable_requests_total", "Requests refused because the ledger could not take their rows."
+        )
         self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
         self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")
         self.rehearsals = counter(

@@ -40,7 +40,7 @@ from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
 SAVE_LIMITS_S = 60.0
-LAST_WORDS_S = 2.0
+LAST_WORDS_S = 1.0
 LEARN_EVERY_S = 5.0
 PACKS = "packs"
 
@@ -77,6 +77,7 @@ class Running:
         self._last_kept: dict[str, tuple[Published, ...]] = {}
         self._limits: LimitStore | None = None
         self._usage: UsageStore | None = None
+        self._journal = store.journal
         self._tasks: list[asyncio.Task[None]] = []
         self._worker: LitellmWorker | None = None
         self.teller = Teller(
@@ -86,7 +87,7 @@ class Running:
             clock,
             instance,
         )
-        accounting = Accounting(store.writer.append, instance, clock, self.teller.substituted)
+        accounting = Accounting(store.journal, instance, clock, self.teller.substituted)
         self._verifications = Verifications(
             lambda: self.pipeline.snapshot,
             accounting,
@@ -221,6 +222,7 @@ class Running:
     def _put_in_force(self, routes: Routes) -> None:
         """Put a configuration in force that has all of its packs."""
         self.pipeline.snapshot = self._snapshot(routes, self._clock.now())
+        self._journal.ledger = routes.ledger
         self.waiting_for.pop(PACKS, None)
         self.waits_because = None
         self._verifications.configured()

@@ -43,6 +43,7 @@ def running_gateway(
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     command = [sys.executable, "-m", "gateway", "serve", "--routes", str(routes), "--port", str(port)]
     command += ["--database", database_url or f"sqlite+aiosqlite:///{database}"]
+    environ = {"GATEWAY_JOURNAL_DIR": str(state / "journals"), **environ} if database_url else environ
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=clean | environ, stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -30,6 +30,7 @@ LABELS = {
     "gateway_model_probes_total": ("provider", "outcome"),
     "gateway_config_reloads_total": ("outcome",),
     "gateway_auth_failures_total": (),
+    "gateway_unrecordable_requests_total": (),
 }
 """The contract: dashboards and alerts name these, so they are written out here."""
 

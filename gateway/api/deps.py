@@ -7,6 +7,7 @@ from datetime import datetime
 from fastapi import Request
 
 from gateway.clock import Clock
+from gateway.execution.draining import Draining
 from gateway.execution.pipeline import Pipeline
 from gateway.metrics import Metrics
 
@@ -25,13 +26,20 @@ class Services:
     """Why the last reload was refused; the configuration before it stays in force."""
     reload_waits: Callable[[], str | None] = lambda: None
     """Returns why the latest configuration is not in force yet: a pack that it names is not here."""
+    ledger_waits: Callable[[], str | None] = lambda: None
+    """Returns why the ledger's journal wants no more traffic just now."""
     waiting_for: dict[str, str] = field(default_factory=dict)
     """What must come true before traffic is welcome: a word, and what people should know of it."""
-    draining: bool = False
+    draining: Draining = field(default_factory=Draining)
 
     def not_ready(self) -> list[str]:
         """Return why this replica should get no traffic."""
-        return [*self.waiting_for.values(), *(["draining: the process is stopping"] if self.draining else [])]
+        reasons = [*self.waiting_for.values()]
+        if (ledger := self.ledger_waits()) is not None:
+            reasons.append(ledger)
+        if self.draining.began:
+            reasons.append("draining: the process is stopping")
+        return reasons
 
 
 def services_of(request: Request) -> Services:

@@ -2,6 +2,7 @@
 
 import asyncio
 from random import getrandbits
+from typing import TYPE_CHECKING
 
 import orjson
 import structlog
@@ -15,8 +16,13 @@ from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.endpoints.multipart import read_form
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.request import Request
+from gateway.execution.streaming import STREAM_TYPE
 from gateway.execution.sweeper import Sweeper
 from gateway.metrics import OTHER, Metrics
+from gateway.policy.tags import read_tags
+
+if TYPE_CHECKING:
+    from gateway.api.stopping import Answering
 
 log = structlog.get_logger()
 STALLED_CALLER_S = 60.0
@@ -55,12 +61,15 @@ class ModelEndpoint:
         headers: RawHeaders = scope["headers"]
         id_ = (request_id(headers) or new_request_id()).decode()
         reply = AsgiReply(send)
+        answering: Answering = scope["gateway.answering"]
+        answering.reply = reply
         try:
             key = self._guard.admit("POST", scope["path"], headers)
             request = self._read(headers, await read_body(receive, headers, self._max_body_bytes))
             request.id, request.key, request.session = id_, key, session_of(headers)
-            request.residency = self._key_residency
+            request.residency, request.tags = self._key_residency, tags_of(headers)
             request.started, request.started_at = started, started_at
+            answering.request = request
             watch = CallerWatch(receive, request, reply, self._pipeline.sweeper)
             try:
                 await self._pipeline.answer(request, reply)
@@ -101,11 +110,13 @@ class ModelEndpoint:
 class AsgiReply:
     """Sends an answer through ASGI; ``send`` waits while the caller reads slowly."""
 
-    __slots__ = ("_send", "begun", "blocks", "waiting")
+    __slots__ = ("_send", "begun", "blocks", "takes_events", "waiting")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.takes_events = False
+        """Whether it is a stream of events that has not ended yet."""
         self.blocks = 0
         """Parts of a stream that were sent."""
         self.waiting = False
@@ -121,6 +132,7 @@ class AsgiReply:
     async def begin(self, headers: RawHeaders) -> None:
         """Commit a streamed answer."""
         self.begun = True
+        self.takes_events = any(name == b"content-type" and value == STREAM_TYPE for name, value in headers)
         headers.append((b"cache-control", b"no-cache"))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -133,6 +145,7 @@ class AsgiReply:
 
     async def end(self) -> None:
         """Close a streamed answer."""
+        self.takes_events = False
         await self._send({"type": "http.response.body", "body": b""})
 
     def cut(self) -> None:
@@ -233,6 +246,16 @@ def session_of(headers: RawHeaders) -> str | None:
         if name == b"x-gateway-session":
             return value.decode("latin-1")
     return None
+
+
+def tags_of(headers: RawHeaders) -> dict[str, str] | None:
+    """Return what a caller wrote into ``x-gateway-tags``, however many such headers there are.
+
+    Raises:
+        InvalidRequest: they are not tags.
+    """
+    found = [value for name, value in headers if name == b"x-gateway-tags"]
+    return read_tags(b",".join(found).decode("latin-1")) if found else None
 
 
 def new_request_id() -> bytes:

@@ -19,12 +19,14 @@ from gateway.cli import (
     init,
     pack_store,
     record,
+    report,
     sandbox,
     scan,
     serve,
 )
 from gateway.cli.capture import capture_app
 from gateway.cli.import_litellm import import_app
+from gateway.cli.ledger import ledger_app
 from gateway.cli.lifecycle import lifecycle_app
 from gateway.cli.pack import pack_app
 from gateway.errors import ConfigError
@@ -48,6 +50,7 @@ app = typer.Typer(
     "  gateway record --before-shutdown  whose answers to keep while they can be had\n\n"
     "  gateway pack build R --from F     make a prompt of the fine-tune's own training file\n\n"
     "  gateway evaluate R                is the fallback good enough?\n\n"
+    "  gateway report                    what it cost, how fast it was, and who answered\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at what a configuration amounts to.")
@@ -60,6 +63,7 @@ app.command("check")(configuration.check)
 app.add_typer(config_app, name="config")
 app.add_typer(lifecycle_app, name="lifecycle")
 app.command("migrate")(database.migrate)
+app.add_typer(ledger_app, name="ledger")
 app.command("explain")(explain.explain)
 app.command("cutover")(cutover.cutover)
 app.command("forecast")(forecast.forecast)
@@ -70,6 +74,7 @@ pack_app.command("push")(pack_store.push)
 pack_app.command("remove")(pack_store.remove)
 app.add_typer(pack_app, name="pack")
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("scan")(scan.scan)
 app.command("try")(ask.try_route)
 app.command("classify")(classify.classify)

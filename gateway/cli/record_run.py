@@ -18,7 +18,7 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 from gateway.learning.lease import Lease, held
 from gateway.learning.pace import Purse
-from gateway.learning.recordings.batch_answers import half
+from gateway.learning.recordings.batch_answers import in_a_batch
 from gateway.learning.recordings.batch_api import KINDS
 from gateway.learning.recordings.batches import Collected, RecordingBatches, Waiting
 from gateway.learning.recordings.inputs_file import CAPTURED, Inputs, of_captured, read_inputs
@@ -105,7 +105,7 @@ class _Session:
         assert self._route.primary is not None
         self._primary = self._route.primary
         price = bench.snapshot.price_book.lookup(self._primary.provider.name, self._primary.model)
-        self._price = half(price) if wish.batch else price
+        self._price = in_a_batch(price) if wish.batch else price
         if price is None and wish.limit is None:
             raise ConfigError(
                 f"no price is known for {self._primary.model} of {self._primary.provider.name}, so nothing can be "

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ctypes
-import gc
 import os
 import signal
 import socket
@@ -41,16 +40,40 @@ def serve(
     Every option can be set by a variable as well: GATEWAY_ROUTES_FILE, GATEWAY_HOST, GATEWAY_PORT,
     GATEWAY_DATABASE_URL. Callers' key: GATEWAY_KEY or GATEWAY_KEY_FILE; the operator's: GATEWAY_ADMIN_KEY or
     GATEWAY_ADMIN_KEY_FILE. Without keys it serves this machine only, and refuses to listen anywhere else.
+    GATEWAY_JOURNAL_DIR: a directory on a disk that stays, where rows wait for the database, by default beside it
+    (SQLite) or in state/; what a killed process left there, the next one brings to the ledger.
+
+    SIGTERM stops it in order: not ready at once, answers run on for GATEWAY_DRAIN_S seconds (25). A second one stops
+    it now.
     """
     from gateway.cli.logs import configure_logs
     from gateway.config.settings import read_settings, unknown_variables
 
-    settings = read_settings(routes_file=routes, host=host, port=port, database_url=database)
-    configure_logs(settings.log_level)
-    for warning in unknown_variables(os.environ):
-        typer.echo(f"warning: {warning}", err=True)
-    with _sandbox() if with_sandbox else contextlib.nullcontext():
-        _run(settings)
+    with _stoppable():
+        settings = read_settings(routes_file=routes, host=host, port=port, database_url=database)
+        configure_logs(settings.log_level)
+        for warning in unknown_variables(os.environ):
+            typer.echo(f"warning: {warning}", err=True)
+        with _sandbox() if with_sandbox else contextlib.nullcontext():
+            _run(settings)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have SIGTERM mean the same from the start to the end: a stop that was asked for is no failure.
+
+    While it serves, the server takes the signals. Before, there is nothing to end in order but the sandbox beside it,
+    and after it only what ends anyway: a signal then must not turn the exit code into a failure's.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    except BaseException as end:
+        if not isinstance(end, SystemExit) or end.code:
+            signal.signal(signal.SIGTERM, before)
+        raise
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, signal.SIG_IGN)
 
 
 def _run(settings: "Settings") -> None:
@@ -58,6 +81,7 @@ def _run(settings: "Settings") -> None:
     import uvloop
 
     from gateway.app import create_app
+    from gateway.cli.server import Server
     from gateway.store.database import to_async_url
 
     try:
@@ -82,20 +106,8 @@ def _run(settings: "Settings") -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(settings.drain_s),
     )
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            # What lives as long as the process need not be looked through at every collection of garbage.
-            gc.collect()
-            gc.freeze()
-
-    server = Server(config)
-    # Uvicorn stops in order, then raises the signal again for whoever was there before it: a stop that was asked for
-    # is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = Server(config, app, drain_s=settings.drain_s, linger_s=settings.lingers_s)
     _greet(listener, list(app.loaded.routes.routes))
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([listener]))

@@ -200,7 +200,7 @@ class Assembly:
             return None
         at = merged.get("training", "file")
         file = str(self.files.locate(at, entry.file.replace("{route}", route))) if at and entry.file else None
-        return Training(cost_usd=entry.cost_usd, examples=entry.examples, file=file)
+        return Training(**entry.model_dump() | {"file": file})
 
     def _check_targets(self, route: Route, at: Node) -> None:
         for fallback in route.fallbacks:

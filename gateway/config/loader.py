@@ -15,11 +15,13 @@ from gateway.config.findings import Finding, Findings, InvalidRoutes, quoted
 from gateway.config.layers import resolve_fallbacks, route_written_out
 from gateway.config.provider_entries import build_providers
 from gateway.config.references import Tree, check_names, check_references, warn_of_unused
-from gateway.config.routes import ModelDates, ModelPrice, Routes
+from gateway.config.routes import ModelDates, Routes
 from gateway.config.routes_ledger import Ledger
+from gateway.config.routes_prices import ModelPrice
 from gateway.config.rules import check_rules
-from gateway.config.schema import DatesEntry, IncludedFile, PriceEntry, RoutesFile
+from gateway.config.schema import DatesEntry, IncludedFile, RoutesFile
 from gateway.config.schema_ledger import LedgerEntry
+from gateway.config.schema_prices import PriceEntry
 from gateway.config.schema_types import Entry
 from gateway.config.shape import Damage, check_shape
 from gateway.config.source_files import SourceFiles, Unreadable
@@ -176,9 +178,13 @@ def _lifecycle(tree: Tree, findings: Findings) -> dict[str, dict[str, ModelDates
 
 def _prices(tree: Tree) -> dict[str, dict[str, ModelPrice]]:
     return {
-        provider: {model: ModelPrice(**_entry(PriceEntry, node)) for model, node in models.entries.items()}
+        provider: {model: _price(node) for model, node in models.entries.items()}
         for provider, models in tree.prices.items()
     }
+
+
+def _price(node: Node) -> ModelPrice:
+    return ModelPrice(**PriceEntry.model_validate(plain(node)).model_dump(exclude_none=True))
 
 
 def _ledger(tree: Tree) -> Ledger:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 from gateway.config.packs import Pack
 from gateway.config.routes_learning import Acceptance, Capture, Rehearsal
 from gateway.config.routes_ledger import Ledger
+from gateway.config.routes_prices import ModelPrice
 from gateway.config.vendors import VENDORS, Identity, Vendor
 from gateway.reasons import EventKind, Role
 
@@ -136,6 +137,9 @@ class Training(Frozen):
     """What the operator says of a fine-tune's training; reports use it."""
 
     cost_usd: Decimal | None = None
+    labelling_usd: Decimal | None = None
+    evaluation_usd: Decimal | None = None
+    hosting_usd_per_day: Decimal | None = None
     examples: int | None = None
     file: str | None = None
 
@@ -195,16 +199,6 @@ class ModelDates(Frozen):
     shutdown: date | None = None
     replacement: str | None = None
     certainty: Literal["planned", "tentative"] = "planned"
-    source: str
-
-
-class ModelPrice(Frozen):
-    """What the operator pays for a model, in US dollars per million tokens."""
-
-    input_usd_per_1m: Decimal
-    output_usd_per_1m: Decimal
-    cached_input_usd_per_1m: Decimal | None = None
-    """None: cached input costs what other input costs."""
     source: str
 
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSche
 from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_learning import AcceptanceEntry, CaptureEntry, RehearsalEntry
 from gateway.config.schema_ledger import LedgerEntry
+from gateway.config.schema_prices import PriceEntry
 from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
 from gateway.config.schema_webhooks import WebhookEntry
 from gateway.config.vendors import VENDORS, Identity
@@ -104,19 +105,6 @@ class DatesEntry(Entry):
     source: Text = Field(
         description="Where you know it from; explanations repeat it.", examples=["the vendor's deprecations page"]
     )
-
-
-class PriceEntry(Entry):
-    """What the operator pays for a model, in US dollars per million tokens."""
-
-    input_usd_per_1m: Usd = Field(description="Input tokens.", examples=[Decimal("0.80")])
-    cached_input_usd_per_1m: Usd | None = Field(
-        None,
-        description="Input tokens read from the provider's cache; as other input by default.",
-        examples=[Decimal("0.20")],
-    )
-    output_usd_per_1m: Usd = Field(description="Output tokens.", examples=[Decimal("3.20")])
-    source: Text = Field(description="Where you know it from.", examples=["the vendor's price list"])
 
 
 class CapabilitiesEntry(Entry):
@@ -260,7 +248,20 @@ class CutoverEntry(Entry):
 class TrainingEntry(Entry):
     """What the fine-tune's training took; reports use it."""
 
-    cost_usd: Usd | None = Field(None, description="What it cost.", examples=[Decimal("38.20")])
+    cost_usd: Usd | None = Field(
+        None, description="What it cost; `gateway report --break-even` needs it.", examples=[Decimal("38.20")]
+    )
+    labelling_usd: Usd | None = Field(
+        None, description="What making and correcting its examples cost.", examples=[Decimal("120.00")]
+    )
+    evaluation_usd: Usd | None = Field(
+        None, description="What finding out whether it is good enough cost.", examples=[Decimal("6.50")]
+    )
+    hosting_usd_per_day: Usd | None = Field(
+        None,
+        description="What the fine-tune costs by the day, used or not: a dedicated deployment, your own machine.",
+        examples=[Decimal("40.80")],
+    )
     examples: Annotated[StrictInt, Field(ge=0)] | None = Field(
         None, description="How many examples it saw.", examples=[212]
     )

@@ -12,6 +12,7 @@ from gateway.config.findings import nearest
 from gateway.errors import ConfigError
 
 PREFIX = "GATEWAY_"
+LINGER_S = 5.0
 _SECRETS = ("key", "admin_key")
 
 
@@ -28,6 +29,8 @@ class Settings(BaseSettings):
     """0: a free one, chosen by the system."""
     database_url: str = Field("sqlite+aiosqlite:///state/gateway.db", repr=False)
     """It may hold a password, so it is not shown either."""
+    journal_dir: Path | None = None
+    """Where rows are kept until the database has them; None: beside SQLite's file, or under state/."""
     key: SecretStr | None = None
     """What callers send as their API key; None: anybody on this machine may call."""
     key_file: Path | None = None
@@ -42,6 +45,9 @@ class Settings(BaseSettings):
     ] = "info"
     drain_s: float = Field(25.0, ge=0, le=3600)
     """How long running answers may go on after a stop was asked for."""
+    linger_s: float | None = Field(None, ge=0, le=600)
+    """How long new connections are still taken after SIGTERM, within ``drain_s``: load balancers learn of a stop late.
+    None: 5 s, and on a loopback address, where there is no load balancer, not at all."""
 
     @model_validator(mode="before")
     @classmethod
@@ -71,6 +77,13 @@ class Settings(BaseSettings):
         if self.key_residency is not None and self.key is None:
             raise ConfigError(f"{_variable('key_residency')} is a property of {_variable('key')}, which is not set.")
         return self
+
+    @property
+    def lingers_s(self) -> float:
+        """Seconds, also where nobody set them."""
+        if self.linger_s is not None:
+            return self.linger_s
+        return 0.0 if self.is_loopback else LINGER_S
 
     @property
     def is_loopback(self) -> bool:

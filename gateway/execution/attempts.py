@@ -15,7 +15,7 @@ from gateway.execution.prepared import PreparedTarget
 from gateway.execution.request import Request
 from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper
-from gateway.ledger.entry import new_attempt_id
+from gateway.ledger.entry import Entry, new_attempt_id
 from gateway.policy.callers_words import is_about_the_callers
 from gateway.providers.classify import classify
 from gateway.providers.connection import BadResponse, Connection, Expired, TlsFailed, TransportError
@@ -29,19 +29,29 @@ NEVER_BEGAN = "the upstream's stream ended before it began"
 
 
 class Attempt:
-    """One try of one step. ``open`` commits it or raises ``Failed``; ``close`` must follow in any case."""
+    """One try of one step.
+
+    ``prepare`` makes what is sent, ``open`` sends it and commits the answer or raises ``Failed``; ``close`` must follow
+    in any case.
+    """
 
     # Defaults of the class, so that making one sets only what differs.
     answer: dict[str, Any] | None = None
     answer_body = b""
+    begun: Entry | None = None
+    """Its row if nothing more is ever heard of it, as the journal has it since before it was sent."""
     busy_with_caller = False
     connection: Connection | None = None
+    entry: Entry | None = None
+    """Its row, once that is written: nothing of it changes any more."""
     failure: FailureKind | None = None
     first_at: float | None = None
     """When the first event of a stream came."""
     first_block = b""
     heard_at = 0.0
     outcome = Outcome.FAILED
+    overhead_ms: float | None = None
+    """What the gateway had added to the request when this answer was committed."""
     reader: StreamReader | None = None
     """Reads an answer that comes in parts; None: it came whole."""
     sent_body: Mapping[str, Any] = MappingProxyType({})
@@ -51,6 +61,12 @@ class Attempt:
     sent = False
     """Whether the request went out, so that it may be billed."""
     status: int | None = None
+    unusable: dict[str, Any] | None = None
+    """A whole answer that was a success by its status and cannot be passed on: the provider bills it all the same."""
+    told_at = 0.0
+    """When the journal was last told how far a stream is, in the loop's time; first, when it began."""
+    told_tokens = 0
+    """How far it was then."""
     waited_s = 0.0
     """Spent waiting for the upstream before the answer was committed."""
     _deadline = 0.0
@@ -67,6 +83,16 @@ class Attempt:
         self.id = new_attempt_id(self.started_at)
         self.sent_at = clock.monotonic()
         self.adapted: list[str] = []
+        self._encoded: tuple[bytes, bytes] | None = None
+
+    def prepare(self) -> int:
+        """Adapt the caller's body to this target's model, prompt and parameters; return its length in bytes."""
+        request = self.request
+        body = self.sent_body = request.body.copy()
+        body["model"] = self.prepared.model
+        self.adapted = request.endpoint.adapt(body, request, self.prepared)
+        self._encoded = request.endpoint.encode(body, request)
+        return len(self._encoded[0])
 
     async def open(self) -> None:
         """Send the request, and wait for the whole answer or for a stream's first event.
@@ -74,7 +100,8 @@ class Attempt:
         Raises:
             Failed: there is no answer to commit; another target may be asked.
         """
-        body, content_type = self._adapted_body()
+        assert self._encoded is not None, "prepare comes first"
+        (body, content_type), self._encoded = self._encoded, None
         self.sent_at = self._clock.monotonic()
         try:
             exchange = self.prepared.exchange(self.request.endpoint)
@@ -111,7 +138,7 @@ class Attempt:
 
     def answering_model(self) -> str | None:
         """Return the model that the answer names, or None: it names none, or has not yet."""
-        reader, answer = self.reader, self.answer
+        reader, answer = self.reader, self.answer or self.unusable
         model = reader.model if reader is not None else answer.get("model") if answer is not None else None
         return model[:LONGEST_NAME] if isinstance(model, str) and model else None
 
@@ -119,23 +146,25 @@ class Attempt:
         """Note that the upstream sent something that counts against idleness."""
         self.heard_at = asyncio.get_running_loop().time()
 
+    def ended_by(self, error: BaseException) -> None:
+        """Note why it was not committed."""
+        if isinstance(error, Failed):
+            self.failure = error.failure.kind
+        elif isinstance(error, asyncio.CancelledError):
+            self.cancelled()
+        else:
+            self.interrupted()
+
     def cancelled(self) -> None:
-        """Note that the caller left."""
-        self.outcome, self.failure = Outcome.CANCELLED, FailureKind.CLIENT_CANCELLED
+        """Note that the caller left, or that the gateway stops and waits no longer."""
+        if self.request.cut:
+            self.interrupted()
+        else:
+            self.outcome, self.failure = Outcome.CANCELLED, FailureKind.CLIENT_CANCELLED
 
     def interrupted(self) -> None:
         """Note that the answer broke off after it was committed."""
         self.outcome, self.failure = Outcome.INTERRUPTED, FailureKind.INTERRUPTED
-
-    # The request as this target takes it.
-
-    def _adapted_body(self) -> tuple[bytes, bytes]:
-        """Return the caller's body with this target's model, prompt and parameters, and its content type."""
-        request = self.request
-        body = self.sent_body = request.body.copy()
-        body["model"] = self.prepared.model
-        self.adapted = request.endpoint.adapt(body, request, self.prepared)
-        return request.endpoint.encode(body, request)
 
     # The answer, until it can be committed.
 
@@ -151,6 +180,7 @@ class Attempt:
                 raise reader.broken or BrokenStream(NEVER_BEGAN)
         self.first_at = self._clock.monotonic()
         self.heard()
+        self.told_at = self.heard_at
         self._deadline = self.heard_at - (self.first_at - self.sent_at) + self.request.timeouts.total_s
 
     @staticmethod
@@ -166,12 +196,13 @@ class Attempt:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise Failed(Failure(FailureKind.SERVER_ERROR, "the upstream's answer is not JSON", self.status)) from None
+        self.unusable = answer if isinstance(answer, dict) else None
         if isinstance(answer, dict) and answer.get("error"):
             raise Failed(self._classified(200, {}, answer))
         endpoint = self.request.endpoint
         if not isinstance(answer, dict) or not endpoint.is_answer(answer):
             raise Failed(Failure(FailureKind.SERVER_ERROR, f"the upstream's answer has {endpoint.lacks}", self.status))
-        self.answer = answer
+        self.answer, self.unusable = answer, None
         self.answer_body = endpoint.relayed(answer, body, self.prepared)
 
     async def _refused(self, connection: Connection, exchange: Exchange) -> Failure:

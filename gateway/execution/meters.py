@@ -27,6 +27,7 @@ class TargetMeters:
         self.cost: Counter = metrics.cost.labels(*labels, route.owner or "")
         self.unpriced: Counter = metrics.unpriced.labels(model)
         self.estimated: Counter = metrics.estimated.labels(provider, model)
+        self.usage_rejected: Counter = metrics.usage_rejected.labels(provider, model)
         self.first_token: Histogram = metrics.first_token.labels(route.name, served_by)
         self.per_output_token: Histogram = metrics.per_output_token.labels(route.name, served_by)
         self._served_by = served_by
@@ -35,7 +36,7 @@ class TargetMeters:
         self.contract_violations: Counter = metrics.contract_violations.labels(route.name, served_by)
         self.retries: Counter = metrics.retries.labels(provider)
         self.aborts: dict[str, Counter] = {
-            side: metrics.stream_aborts.labels(route.name, side) for side in ("client", "upstream")
+            side: metrics.stream_aborts.labels(route.name, side) for side in ("client", "upstream", "gateway")
         }
         own = {*target.parameters.rename, *target.parameters.set, *target.parameters.drop}
         self._adaptations = {name: metrics.adaptations.labels(route.name, name) for name in sorted(own)}

@@ -1,6 +1,7 @@
 """A request, from plan to account, on one page."""
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Protocol
@@ -10,28 +11,28 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.config.routes import Target
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, GatewayStopping, LedgerUnavailable
 from gateway.execution.accounting import Accounting
 from gateway.execution.answer_headers import Header, header_value
 from gateway.execution.attempts import Attempt
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
 from gateway.execution.learner import Learner, NobodyLearns
-from gateway.execution.prepared import PreparedTarget, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.relay import Relay
 from gateway.execution.request import Reply, Request
 from gateway.execution.retry_budget import RetryBudget
 from gateway.execution.seen_limits import SeenLimits
-from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper
 from gateway.execution.target_board import TargetBoard
 from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
 from gateway.policy.verdicts import Judgement, Verdict, judge
-from gateway.providers.connection import Expired, TransportError
 from gateway.reasons import FailureKind, Outcome, Reason
 
 log = structlog.get_logger()
+RETRY_UNRECORDED_S = "5"
 QUOTING = frozenset(
     (
         FailureKind.AUTHENTICATION,
@@ -73,7 +74,9 @@ class Pipeline:
         self._accounting = accounting
         self._clock = clock
         self._retries = RetryBudget()
+        self._relay = Relay(board, accounting)
         self._overhead = metrics.overhead
+        self._unrecordable = metrics.unrecordable
 
     async def answer(self, request: Request, reply: Reply) -> None:
         """Answer one request.
@@ -84,6 +87,9 @@ class Pipeline:
         snapshot = self.snapshot
         route, pin = snapshot.find(request.model)
         request.timeouts = route.route.timeouts
+        why = self._accounting.refuses()
+        if why is not None:
+            raise self._unrecorded(request, route, why)
         place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
         endpoint = request.endpoint
         if route.learns and pin is None:
@@ -93,10 +99,14 @@ class Pipeline:
         status = 499
         try:
             attempt = await self._first_answer(plan, request, snapshot)
+            attempt.overhead_ms = self._overhead_s(request) * 1000
             try:
-                if attempt.reader is not None:
-                    await self._relay(attempt, attempt.reader, request, reply)
+                reader = attempt.reader
+                if reader is not None:
+                    headers = self._headers(attempt, request, reader.content_type)
+                    await self._relay.pass_on(attempt, reader, headers, reply, plan, snapshot)
                 else:
+                    await self._accounting.settle_last(attempt, plan, snapshot)
                     await reply.whole(200, self._headers(attempt, request, JSON_TYPE), attempt.answer_body)
                 status = 200
             except asyncio.CancelledError:
@@ -106,12 +116,24 @@ class Pipeline:
                 self._finish(attempt, plan, snapshot)
         except GatewayError as error:
             status = error.status
+            if request.tried and self._accounting.is_strict and not isinstance(error, LedgerUnavailable):
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._accounting.synced()
             known = {"x-gateway-route": route.route.name, "x-gateway-attempts": str(request.tried)}
             error.headers = known | error.headers
             raise
         finally:
             self.in_flight[endpoint.name] -= 1
-            route.meters.request(endpoint.name, status)
+            route.meters.request(endpoint.name, GatewayStopping.status if request.cut else status)
+
+    def _unrecorded(self, request: Request, route: PreparedRoute, why: str) -> LedgerUnavailable:
+        """Return the refusal of a request that would leave no row."""
+        self._unrecordable.inc()
+        route.meters.request(request.endpoint.name, LedgerUnavailable.status)
+        return LedgerUnavailable(
+            f"No new requests are taken while what they cost cannot be recorded: {why}. Try again in some seconds.",
+            headers={"retry-after": RETRY_UNRECORDED_S, "x-gateway-route": route.route.name},
+        )
 
     async def _first_answer(self, plan: ReadyPlan, request: Request, snapshot: Snapshot) -> Attempt:
         """Walk the plan; return the first attempt that has an answer to commit."""
@@ -153,15 +175,16 @@ class Pipeline:
         request, target = attempt.request, attempt.prepared.target
         request.tried += 1
         self.board.sent(target)
+        body_bytes = attempt.prepare()
+        self._accounting.begin(attempt, plan.route.route, snapshot, body_bytes, pinned=plan.plan.pinned)
         try:
             await attempt.open()
-        except (Failed, asyncio.CancelledError) as error:
-            if isinstance(error, Failed):
-                attempt.failure = error.failure.kind
-            else:
-                attempt.cancelled()
+        except BaseException as error:
+            # Whatever it was: what was begun is settled.
+            attempt.ended_by(error)
             attempt.close()
-            self._book(attempt, plan, snapshot)
+            self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
+            self._tell_learner(attempt, plan, snapshot)
             if isinstance(error, Failed):
                 return error.failure
             raise
@@ -170,57 +193,9 @@ class Pipeline:
         self.board.answered(target, request.endpoint.path)
         return None
 
-    def _book(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> None:
-        """Write an attempt's row, and tell whoever learns from its request."""
-        entry = self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
-        if attempt.request.learnt:
-            self.learner.settled(attempt, entry, plan.route, snapshot)
-
-    async def _relay(self, attempt: Attempt, reader: StreamReader, request: Request, reply: Reply) -> None:
-        """Pass a stream on; it is committed, so from here on there is no fallback, and no made-up end."""
-        connection = attempt.connection
-        assert connection is not None
-        await reply.begin(self._headers(attempt, request, reader.content_type))
-        block = attempt.first_block
-        try:
-            while True:
-                if block:
-                    attempt.busy_with_caller = True
-                    await reply.block(block)
-                    attempt.busy_with_caller = False
-                    if request.kept is not None:
-                        request.keep(block)
-                if reader.broken is not None:
-                    raise reader.broken
-                if reader.done:
-                    break
-                seen = reader.events
-                received = await connection.next_block()
-                block = reader.end() if received is None else reader.take(received)
-                if reader.events != seen:
-                    attempt.heard()
-            if reader.failed:
-                # It said so itself, in its own words, and those have been passed on.
-                self._broke(attempt, "the upstream gave up")
-            else:
-                attempt.outcome = Outcome.OK
-        except (TransportError, BrokenStream, ErrorEvent) as error:
-            self._broke(attempt, str(error))
-            if not reader.takes_errors:
-                reply.cut()
-                return
-            await reply.block(request.endpoint.error_event(*what_broke(error), request.id))
-        except asyncio.CancelledError:
-            attempt.prepared.meters.aborts["client"].inc()
-            raise
-        await reply.end()
-
-    def _broke(self, attempt: Attempt, why: str) -> None:
-        """Note that an answer broke off after it was committed."""
-        attempt.interrupted()
-        attempt.prepared.meters.aborts["upstream"].inc()
-        self.board.failed(attempt.prepared.target)
-        log.warning("stream_broken", request_id=attempt.request.id, route=attempt.request.model, why=why)
+    def _tell_learner(self, attempt: Attempt, plan: ReadyPlan, snapshot: Snapshot) -> None:
+        if attempt.request.learnt and attempt.entry is not None:
+            self.learner.settled(attempt, attempt.entry, plan.route, snapshot)
 
     def _hear(self, attempt: Attempt, failure: Failure, judgement: Judgement) -> None:
         """Tell the board what a failure says of the target, and the log what happened."""
@@ -277,7 +252,12 @@ class Pipeline:
         if now >= attempt.prepared.limits_due and attempt.connection is not None:
             self.seen_limits.look(attempt.prepared, attempt.connection.headers)
         attempt.close()
-        self._book(attempt, plan, snapshot)
+        if attempt.entry is None:
+            if attempt.outcome is Outcome.FAILED:
+                # It was committed, so it did not fail; and what ended it is nothing that was foreseen.
+                attempt.interrupted()
+            self._accounting.settle(attempt, plan.route.route, snapshot, pinned=plan.plan.pinned)
+        self._tell_learner(attempt, plan, snapshot)
         request, meters = attempt.request, attempt.prepared.meters
         meters.answered_because(attempt.reason)
         for parameter in attempt.adapted:
@@ -312,15 +292,6 @@ def primary_dates(plan: ReadyPlan) -> Dates:
     """Return the dates of the route's primary."""
     primary = plan.route.targets.get("primary")
     return primary.dates if primary is not None else UNKNOWN_DATES
-
-
-def what_broke(error: Exception) -> tuple[str, str]:
-    """Return what a caller is told of a broken stream: a sentence, and a code."""
-    if isinstance(error, ErrorEvent):
-        return "The provider reported an error after the answer had begun.", "upstream_error"
-    if isinstance(error, Expired):
-        return "The provider stopped sending before the answer was complete.", "upstream_timeout"
-    return "The provider's answer broke off before it was complete.", "upstream_disconnected"
 
 
 def breaks_contract(checker: Validator, texts: Iterable[str]) -> bool:

@@ -64,6 +64,8 @@ class Request:
     """The route's, once it is known."""
     tried: int = 0
     """Attempts so far."""
+    cut: bool = False
+    """Whether the gateway stops, and can wait for its answer no longer."""
     waited_s: float = 0.0
     """Spent waiting for upstreams before the answer was committed."""
 

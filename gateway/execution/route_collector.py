@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.prepared import Snapshot
 from gateway.execution.target_board import TargetBoard
+from gateway.ledger.figures import LedgerFigures
 from gateway.policy.lifecycle import midnight
 from gateway.reasons import Availability, Reason, Role
 
@@ -46,10 +47,9 @@ class Gauges(Protocol):
 class RouteCollector(Collector):
     """Says of every route who answers now, and of every target whether it is there and until when."""
 
-    def __init__(self, gauges: Gauges, queue: Callable[[], tuple[int, float, int, int]]) -> None:
+    def __init__(self, gauges: Gauges, ledger: Callable[[], LedgerFigures]) -> None:
         self._gauges = gauges
-        self._queue = queue
-        """Returns the ledger's queued rows, the age of the oldest in seconds, rows written, rows dropped."""
+        self._ledger = ledger
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges of this moment."""
@@ -59,15 +59,7 @@ class RouteCollector(Collector):
         for endpoint in dict.fromkeys(endpoint.name for endpoint in ENDPOINTS):
             in_flight.add_metric([endpoint], self._gauges.in_flight.get(endpoint, 0))
         yield in_flight
-        queued, age_s, written, dropped = self._queue()
-        yield GaugeMetricFamily("gateway_ledger_queue", "Rows waiting to be written.", value=queued)
-        yield GaugeMetricFamily(
-            "gateway_ledger_oldest_unflushed_seconds", "Age of the oldest waiting row.", value=age_s
-        )
-        yield CounterMetricFamily("gateway_ledger_entries", "Rows written to the ledger.", value=written)
-        yield CounterMetricFamily(
-            "gateway_ledger_dropped", "Rows lost: the queue was full, or the database refused them.", value=dropped
-        )
+        yield from _of_ledger(self._ledger())
 
     def _routes(self) -> Iterator[Metric]:
         snapshot, board = self._gauges.snapshot, self._gauges.board
@@ -124,3 +116,23 @@ class RouteCollector(Collector):
         yield available
         yield circuit
         yield sunset
+
+
+def _of_ledger(figures: LedgerFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily("gateway_ledger_queue", "Rows waiting to be written.", value=figures.queued)
+    yield GaugeMetricFamily(
+        "gateway_ledger_oldest_unflushed_seconds", "Age of the oldest waiting row.", value=figures.oldest_age_s
+    )
+    yield GaugeMetricFamily(
+        "gateway_ledger_journal_bytes",
+        "Of the journal on the disk, and of dead processes' until they are taken up.",
+        value=figures.journal_bytes,
+    )
+    for name, what, count in (
+        ("entries", "Rows written to the ledger.", figures.written),
+        ("dropped", "Rows lost: the journal could not take them.", figures.dropped),
+        ("refused", "Rows that the database refused; they are kept in a file.", figures.refused),
+        ("sync_failures", "Times that the journal could not be brought to the disk.", figures.sync_failures),
+        ("damaged", "Stretches of journals that could not be read back.", figures.damaged),
+    ):
+        yield CounterMetricFamily(f"gateway_ledger_{name}", what, value=count)

@@ -35,6 +35,8 @@ class StreamReader(ABC):
         """Why nothing behind what was returned can be passed on."""
         self.usage: object = None
         self.model: object = None
+        self.service_tier: object = None
+        """The tier that the answer says it was served in."""
         self.finished = False
         """The answer has said that it is complete."""
         self.failed = False
@@ -44,6 +46,8 @@ class StreamReader(ABC):
         self.events = 0
         """Events that carried something of the answer; comments do not count."""
         self.output_chars = 0
+        self.output_events = 0
+        """Events that carried characters of the answer: most providers send one a token."""
 
     @abstractmethod
     def take(self, block: bytes) -> bytes:
@@ -116,6 +120,8 @@ class EventReader(StreamReader):
         try:
             chunk = orjson.loads(data)
             if chunk.get("error"):
+                # What was counted until then is billed all the same.
+                self.usage = chunk.get("usage") or self.usage
                 raise ErrorEvent(chunk)
             return self._read(event, chunk)
         except (orjson.JSONDecodeError, AttributeError, TypeError):
@@ -146,13 +152,19 @@ class ChoicesReader(EventReader):
         if usage:
             # Some providers count in every event: the last count is the one that holds.
             self.usage = usage
+        tier = chunk.get("service_tier")
+        if tier:
+            self.service_tier = tier
         choices = chunk.get("choices")
         if not choices:
             return event if self._wants_usage or not usage else None
         for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True
-            self.output_chars += self._produced_chars(choice)
+            produced = self._produced_chars(choice)
+            if produced:
+                self.output_chars += produced
+                self.output_events += 1
         return event
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from gateway.config.routes import Target
+from gateway.policy.amounts import AmountPrice
 from gateway.policy.pricing import Price
 from gateway.policy.substitution import is_substitute
 from gateway.providers.prices import PriceBook
@@ -26,7 +27,9 @@ class Answered(NamedTuple):
     substitute: bool
     """Whether it is another model than was asked for."""
     price: Price | None
-    """None: unpriced."""
+    """None: unpriced by the token."""
+    amounts: AmountPrice | None = None
+    """What it costs by the second, the character or the picture."""
 
 
 class AnswerNames:
@@ -37,7 +40,8 @@ class AnswerNames:
     def __init__(self, target: Target, book: PriceBook) -> None:
         self._target = target
         self._book = book
-        own = Answered(False, book.lookup(target.provider.name, target.model))
+        provider = target.provider.name
+        own = Answered(False, book.lookup(provider, target.model), book.amounts(provider, target.model))
         self._known: dict[str | None, Answered] = {None: own, target.model: own}
 
     def meaning(self, name: str | None) -> Answered:
@@ -51,7 +55,8 @@ class AnswerNames:
         if price is None and not substitute:
             # The same model, spelt in a way that prices do not know.
             price = self._known[None].price
-        judged = Answered(substitute, price)
+        amounts = self._book.amounts(provider.name, name) if substitute else self._known[None].amounts
+        judged = Answered(substitute, price, amounts)
         if len(self._known) < MOST_NAMES:
             self._known[name] = judged
         return judged

@@ -41,6 +41,7 @@ class Verifications:
             report=self._found,
             exercised=self._exercised,
             record=lambda call: accounting.settle_probe(call, snapshot()),
+            begin=lambda call: accounting.begin_probe(call, snapshot()),
             new_attempt_id=lambda: new_attempt_id(clock.now()),
             answers_at=self.board.answers_at,
         )

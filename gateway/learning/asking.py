@@ -45,6 +45,10 @@ class Asker:
     def __init__(self, accounting: Accounting, clock: Clock, sweeper: Sweeper) -> None:
         self._accounting, self._clock, self._sweeper = accounting, clock, sweeper
 
+    def refuses(self) -> str | None:
+        """Return why nothing is to be asked now, since it would leave no row; None: all is well."""
+        return self._accounting.refuses()
+
     async def ask(
         self,
         snapshot: Snapshot,
@@ -64,6 +68,7 @@ class Asker:
         request.id = request_id or f"{kind}_{getrandbits(96):024x}"
         request.started, request.started_at = self._clock.monotonic(), self._clock.now()
         attempt = Attempt(prepared, reason, request, self._clock, self._sweeper)
+        self._accounting.begin(attempt, route, snapshot, attempt.prepare())
         message, failure = None, None
         try:
             await attempt.open()
@@ -98,8 +103,7 @@ class Asker:
             await self._clock.sleep(min(pause_s, LONGEST_PAUSE_S))
         return asked
 
-    @staticmethod
-    async def _heard(attempt: Attempt) -> Message | None:
+    async def _heard(self, attempt: Attempt) -> Message | None:
         """Read an answer to its end; return what it says."""
         reader, connection = attempt.reader, attempt.connection
         if reader is None or connection is None:
@@ -113,6 +117,7 @@ class Asker:
             blocks.append(reader.end() if received is None else reader.take(received))
             if reader.events != seen:
                 attempt.heard()
+                self._accounting.progressed(attempt)
         attempt.outcome = Outcome.OK
         return message_of_stream(blocks)
 

@@ -225,6 +225,8 @@ class Rehearsals:
         plan = self._fallbacks(route, request, waiting.snapshot)
         if not plan.steps:
             return "failed"
+        if self._asker.refuses() is not None:
+            return "dropped"
         prepared = plan.steps[0].prepared
         answer_tokens = max(2 * live.output_tokens, LEAST_ANSWER_TOKENS, 2 * self._usual_answer(live.route))
         estimate = self._estimate(waiting.snapshot, prepared, live.input_tokens, answer_tokens)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
@@ -12,12 +13,16 @@ from gateway.execution.prepared import PreparedTarget, Snapshot
 from gateway.execution.sweeper import Sweeper
 from gateway.learning.asking import Asker
 from gateway.learning.knowledge import Knowledge
-from gateway.ledger.writer import LedgerWriter
+from gateway.ledger.delivery import Delivery
+from gateway.ledger.drain import Drain
+from gateway.ledger.journal import Journal
+from gateway.ledger.refused import RefusedRows
+from gateway.ledger.store_opener import journal_root
 from gateway.metrics import Metrics
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.providers.worker_process import LitellmWorker
-from gateway.store.database import Database
+from gateway.store.database import Database, where
 from gateway.store.evaluations import EvaluationStore
 from gateway.store.published import PublishedStore
 from gateway.store.recordings import RecordingStore
@@ -45,7 +50,8 @@ class Workbench:
         """Prepare everything; at the end write the ledger's rows and let go of the network.
 
         Raises:
-            ConfigError: a pack that routes.yaml names by hash is not in the database, or cannot be used.
+            ConfigError: a pack that routes.yaml names by hash is not in the database, or cannot be used; or nothing can
+                be written where the ledger's journal is to be.
         """
         knowledge = Knowledge()
         await knowledge.read(database, routes)
@@ -60,10 +66,8 @@ class Workbench:
             path = worker.path if worker is not None else None
             upstreams = {name: Upstream(p, client, environ, clock, path) for name, p in routes.providers.items()}
             snapshot = Snapshot(routes, upstreams, metrics=Metrics(), clock=clock, published=published)
-            writer = LedgerWriter(UsageStore(database).insert_attempts, clock)
-            writer.start()
-            stack.push_async_callback(writer.close, LEDGER_CLOSE_S)
-            accounting = Accounting(writer.append, f"{socket.gethostname()}-cli", clock)
+            journal = _journal(stack, routes, database, environ, clock)
+            accounting = Accounting(journal, f"{socket.gethostname()}-cli", clock)
             asker = Asker(accounting, clock, Sweeper())
             yield cls(snapshot, asker, database, RecordingStore(database), EvaluationStore(database), clock)
 
@@ -74,6 +78,21 @@ class Workbench:
     def prepared(self, route: Route, target: Target) -> PreparedTarget:
         """Prepare a target of a route, or one like it with another prompt."""
         return self.snapshot.prepare_target(route, target)
+
+
+def _journal(
+    stack: AsyncExitStack, routes: Routes, database: Database, environ: Mapping[str, str], clock: Clock
+) -> Journal:
+    """Return a journal of this command's own; at the end the database has it, or the next server's start sees to it."""
+    place = environ.get("GATEWAY_JOURNAL_DIR")
+    url = database.engine.url
+    root = journal_root(url.render_as_string(), Path(place) if place else None)
+    journal = Journal.open(root, database=where(url), clock=clock, ledger=routes.ledger)
+    usage = UsageStore(database)
+    drain = Drain(journal, Delivery(lambda: usage, RefusedRows(root)), clock)
+    drain.start()
+    stack.push_async_callback(drain.close, LEDGER_CLOSE_S)
+    return journal
 
 
 def _worker_for(routes: Routes, clock: Clock, environ: Mapping[str, str]) -> LitellmWorker | None:

@@ -1,62 +1,97 @@
 """Opens the ledger's database behind the first requests: a gateway whose database is away still answers."""
 
 import asyncio
+import hashlib
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from pathlib import Path
 
 import structlog
 
 from gateway.clock import Clock
+from gateway.config.routes_ledger import Ledger
 from gateway.errors import ConfigError
-from gateway.ledger.entry import Entry
-from gateway.ledger.writer import LedgerWriter
-from gateway.store.database import Database, DatabaseUnavailable, to_async_url
+from gateway.ledger.adoption import Adoption
+from gateway.ledger.delivery import Delivery
+from gateway.ledger.drain import Drain
+from gateway.ledger.figures import LedgerFigures
+from gateway.ledger.journal import Journal
+from gateway.ledger.refused import RefusedRows
+from gateway.ledger.retention import Retention
+from gateway.store.database import Database, DatabaseUnavailable, to_async_url, where
 from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
 LEDGER = "ledger"
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 5.0
+STATE = Path("state")
 
 Opened = Callable[[Database, UsageStore], Awaitable[None]]
 """What else is to be read before the replica is ready."""
 
 
 class StoreOpener:
-    """Owns the writer, and the database behind it once there is one.
+    """Owns the journal, what brings it to the database, and the database behind it once there is one.
 
     Raises:
-        ConfigError: the URL names no database that a ledger can be kept in.
+        ConfigError: the URL names no database that a ledger can be kept in, or the journal's directory cannot be used.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        try:
-            to_async_url(url)
-        except ValueError as error:
-            raise ConfigError(f"GATEWAY_DATABASE_URL: {error}") from None
+    def __init__(self, url: str, clock: Clock, journal_dir: Path | None = None, ledger: Ledger | None = None) -> None:
+        root = journal_root(url, journal_dir)
+        database = where(to_async_url(url))
         self._url = url
         self._clock = clock
         self._database: Database | None = None
         self._usage: UsageStore | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.writer = LedgerWriter(self._insert, clock)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.journal = Journal.open(root, database=database, clock=clock, ledger=ledger or Ledger())
+        self._delivery = Delivery(self._rows, RefusedRows(root))
+        self._drain = Drain(self.journal, self._delivery, clock)
+        self._adoption = Adoption(self.journal, database, self._delivery, clock)
+        self._retention = Retention(self._rows, lambda: self.journal.ledger.retention_days, clock)
 
     def start(self, waiting_for: MutableMapping[str, str], opened: Opened) -> None:
         """Start opening; ``waiting_for`` says why the replica is not ready until ``opened`` has done its part."""
         waiting_for[LEDGER] = "ledger: its database is being opened"
-        self._task = asyncio.create_task(self._open(waiting_for, opened), name="ledger-open")
-        self.writer.start()
+        self._tasks = [
+            asyncio.create_task(self._open(waiting_for, opened), name="ledger-open"),
+            asyncio.create_task(self._adoption.run(), name="ledger-adoption"),
+            asyncio.create_task(self._retention.run(), name="ledger-retention"),
+        ]
+        self._drain.start()
 
-    def figures(self) -> tuple[int, float, int, int]:
-        """Return rows queued, the age of the oldest in seconds, rows written, rows dropped."""
-        return self.writer.queued, self.writer.oldest_age_s, self.writer.written, self.writer.dropped
+    def figures(self) -> LedgerFigures:
+        """Return what is on its way, and what became of what was."""
+        journal, delivery = self.journal, self._delivery
+        return LedgerFigures(
+            queued=self._drain.queued,
+            oldest_age_s=self._drain.oldest_age_s,
+            written=delivery.written,
+            dropped=journal.dropped + delivery.refused.lost,
+            refused=delivery.refused.kept,
+            journal_bytes=journal.bytes_used,
+            sync_failures=journal.sync_failures,
+            damaged=journal.damaged + self._adoption.damaged,
+        )
 
     async def close(self, deadline_s: float) -> None:
-        """Write what is queued, then let go of the database."""
-        await self.writer.close(deadline_s)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Bring to the database what the journal holds, then let go of both.
+
+        What it does not take within ``deadline_s`` stays in the journal's directory, for the next start.
+        """
+        opening, others = self._tasks[:1], self._tasks[1:]
+        await _cancelled(others)
+        # The database may come while what is left is drained: its opening goes on until then.
+        await self._drain.close(deadline_s)
+        await _cancelled(opening)
         if self._database is not None:
             await self._database.close()
+
+    def _rows(self) -> UsageStore:
+        if self._usage is None:
+            raise DatabaseUnavailable("the database is not open yet")
+        return self._usage
 
     async def _open(self, waiting_for: MutableMapping[str, str], opened: Opened) -> None:
         pause_s = 0.5
@@ -89,10 +124,32 @@ class StoreOpener:
             from gateway.store.migrate import migrate
 
             await asyncio.to_thread(migrate, self._url)
-        self._usage = UsageStore(database)
+        self._usage = UsageStore(database, self._clock)
         return True
 
-    async def _insert(self, entries: Sequence[Entry]) -> int:
-        if self._usage is None:
-            raise DatabaseUnavailable("the database is not open yet")
-        return await self._usage.insert_attempts(entries)
+
+def journal_root(url: str, journal_dir: Path | None) -> Path:
+    """Return the directory of the journals whose rows go to a database: a setting, or one that follows from its URL.
+
+    Beside SQLite's file; for PostgreSQL under ``state/``, by the database's name and its address.
+
+    Raises:
+        ConfigError: the URL names no database that a ledger can be kept in.
+    """
+    try:
+        parsed = to_async_url(url)
+    except ValueError as error:
+        raise ConfigError(f"GATEWAY_DATABASE_URL: {error}") from None
+    if journal_dir is not None:
+        return journal_dir
+    if parsed.get_backend_name() == "sqlite":
+        return Path(where(parsed)).with_suffix(".journal")
+    address = hashlib.sha256(where(parsed).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.-]", "_", parsed.database or LEDGER)
+    return STATE / f"{name}-{address}.journal"
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

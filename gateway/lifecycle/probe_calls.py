@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -77,8 +77,14 @@ class ProbeCalls:
         record: Callable[[ProbeCall], None],
         new_attempt_id: Callable[[], str],
         answers_at: Callable[[TargetKey], AbstractSet[str]] = lambda key: frozenset(),
+        begin: Callable[[ProbeCall], None] = lambda call: None,
     ) -> None:
-        """``answers_at`` tells the paths of the endpoints at which a model was seen to answer callers."""
+        """Take who hears of calls.
+
+        ``begin`` hears of each before it is sent, as one that was interrupted, and ``record`` when it is over.
+        ``answers_at`` tells the paths of the endpoints at which a model was seen to answer callers.
+        """
+        self._begin = begin
         self._clock = clock
         self._answers_at = answers_at
         self._record = record
@@ -122,6 +128,8 @@ class ProbeCalls:
         body = {"model": target.model, **shape.asks, **({limit: 1} if limit else {})}
         started = self._clock.monotonic()
         status, answer, failure = 0, None, None
+        unheard = ProbeCall(target, attempt_id, 0, FailureKind.INTERRUPTED, None, 0.0, shape.endpoint)
+        self._begin(unheard)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 exchange = upstream.exchange(shape.endpoint, shape.path, target.model)
@@ -140,6 +148,10 @@ class ProbeCalls:
             failure = FailureKind.CONNECTION
         except (TransportError, TimeoutError):
             failure = FailureKind.TIMEOUT
+        except BaseException:
+            # Nobody waits for it any more; it may be billed all the same.
+            self._record(replace(unheard, duration_ms=(self._clock.monotonic() - started) * 1000))
+            raise
         duration_ms = (self._clock.monotonic() - started) * 1000
         call = ProbeCall(target, attempt_id, status, failure, answer, duration_ms, shape.endpoint)
         self._record(call)

@@ -57,6 +57,7 @@ class Prober:
         record: Callable[[ProbeCall], None],
         new_attempt_id: Callable[[], str],
         answers_at: Callable[[TargetKey], AbstractSet[str]],
+        begin: Callable[[ProbeCall], None] = lambda call: None,
     ) -> None:
         self._upstreams = upstreams
         self._clock = clock
@@ -66,7 +67,7 @@ class Prober:
         self._agreed_version = agreed_version
         self._report = report
         self._exercised = exercised
-        self._calls = ProbeCalls(clock, record, new_attempt_id, answers_at)
+        self._calls = ProbeCalls(clock, record, new_attempt_id, answers_at, begin)
         self._running: dict[TargetKey, asyncio.Task[None]] = {}
         self._exercises: dict[TargetKey, asyncio.Task[None]] = {}
         self._inventories: dict[str, tuple[float, asyncio.Task[Inventory]]] = {}

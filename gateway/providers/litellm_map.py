@@ -46,7 +46,7 @@ _BARE: Final[Mapping[str, frozenset[str]]] = {
     "vertex": frozenset({"vertex_ai"}),
     "vertex-openai": frozenset({"vertex_ai"}),
 }
-_VERTEX: Final = "vertex_ai/"
+VERTEX: Final = "vertex_ai/"
 """Begins the keys of other makers' models at Vertex AI; Google's own have no prefix there."""
 
 _WITHOUT_SLASH: Final = frozenset({"openai", "azure", "anthropic", "bedrock", "cohere"})
@@ -59,7 +59,7 @@ def keys_of(kind: str, model: str) -> tuple[str, ...]:
         return ()
     if kind == "vertex-openai":
         model = model.removeprefix("google/")
-    return (prefix + model, _VERTEX + model) if kind.startswith("vertex") else (prefix + model,)
+    return (prefix + model, VERTEX + model) if kind.startswith("vertex") else (prefix + model,)
 
 
 def is_of(kind: str, row: Mapping[str, Any]) -> bool:
@@ -116,7 +116,7 @@ def _dates(rows: Rows) -> dict[tuple[str, str], date]:
         prefix, slash, model = key.partition("/")
         if (kind := kinds.get(prefix + slash)) is None:
             kind = next((bare for bare in _BARE if is_of(bare, row)), "")
-            model = key.removeprefix(_VERTEX) if kind == "vertex" else key
+            model = key.removeprefix(VERTEX) if kind == "vertex" else key
         # These name no model with a slash: what has one is the price of a region, or of a picture's size.
         if kind and not (kind in _WITHOUT_SLASH and "/" in model):
             found[kind, model] = day

@@ -13,26 +13,33 @@ A row of the overlay::
      "input_usd_per_1m": "0.30", "cached_input_usd_per_1m": "0.15", "output_usd_per_1m": "1.20",
      "valid_from": "2026-11-01", "valid_until": null, "source": "https://…"}
 
-``cached_input_usd_per_1m``, ``cache_write_usd_per_1m`` and both dates may be left out; ``valid_until`` is the first day
-that the row no longer holds.
+It may have every other key that a price of routes.yaml has; ``valid_until`` is the first day that the row no longer
+holds.
+
+Where litellm's map has a row, or a factor, for the region that a provider is in, that counts: Bedrock's ``region``, an
+Azure ``residency`` of eu or us (rows of data zones and regional deployments), OpenAI's address (eu. or
+us.api.openai.com), the location at Vertex AI.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
-from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from gateway.config.model_ids import base_of
-from gateway.config.routes import Frozen, ModelPrice, Routes
+from gateway.config.routes import Frozen, Provider, Routes
+from gateway.config.routes_prices import ModelPrice, TokenPrices
 from gateway.config.vendors import VENDORS
-from gateway.policy.pricing import Price
+from gateway.policy.amounts import AmountPrice
+from gateway.policy.pricing import LongContext, PartRates, Price, Rates
 from gateway.policy.substitution import same_model
-from gateway.providers.litellm_map import PREFIX, Rows, bundled_map, is_of, keys_of
+from gateway.providers.litellm_prices import LitellmPrices
 
 _T = TypeVar("_T")
 
@@ -45,22 +52,18 @@ OVERLAY_PATH: Final = Path(__file__).parent.parent / "data" / "prices_overlay.js
 
 # A deployment has a name of its own and answers with its base's: the answer's model says nothing of the price.
 _NAMES_DEPLOYMENTS: Final = frozenset(vendor.kind for vendor in VENDORS.values() if vendor.names_deployments)
-_NANO: Final = 10**9
+_OF_OPENAI: Final = re.compile(r"(eu|us)\.api\.openai\.com")
+_LOCATION: Final = re.compile(r"/locations/([^/]+)")
 _NANO_PER_TOKEN_FROM_USD_PER_1M: Final = 1000
 
 
-class OverlayRow(Frozen):
+class OverlayRow(ModelPrice):
     """One price of the overlay, in US dollars per million tokens."""
 
     kind: str
     model: str
-    input_usd_per_1m: Decimal = Field(ge=0)
-    output_usd_per_1m: Decimal = Field(ge=0)
-    cached_input_usd_per_1m: Decimal | None = Field(default=None, ge=0)
-    cache_write_usd_per_1m: Decimal | None = Field(default=None, ge=0)
     valid_from: date = date.min
     valid_until: date | None = None
-    source: str
 
     def holds_on(self, day: date) -> bool:
         """Tell whether the price is the one of that day."""
@@ -92,9 +95,11 @@ class PriceBook:
         prices: Mapping[tuple[str, str], Price],
         deployments_of: frozenset[str] = frozenset(),
         windows: Mapping[tuple[str, str], int] = MappingProxyType({}),
+        amounts: Mapping[tuple[str, str], AmountPrice] = MappingProxyType({}),
     ) -> None:
-        """Take provider's name and model → price, who names deployments, and provider's name and model → window."""
+        """Take provider's name and model → price, who names deployments, → window, and → price by the piece."""
         self._prices = dict(prices)
+        self._amounts = amounts
         self._deployments_of = deployments_of
         self._windows = windows
 
@@ -103,7 +108,8 @@ class PriceBook:
         """Build the book of a whole configuration; like ``for_targets``."""
         targets = (target for route in routes.routes.values() for target in route.targets)
         keys = ((target.provider.kind, target.provider.name, target.model, target.base) for target in targets)
-        return cls.for_targets(keys, routes.prices, config_hash=routes.config_hash, today=today)
+        regions = {name: region for name, one in routes.providers.items() if (region := region_of(one)) is not None}
+        return cls.for_targets(keys, routes.prices, config_hash=routes.config_hash, today=today, regions=regions)
 
     @classmethod
     def for_targets(
@@ -114,33 +120,43 @@ class PriceBook:
         config_hash: str,
         today: date,
         overlay: Overlay | None = None,
+        regions: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
-        """Build the book; reads two files (some 50 ms) and keeps only the rows that the targets need."""
+        """Build the book; reads two files (some 50 ms) and keeps only the rows that the targets need.
+
+        ``regions`` is the provider's name → where it is, as ``region_of`` says.
+        """
         ours = _operator_prices(routes_prices, f"routes:{config_hash}")
         dated = (overlay or read_overlay()).prices_on(today)
-        litellm_prices = _LitellmPrices()
+        litellm_prices = LitellmPrices()
         prices, snapshots = dict(ours), dict[tuple[str, str], Price]()
-        windows: dict[tuple[str, str], int] = {}
+        windows, amounts = dict[tuple[str, str], int](), dict[tuple[str, str], AmountPrice]()
         wanted = tuple(dict.fromkeys(targets))
         for kind, provider, model, base in wanted:
-            ids = _billed_as(model, base)
+            ids, region = _billed_as(model, base), regions.get(provider)
             if (window := litellm_prices.window(kind, ids)) is not None:
                 windows[provider, model] = window
             own = _first(ours.get((provider, id_)) for id_ in ids) or _first(dated.get((kind, id_)) for id_ in ids)
-            price = own or litellm_prices.price(kind, ids)
+            price = own or litellm_prices.price(kind, ids, region)
+            if own is None and (by_piece := litellm_prices.amounts(kind, model, region)) is not None:
+                amounts[provider, model] = by_piece
             if price is None:
                 continue
             prices[provider, model] = price
             if own is None and kind not in _NAMES_DEPLOYMENTS:
                 # An alias is answered by a snapshot, which may have another price than the alias has today.
-                for snapshot, snapshot_price in litellm_prices.snapshots(kind, model):
+                for snapshot, snapshot_price in litellm_prices.snapshots(kind, model, region):
                     snapshots[provider, snapshot] = snapshot_price
         deployments_of = frozenset(provider for kind, provider, *_ in wanted if kind in _NAMES_DEPLOYMENTS)
-        return cls(snapshots | prices, deployments_of, windows)
+        return cls(snapshots | prices, deployments_of, windows, amounts)
 
     def lookup(self, provider_name: str, model: str) -> Price | None:
         """Return what the model costs at that provider; None: unpriced. One dictionary look-up."""
         return self._prices.get((provider_name, model))
+
+    def amounts(self, provider_name: str, model: str) -> AmountPrice | None:
+        """Return what the model costs by the second, the character or the picture; None: by none of them."""
+        return self._amounts.get((provider_name, model))
 
     def window(self, provider_name: str, model: str) -> int | None:
         """Return how many tokens of input the model takes; None: not known."""
@@ -157,76 +173,27 @@ class PriceBook:
         return self.lookup(provider_name, asked) if known is None and same_model(asked, answered) else known
 
 
-class _LitellmPrices:
-    """The prices of litellm's map; some 30 MiB while it lives, so it lives only while a book is built."""
-
-    @cached_property
-    def _rows(self) -> Rows:
-        return bundled_map().read()
-
-    @cached_property
-    def _version(self) -> str:
-        return bundled_map().source
-
-    def price(self, kind: str, ids: tuple[str, ...]) -> Price | None:
-        """Return the price of the first id that has one."""
-        if kind not in PREFIX:
-            return None
-        own = _first(self._price(kind, key) for id_ in ids for key in keys_of(kind, id_))
-        if own is not None or not ids[-1].startswith("ft:"):
-            return own
-        # A fine-tune whose base carries no snapshot: priced if every snapshot of that base costs the same.
-        prices = [price for _, price in self.snapshots(kind, ids[-1])]
-        return prices[0] if prices and len({(p.input, p.cached_input, p.output) for p in prices}) == 1 else None
-
-    def window(self, kind: str, ids: tuple[str, ...]) -> int | None:
-        """Return the tokens of input that the first id that has them takes; a fine-tune's are its base's."""
-        if kind not in PREFIX:
-            return None
-        known = (*ids, *(id_.removeprefix("ft:") for id_ in ids[1:]))
-        rows = (self._rows.get(key) for id_ in known for key in keys_of(kind, id_))
-        given = (row.get("max_input_tokens") for row in rows if row is not None and is_of(kind, row))
-        return _first(tokens if isinstance(tokens, int) else None for tokens in given)
-
-    def snapshots(self, kind: str, alias: str) -> Iterator[tuple[str, Price]]:
-        """Yield every snapshot of an alias that has a price."""
-        if (prefix := PREFIX.get(kind)) is None:
-            return
-        for key in self._rows:
-            if key.startswith(prefix + alias + "-") and _is_snapshot(alias, key.removeprefix(prefix)):
-                price = self._price(kind, key)
-                if price is not None:
-                    yield key.removeprefix(prefix), price
-
-    def _price(self, kind: str, key: str) -> Price | None:
-        row = self._rows.get(key)
-        if row is None or not is_of(kind, row):
-            return None
-        plain, output = _nano(row, "input_cost_per_token"), _nano(row, "output_cost_per_token")
-        if plain is None or output is None or not (plain or output):
-            return None  # A zero for both is as often "not known" as "free"; routes.yaml can say which.
-        cached = _nano(row, "cache_read_input_token_cost", "input_cost_per_token_cache_hit")
-        written = _nano(row, "cache_creation_input_token_cost")
-        return Price(
-            input=plain,
-            cached_input=plain if cached is None else cached,
-            output=output,
-            version=self._version,
-            source=str(row.get("source") or "litellm's bundled price map"),
-            # Below the plain price it is a placeholder, or the price of reading in the wrong field.
-            cache_write=written if written is not None and written > plain else None,
-        )
+def region_of(provider: Provider) -> str | None:
+    """Return where a provider is, as prices differ by it; None: nowhere in particular, or it does not matter."""
+    if provider.kind == "bedrock":
+        return provider.region
+    if provider.kind == "azure":
+        residency = (provider.residency or "").lower()
+        return residency if residency in ("eu", "us") else None
+    if provider.kind == "openai":
+        match = _OF_OPENAI.fullmatch(urlsplit(provider.base_url).hostname or "")
+        return match[1] if match else None
+    if provider.kind in ("vertex", "vertex-openai"):
+        match = _LOCATION.search(provider.base_url)
+        location = provider.location or (match[1] if match else "global")
+        return None if location == "global" else location
+    return None
 
 
 def _billed_as(model: str, base: str | None) -> tuple[str, ...]:
     """Return the ids to look a model up by: its own, then, with a base known, that of the base's fine-tunes."""
     trained_on = base or base_of(model)
     return (model,) if trained_on is None else (model, f"ft:{trained_on}")
-
-
-def _is_snapshot(alias: str, model: str) -> bool:
-    # "ft:<base>" is an alias like any other here; same_model compares fine-tunes as whole ids.
-    return same_model(alias.removeprefix("ft:"), model.removeprefix("ft:"))
 
 
 def _operator_prices(routes_prices: RoutesPrices, version: str) -> dict[tuple[str, str], Price]:
@@ -237,24 +204,49 @@ def _operator_prices(routes_prices: RoutesPrices, version: str) -> dict[tuple[st
     }
 
 
-def _price_per_1m(row: ModelPrice | OverlayRow, version: str) -> Price:
-    scale = _NANO_PER_TOKEN_FROM_USD_PER_1M
-    plain = row.input_usd_per_1m * scale
-    cached, written = row.cached_input_usd_per_1m, getattr(row, "cache_write_usd_per_1m", None)
+def _price_per_1m(row: ModelPrice, version: str) -> Price:
+    parts = {
+        "reasoning": row.reasoning_usd_per_1m,
+        "input_audio": row.audio_input_usd_per_1m,
+        "output_audio": row.audio_output_usd_per_1m,
+        "input_image": row.image_input_usd_per_1m,
+        "output_image": row.image_output_usd_per_1m,
+    }
+    given = {name: usd * _NANO_PER_TOKEN_FROM_USD_PER_1M for name, usd in parts.items() if usd is not None}
+    own = PartRates(**given) if given else None
+    standard = _rates_per_1m(row, parts=own)
+    long = row.above
+    above = None if long is None else LongContext(long.tokens, _rates_per_1m(long, standard, own))
+    tiers: dict[str, Rates] = {
+        word: replace(_rates_per_1m(tier, standard, own), above=above) for word, tier in row.tiers.items()
+    }
     return Price(
-        input=plain,
-        cached_input=plain if cached is None else cached * scale,
-        output=row.output_usd_per_1m * scale,
+        standard.input,
+        standard.cached_input,
+        standard.output,
         version=version,
         source=row.source,
-        cache_write=None if written is None else written * scale,
+        cache_write=standard.cache_write,
+        parts=own,
+        above=above,
+        tiers=tiers,
     )
 
 
-def _nano(row: Mapping[str, Any], *names: str) -> Decimal | None:
-    """Return the first of the named prices, dollars per token, as nano-dollars; through str, to keep its digits."""
-    found = _first(row.get(name) for name in names)
-    return None if found is None else Decimal(str(found)) * _NANO
+def _rates_per_1m(row: TokenPrices, standard: Rates | None = None, parts: PartRates | None = None) -> Rates:
+    """Return one set of rates; ``standard``: those outside of a tier or of a long context, where these are of one."""
+    scale = _NANO_PER_TOKEN_FROM_USD_PER_1M
+    plain, cached, written = row.input_usd_per_1m * scale, row.cached_input_usd_per_1m, row.cache_write_usd_per_1m
+    discounted = standard is not None and standard.cached_input < standard.input
+    cached_otherwise = min(plain, standard.cached_input) if standard is not None and discounted else plain
+    written_otherwise = None if standard is None else standard.cache_write
+    return Rates(
+        plain,
+        cached_otherwise if cached is None else cached * scale,
+        row.output_usd_per_1m * scale,
+        cache_write=written_otherwise if written is None else written * scale,
+        parts=parts,
+    )
 
 
 def _first(values: Iterable[_T | None]) -> _T | None:

@@ -1,15 +1,15 @@
 """The database's engine: opened, checked, closed. Nothing here imports alembic, which ``migrate`` alone needs."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import URL, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.store.tables import SCHEMA_HEAD
 
@@ -19,12 +19,14 @@ _BUSY_TIMEOUT_MS: Final = 1000
 _SQLITE_PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode = WAL",
-    # A power cut may lose the last commits, never the file's consistency.
+    # A power cut may lose the last commits, never the file's consistency; but for ``writing``.
     "PRAGMA synchronous = NORMAL",
 )
 # How PostgreSQL's codes begin where no row is at fault: no connection or none left, no such user or database (yet), a
-# deadlock, a lock, a shutdown, a failing disk; and a standby that is not writable yet.
-_PASSING: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006")
+# deadlock, no such table or no right to it, a lock, a shutdown, a failing disk; and a standby that is not writable yet.
+_PASSING: Final = ("08", "28", "3D", "40", "42", "53", "55", "57", "58", "25006")
+# Two transactions in each other's way, one of which PostgreSQL called off: a serialization failure, a deadlock.
+_COLLIDED: Final = ("40001", "40P01")
 
 
 # In seconds, to connect and for one statement: a network that swallows packets would never say that it is gone.
@@ -155,6 +157,31 @@ def unavailable_as_such(place: str) -> Iterator[None]:
         if error.connection_invalidated or passing or type(error) is DatabaseError:
             raise DatabaseUnavailable(f"{place}: {_cause(error)}") from error
         raise
+
+
+def collided(error: DBAPIError) -> bool:
+    """Tell whether a transaction was called off for another's sake: the same again, and it goes through."""
+    return getattr(error.orig, "sqlstate", None) in _COLLIDED
+
+
+@asynccontextmanager
+async def writing(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that reads what it then writes, and commit it so that it survives a power cut.
+
+    A journal lets go of rows once the database has them. SQLite gives it the write lock at once: what it has read
+    cannot change before it writes.
+    """
+    async with database.engine.connect() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        # Its context, rather than a commit of ours: where a commit fails, only that rolls back. Else the connection
+        # goes back to the pool with the transaction, and SQLite's lock, still open.
+        async with connection.begin():
+            if is_sqlite:
+                await connection.exec_driver_sql("PRAGMA synchronous = FULL")
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+        if is_sqlite:
+            await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
 
 
 def _cause(error: SQLAlchemyError | OSError) -> str:

@@ -23,12 +23,19 @@ _SHORTEST_SPAN: Final = timedelta(days=1)
 EXERCISED_WITHIN: Final = timedelta(days=90)
 
 
-def started_within(since: datetime, until: datetime) -> ColumnElement[bool]:
+def started_within(
+    since: datetime, until: datetime, attempt_id: ColumnElement[str] = attempts.c.attempt_id
+) -> ColumnElement[bool]:
     """Return the condition for attempts that started from ``since`` until, and without, ``until``.
 
-    A range of the primary key: it needs no index of its own.
+    A range of the primary key: it needs no index of its own. ``attempt_id`` is the column that holds the id.
     """
-    return and_(attempts.c.attempt_id >= _first_id(since), attempts.c.attempt_id < _first_id(until))
+    return and_(attempt_id >= _first_id(since), attempt_id < _first_id(until))
+
+
+def started_before(instant: datetime) -> ColumnElement[bool]:
+    """Return the condition for attempts that started before an instant, by the primary key as well."""
+    return attempts.c.attempt_id < _first_id(instant)
 
 
 class TrafficStore:

@@ -1,47 +1,52 @@
 """Reads and writes the ledger's rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import chain
-from typing import Any, Final, Protocol
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Dialect, Table, case, func, select
+from sqlalchemy import ColumnElement, Dialect, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.clock import Clock, SystemClock
 from gateway.reasons import Outcome
-from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.bulk import BulkTable
+from gateway.store.database import Database, collided, unavailable_as_such, where, writing
+from gateway.store.rollups import Rollups
+from gateway.store.sums import AttemptRow, Labels, Sums
 from gateway.store.tables import attempts, served_targets
+from gateway.store.tables_ledger import journals
+from gateway.store.traffic import started_before
 
-# One statement's rows. The driver works in a thread that shares this process's core: a slice is how long it may keep
-# the requests waiting, some 4 ms.
-_SLICE_ROWS: Final = 250
-_ROWS_AT_ONCE: Final = 50
+__all__ = ["AttemptRow", "Checkpoint", "KnownJournal", "Total", "UsageStore"]
+
 _NOTED_EVERY: Final = timedelta(minutes=10)
+_TRIES: Final = 4
+_PAUSE_S: Final = 0.05
+# Rows that one transaction deletes, and rows that are added up at once: some 4 ms of this process's core.
+_DELETED_AT_ONCE: Final = 2_000
+_ADDED_AT_ONCE: Final = 500
 
 
-class AttemptRow(Protocol):
-    """What can be stored: a named tuple whose fields are the columns of ``attempts``, in their order."""
+class Checkpoint(NamedTuple):
+    """How far a journal is in the database: all before this place is."""
 
-    def __iter__(self) -> Iterator[Any]: ...
+    journal: str
+    """The name of its directory."""
+    segment: int
+    offset: int
 
-    @property
-    def provider(self) -> str:
-        """The provider's name."""
 
-    @property
-    def model_asked(self) -> str:
-        """The model that the attempt asked for."""
+class KnownJournal(NamedTuple):
+    """A journal that the database knows of, and when it was last told."""
 
-    @property
-    def outcome(self) -> Outcome:
-        """How the attempt ended."""
-
-    @property
-    def started_at(self) -> datetime:
-        """When it started; aware."""
+    checkpoint: Checkpoint
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +74,105 @@ class UsageStore:
     Every method may raise ``DatabaseUnavailable``.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
         dialect = database.engine.dialect
-        self._insert_attempts = _BulkInsert(attempts, dialect)
+        self._attempts = BulkTable(attempts, dialect)
+        self._rollups = Rollups(dialect)
+        self._labels = Labels()
         self._note_served = _note_served(dialect)
+        self._note_checkpoint = _note_checkpoint(dialect)
         # When each is to be noted again; as many as configurations ever named.
         self._note_from: dict[tuple[str, str], datetime] = {}
 
-    async def insert_attempts(self, rows: Sequence[AttemptRow]) -> int:
+    async def insert_attempts(self, rows: Sequence[AttemptRow], checkpoint: Checkpoint | None = None) -> int:
         """Insert rows in one transaction and return how many were new: an attempt_id that is there already is skipped.
 
-        Also notes which targets served, the first time and then every ten minutes. All or nothing: raises for a row
-        that cannot be stored.
+        With them go, for the new ones alone, their sums by the hour; which targets served, the first time and then
+        every ten minutes; and how far the rows' journal is. All or nothing: raises for a row that cannot be stored.
         """
+        # In one order on every replica: two that wait for each other's rows would wait for ever. Of rows with one id
+        # the first counts.
+        rows = sorted({row.attempt_id: row for row in reversed(rows)}.values(), key=attrgetter("attempt_id"))
         served = self._newly_served(rows)
         with unavailable_as_such(where(self._database.engine.url)):
-            async with self._database.engine.begin() as connection:
-                new = await self._insert_attempts(connection, rows)
-                if served:
-                    await connection.execute(self._note_served, served)
+            new = await self._inserted(rows, served, checkpoint)
         for row in served:
             self._note_from[row["provider"], row["model"]] = row["last_served_at"] + _NOTED_EVERY
         return new
+
+    async def _inserted(
+        self, rows: Sequence[AttemptRow], served: list[dict[str, Any]], checkpoint: Checkpoint | None
+    ) -> int:
+        for tried in range(1, _TRIES + 1):
+            try:
+                async with writing(self._database) as connection:
+                    return await self._insert(connection, rows, served, checkpoint)
+            except DBAPIError as error:
+                if not collided(error) or tried == _TRIES:
+                    raise
+            await self._clock.sleep(tried * _PAUSE_S * random.uniform(0.5, 1.5))
+        raise AssertionError("the last try returns or raises")
+
+    async def _insert(
+        self,
+        connection: AsyncConnection,
+        rows: Sequence[AttemptRow],
+        served: list[dict[str, Any]],
+        checkpoint: Checkpoint | None,
+    ) -> int:
+        new, sums = 0, Sums(self._labels)
+        for start in range(0, len(rows), _ADDED_AT_ONCE):
+            fresh = await self._attempts.insert_new(connection, rows[start : start + _ADDED_AT_ONCE])
+            sums.add(fresh)
+            new += len(fresh)
+        if served:
+            await connection.execute(self._note_served, served)
+        # Last of what others wait for, since replicas share most of these rows.
+        await self._rollups.add(connection, sums)
+        if checkpoint is not None:
+            await connection.execute(self._note_checkpoint, {**checkpoint._asdict(), "written_at": self._clock.now()})
+        return new
+
+    async def checkpoint(self, journal: str) -> Checkpoint | None:
+        """Return how far a journal is in the database; None: nothing of it is known to be."""
+        found = await self._read(
+            select(journals.c.journal, journals.c.segment, journals.c.offset).where(journals.c.journal == journal)
+        )
+        return Checkpoint(**found[0]) if found else None
+
+    async def forget_journal(self, journal: str) -> None:
+        """Remove what is noted of a journal, whose directory is gone or about to be."""
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with writing(self._database) as connection:
+                await connection.execute(delete(journals).where(journals.c.journal == journal))
+
+    async def journals_known(self) -> list[KnownJournal]:
+        """Return the journals that are noted, by name: those of living processes, and of others that died."""
+        found = await self._read(select(journals).order_by(journals.c.journal))
+        return [
+            KnownJournal(Checkpoint(row["journal"], row["segment"], row["offset"]), row["written_at"]) for row in found
+        ]
+
+    async def delete_older(self, before: datetime, most: int) -> int:
+        """Delete rows that started before the hour of ``before``, the oldest first, and return how many.
+
+        At most ``most``, in transactions of 2,000. Their sums stay.
+        """
+        # Whole hours: what is left of one could not be told from an hour that lost rows.
+        older = started_before(before.replace(minute=0, second=0, microsecond=0))
+        deleted = 0
+        while deleted < most:
+            count = min(_DELETED_AT_ONCE, most - deleted)
+            oldest = select(attempts.c.attempt_id).where(older).order_by(attempts.c.attempt_id).limit(count)
+            with unavailable_as_such(where(self._database.engine.url)):
+                async with writing(self._database) as connection:
+                    gone = await connection.execute(delete(attempts).where(attempts.c.attempt_id.in_(oldest)))
+            deleted += gone.rowcount
+            if gone.rowcount < count:
+                break
+        return deleted
 
     def _newly_served(self, rows: Sequence[AttemptRow]) -> list[dict[str, Any]]:
         served: dict[tuple[str, str], dict[str, Any]] = {}
@@ -154,51 +235,6 @@ class UsageStore:
                 return [dict(zip(names, row, strict=True)) for row in result]
 
 
-class _BulkInsert:
-    """``INSERT … ON CONFLICT DO NOTHING`` by the driver itself.
-
-    SQLAlchemy's per-row work would cost more than the insert itself; the statement, and what turns a value into the
-    driver's, come from it all the same. SQLite gets many rows in one statement: its driver lets go of the interpreter's
-    lock once per statement, and under load gets it back only after a wait.
-    """
-
-    def __init__(self, table: Table, dialect: Dialect) -> None:
-        key = [column.name for column in table.primary_key]
-        statement = _insert_of(dialect)(table).on_conflict_do_nothing(index_elements=key)
-        self._sql = str(statement.compile(dialect=dialect, column_keys=[column.name for column in table.columns]))
-        self._sql_of_many = ""
-        if dialect.name == "sqlite":
-            head, values, tail = self._sql.partition(" VALUES ")
-            one, conflict, rest = tail.partition(" ON CONFLICT ")
-            self._sql_of_many = head + values + ", ".join([one] * _ROWS_AT_ONCE) + conflict + rest
-        self._conversions: list[tuple[int, Callable[[Any], Any]]] = [
-            (position, convert)
-            for position, column in enumerate(table.columns)
-            if (convert := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
-        ]
-
-    async def __call__(self, connection: AsyncConnection, rows: Sequence[Iterable[Any]]) -> int:
-        """Insert and return how many rows were new; where a driver does not count, how many there were."""
-        new = 0
-        for start in range(0, len(rows), _SLICE_ROWS):
-            parameters = [self._row(row) for row in rows[start : start + _SLICE_ROWS]]
-            while self._sql_of_many and len(parameters) >= _ROWS_AT_ONCE:
-                flat = tuple(chain.from_iterable(parameters[:_ROWS_AT_ONCE]))
-                new += (await connection.exec_driver_sql(self._sql_of_many, flat)).rowcount
-                del parameters[:_ROWS_AT_ONCE]
-            if parameters:
-                result = await connection.exec_driver_sql(self._sql, parameters)
-                new += result.rowcount if result.rowcount >= 0 else len(parameters)
-        return new
-
-    def _row(self, row: Iterable[Any]) -> tuple[Any, ...]:
-        values = list(row)
-        for position, convert in self._conversions:
-            if (value := values[position]) is not None:
-                values[position] = convert(value)
-        return tuple(values)
-
-
 def _note_served(dialect: Dialect) -> Any:
     """Return the statement that notes when targets served; the latest holds, whichever replica writes last."""
     given = _insert_of(dialect)(served_targets)
@@ -208,6 +244,12 @@ def _note_served(dialect: Dialect) -> Any:
         set_={"last_served_at": latest},
         where=noted.is_(None) | (noted < latest),
     )
+
+
+def _note_checkpoint(dialect: Dialect) -> Any:
+    given = _insert_of(dialect)(journals)
+    others = {column.name: given.excluded[column.name] for column in journals.columns if not column.primary_key}
+    return given.on_conflict_do_update(index_elements=list(journals.primary_key), set_=others)
 
 
 def _insert_of(dialect: Dialect) -> Any:

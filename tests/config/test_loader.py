@@ -178,6 +178,26 @@ def test_dates_and_prices_keep_their_exact_values(shape: Path) -> None:
     price = routes.prices["main"]["gpt-6-luna"]
     assert str(price.input_usd_per_1m) == "1.10"
     assert price.output_usd_per_1m == Decimal(6)
+    assert (price.tiers, price.above, price.audio_input_usd_per_1m) == ({}, None, None)
+
+
+def test_tiers_long_prompts_and_sound_have_prices_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("""
+version: 1
+providers: {here: {kind: vllm, base_url: "http://h:8000/v1"}}
+prices:
+  here:
+    ft: {input_usd_per_1m: 1.10, output_usd_per_1m: 6, source: list, audio_input_usd_per_1m: 20,
+         tiers: {flex: {input_usd_per_1m: 0.55, output_usd_per_1m: 3}},
+         above: {tokens: 272000, input_usd_per_1m: 2.20, output_usd_per_1m: 9}}
+routes: {a: {provider: here, primary: ft}}
+""")
+    price = _load(file).routes.prices["here"]["ft"]
+    assert price.audio_input_usd_per_1m == 20
+    assert {word: str(tier.input_usd_per_1m) for word, tier in price.tiers.items()} == {"flex": "0.55"}
+    assert price.above is not None
+    assert (price.above.tokens, str(price.above.input_usd_per_1m)) == (272_000, "2.20")
 
 
 def test_missing_secrets_are_marked_warnings(shape: Path) -> None:

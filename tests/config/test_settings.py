@@ -73,6 +73,12 @@ def test_refused(variables: dict[str, str], expected: str, monkeypatch: pytest.M
     assert expected in str(refused.value)
 
 
+def test_new_connections_are_taken_for_a_while_after_a_stop_where_a_load_balancer_may_be() -> None:
+    assert read_settings().lingers_s == 0
+    assert read_settings(host="0.0.0.0", key="k", admin_key="a").lingers_s == 5
+    assert read_settings(linger_s=2).lingers_s == 2
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
 def test_a_loopback_address_needs_no_keys(host: str) -> None:
     assert read_settings(host=host).is_loopback

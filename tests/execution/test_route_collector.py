@@ -9,6 +9,7 @@ from gateway.config.routes import ModelDates
 from gateway.execution.prepared import Snapshot
 from gateway.execution.route_collector import FALLBACK_REASONS, RouteCollector
 from gateway.execution.target_board import TargetBoard, key_of
+from gateway.ledger.figures import LedgerFigures
 from gateway.metrics import Metrics
 from gateway.policy.breaker import FAILURES_TO_OPEN
 from gateway.policy.planner import Command
@@ -20,6 +21,9 @@ from tests.fake_clock import FakeClock
 
 SANDBOX = a_provider(name="there", kind="sandbox")
 PRIMARY = a_primary()
+FIGURES = LedgerFigures(
+    queued=3, oldest_age_s=1.5, written=10, dropped=2, refused=4, journal_bytes=4096, sync_failures=5, damaged=6
+)
 ROUTES = (
     a_route(fallbacks=(a_fallback(provider=SANDBOX),)),
     a_route(name="tone-rewrite", primary=None, fallbacks=(a_fallback(provider=SANDBOX),)),
@@ -51,7 +55,7 @@ def running(clock: FakeClock) -> Running:
 @pytest.fixture
 def registry(running: Running) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(RouteCollector(running, lambda: (3, 1.5, 10, 2)))
+    registry.register(RouteCollector(running, lambda: FIGURES))
     return registry
 
 
@@ -116,6 +120,10 @@ def test_the_rest_of_the_page(registry: CollectorRegistry, running: Running) -> 
     assert value("gateway_ledger_oldest_unflushed_seconds") == 1.5
     assert value("gateway_ledger_entries_total") == 10
     assert value("gateway_ledger_dropped_total") == 2
+    assert value("gateway_ledger_refused_total") == 4
+    assert value("gateway_ledger_journal_bytes") == 4096
+    assert value("gateway_ledger_sync_failures_total") == 5
+    assert value("gateway_ledger_damaged_total") == 6
     sunset = {"provider": "here", "model": FINE_TUNE, "source": "routes.yaml"}
     assert value("gateway_model_sunset_timestamp_seconds", sunset) == 1_799_884_800
     info = {"route": "forum-reply", "role": "fallback", "provider": "there", "model": "model-of-luna"}
@@ -147,7 +155,7 @@ def test_sources_that_disagree_are_all_shown(clock: FakeClock) -> None:
     snapshot = Snapshot(configured, upstreams, metrics=Metrics(), clock=clock)
     registry = CollectorRegistry()
     board = TargetBoard(clock, lambda target, carefully: None)
-    registry.register(RouteCollector(Running(snapshot, board), lambda: (0, 0.0, 0, 0)))
+    registry.register(RouteCollector(Running(snapshot, board), LedgerFigures))
     labels = {"provider": "here", "model": FINE_TUNE}
     name = "gateway_model_sunset_timestamp_seconds"
     assert registry.get_sample_value(name, labels | {"source": "routes.yaml"}) == 1_801_440_000

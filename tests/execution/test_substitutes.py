@@ -5,6 +5,7 @@ import pytest
 
 from gateway.config.routes import Target
 from gateway.execution.substitutes import MOST_NAMES, MOST_TOLD_A_DAY, Answered, AnswerNames, Substitutions
+from gateway.policy.amounts import AmountPrice
 from gateway.policy.pricing import Price
 from gateway.providers.prices import PriceBook
 from tests.example_routes import FINE_TUNE, a_primary, a_provider
@@ -39,6 +40,18 @@ def test_what_a_name_means(target: Target, named: str | None, substitute: bool, 
     wanted = Answered(substitute, None if nano is None else a_price(nano))
     assert names.meaning(named) == wanted
     assert names.meaning(named) == wanted, "the second time, from memory"
+
+
+def test_what_is_priced_by_the_piece_is_that_under_every_spelling_of_its_name_and_under_no_other() -> None:
+    by_the_second = AmountPrice("v", "test", second=Decimal(7))
+    book = PriceBook({}, amounts={("here", "whisper-1"): by_the_second})
+    names = AnswerNames(a_primary(model="whisper-1", base=None), book)
+    assert [names.meaning(name).amounts for name in (None, "whisper-1", "whisper-1-2026-01-31", "other")] == [
+        by_the_second,
+        by_the_second,
+        by_the_second,
+        None,
+    ]
 
 
 def test_a_provider_that_invents_names_is_not_remembered_for_ever() -> None:

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import create_app
 from gateway.config.settings import Settings
+from gateway.execution.draining import Draining
 
 PATIENCE_S = 10.0
 USER = [{"role": "user", "content": "Where is my order?"}]
@@ -80,11 +81,14 @@ class Streamed:
 class ServedGateway:
     """Where it listens, and how a story talks to it and looks behind it."""
 
-    def __init__(self, port: int, clock: StoryClock, database: Path, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, port: int, clock: StoryClock, database: Path, client: httpx.AsyncClient, draining: Draining
+    ) -> None:
         self.port = port
         self.clock = clock
         self.database = database
         self.client = client
+        self.draining = draining
 
     async def chat(
         self, model: str = "reply", *, headers: Mapping[str, str] | None = None, **body: Any
@@ -283,7 +287,7 @@ async def served(
 
         if ready:
             await eventually(is_ready, "the gateway is ready")
-        yield ServedGateway(port, clock, database, client)
+        yield ServedGateway(port, clock, database, client, app.draining)
 
 
 @asynccontextmanager

@@ -99,6 +99,9 @@ async def test_what_is_no_answer_is_answered_by_the_fallback_or_else_with_a_502(
             assert row.status == 200
             assert row.input_tokens > 0
             assert row.output_tokens == 0
+        elif row.usage_source == "provider":
+            # It could not be passed on, and it counts what will be billed; "base" answered.
+            assert (row.input_tokens, row.output_tokens, row.cost_nanousd) == (10, 4, 10 * 3000 + 4 * 4000)
         else:
             assert (row.usage_source, row.input_tokens, row.output_tokens, row.cost_nanousd) == ("none", 0, 0, 0)
 

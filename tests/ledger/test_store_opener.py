@@ -1,12 +1,13 @@
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ledger_bench import until
+from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
-from gateway.ledger.store_opener import LEDGER, Opened, StoreOpener
+from gateway.ledger.store_opener import LEDGER, Opened, StoreOpener, journal_root
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.usage import UsageStore
@@ -28,12 +29,6 @@ class SleepingClock(FakeClock):
         if task is not None and task.get_name() == "ledger-open":
             self.slept.append(seconds)
         await super().sleep(seconds)
-
-
-async def until(what: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not what():  # noqa: ASYNC110 (nothing tells of it)
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -59,12 +54,13 @@ async def test_a_new_database_is_made_behind_the_first_requests(path: Path) -> N
     store, waiting_for, remembered = StoreOpener(f"sqlite:///{path}", SystemClock()), dict[str, str](), list[Served]()
     store.start(waiting_for, remembering(remembered))
     assert "being opened" in waiting_for[LEDGER], "not ready before it is"
-    store.writer.append(an_entry())
+    store.journal.settle(an_entry())
     await until(lambda: not waiting_for)
     assert remembered == [set()]
     await store.close(10)
-    assert store.figures() == (0, 0.0, 1, 0)
+    assert (store.figures().queued, store.figures().written, store.figures().dropped) == (0, 1, 0)
     assert len(await stored(path)) == 1
+    assert list(path.with_suffix(".journal").iterdir()) == [], "what the database has, no journal keeps"
 
 
 async def test_whom_the_ledger_knows_to_have_answered_is_remembered(path: Path) -> None:
@@ -79,12 +75,14 @@ async def test_whom_the_ledger_knows_to_have_answered_is_remembered(path: Path) 
     assert remembered == [{(an_entry().provider, an_entry().model_asked)}]
 
 
-async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_nothing_is_lost(path: Path) -> None:
+async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_nothing_is_lost(
+    path: Path, tmp_path: Path
+) -> None:
     path.parent.write_text("a file where the directory should be")
     clock, waiting_for, remembered = SleepingClock(), dict[str, str](), list[Served]()
-    store = StoreOpener(f"sqlite:///{path}", clock)
+    store = StoreOpener(f"sqlite:///{path}", clock, tmp_path / "journals")
     store.start(waiting_for, remembering(remembered))
-    store.writer.append(an_entry())
+    store.journal.settle(an_entry())
     for pauses in range(1, 8):
         await until(lambda expected=pauses: len(clock.slept) == expected)
         assert str(path) in waiting_for[LEDGER], "whoever asks why it is not ready is told"
@@ -92,11 +90,11 @@ async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_noth
             path.parent.unlink()
         clock.advance(clock.slept[-1])
     await until(lambda: not waiting_for)
-    assert clock.slept == [0.5, 1, 2, 4, 8, 10, 10]
+    assert clock.slept == [0.5, 1, 2, 4, 5, 5, 5]
     assert remembered == [set()]
-    closing = asyncio.create_task(store.close(10))
-    await until(lambda: closing.done() or clock.advance(0.2))
-    assert store.figures()[2:] == (1, 0)
+    await until(lambda: store.figures().written or clock.advance(0.2))
+    await store.close(10)
+    assert (store.figures().written, store.figures().dropped) == (1, 0)
     assert len(await stored(path)) == 1
 
 
@@ -119,16 +117,60 @@ async def test_what_goes_wrong_otherwise_is_told_and_tried_again(path: Path) -> 
     await store.close(10)
 
 
-async def test_closing_before_it_was_ever_open_counts_what_is_lost(path: Path) -> None:
+async def test_closing_before_it_was_ever_open_leaves_the_rows_to_the_next_start(path: Path, tmp_path: Path) -> None:
     path.parent.write_text("a file where the directory should be")
-    clock, waiting_for = SleepingClock(), dict[str, str]()
-    store = StoreOpener(f"sqlite:///{path}", clock)
-    store.start(waiting_for, remembering([]))
-    store.writer.append(an_entry())
+    clock, root = SleepingClock(), tmp_path / "journals"
+    store = StoreOpener(f"sqlite:///{path}", clock, root)
+    store.start({}, remembering([]))
+    store.journal.settle(an_entry())
     await until(lambda: clock.slept)
-    closing = asyncio.create_task(store.close(5))
-    await until(lambda: closing.done() or clock.advance(1))
-    assert store.figures() == (0, 0.0, 0, 1)
+    with capture_logs() as logged:
+        closing = asyncio.create_task(store.close(5))
+        await until(lambda: closing.done() or clock.advance(1))
+    assert (store.figures().written, store.figures().dropped) == (0, 0)
+    left = [line for line in logged if line["event"] == "ledger_journal_left"]
+    assert [(line["rows"], line["directory"]) for line in left] == [(1, str(store.journal.directory))]
+    assert left[0]["bytes"] > 100
+    path.parent.unlink()
+    following = StoreOpener(f"sqlite:///{path}", SystemClock(), root)
+    following.start({}, remembering([]))
+    await until(lambda: not store.journal.directory.exists())
+    assert following.figures().written == 1
+    await following.close(10)
+    assert len(await stored(path)) == 1
+    assert list(root.iterdir()) == []
+
+
+async def test_a_start_that_fails_before_anything_was_written_leaves_nothing_behind(path: Path) -> None:
+    store = StoreOpener(f"sqlite:///{path}", FakeClock())
+    await store.close(10)
+    assert list(path.with_suffix(".journal").iterdir()) == []
+
+
+def test_a_journal_that_cannot_be_written_is_refused_at_once(path: Path) -> None:
+    path.parent.write_text("a file where the directory should be")
+    with pytest.raises(ConfigError, match="GATEWAY_JOURNAL_DIR"):
+        StoreOpener(f"sqlite:///{path}", FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        pytest.param("sqlite:////var/lib/understudy/gateway.db", "/var/lib/understudy/gateway.journal", id="SQLite"),
+        pytest.param(
+            "postgresql://u:s3cret@db.example/ledger", "state/ledger-34dd9918.journal", id="PostgreSQL, by its address"
+        ),
+        pytest.param(
+            "postgres://u:another@db.example/ledger", "state/ledger-34dd9918.journal", id="whatever its password"
+        ),
+        pytest.param(
+            "postgresql://u@db.example/le%2Fdger", "state/le_dger-239fe354.journal", id="a name that is no file's"
+        ),
+    ],
+)
+def test_where_the_journal_is_kept(url: str, root: str, tmp_path: Path) -> None:
+    assert journal_root(url, None) == Path(root)
+    assert journal_root(url, tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize(

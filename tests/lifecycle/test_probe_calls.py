@@ -42,7 +42,10 @@ class Asked:
         self.upstream: Upstream
         self.seen: set[str] = set()
         ids = map("attempt-{}".format, itertools.count())
-        self.calls = ProbeCalls(FakeClock(), self.records.append, ids.__next__, lambda key: self.seen)
+        self.begun: list[ProbeCall] = []
+        self.calls = ProbeCalls(
+            FakeClock(), self.records.append, ids.__next__, lambda key: self.seen, self.begun.append
+        )
 
     def talk(self, raw: RawUpstream) -> Talk:
         async def talk(reader: Reader, writer: Writer) -> None:
@@ -223,3 +226,23 @@ async def test_without_litellms_worker_there_is_no_connection(start: Start) -> N
     asked: Asked = await start({}, kind="anthropic")
     assert await asked.ask() is FailureKind.CONNECTION
     assert (asked.paths, asked.records[0].status) == ([], 0)
+
+
+async def test_each_call_begins_as_one_that_was_interrupted_and_ends_as_what_it_was(start: Start) -> None:
+    asked: Asked = await start({"chat/completions": NO_CHAT, "embeddings": VECTOR})
+    await asked.ask()
+    assert {call.failure for call in asked.begun} == {FailureKind.INTERRUPTED}
+    ids = [[call.attempt_id for call in calls] for calls in (asked.begun, asked.records)]
+    assert ids[0] == ids[1]
+    assert [call.endpoint for call in asked.begun] == [call.endpoint for call in asked.records]
+
+
+async def test_a_call_that_is_called_off_ends_too(start: Start) -> None:
+    asked: Asked = await start({"chat/completions": CHAT})
+    asking = asyncio.create_task(asked.ask())
+    await asyncio.sleep(0)
+    assert asked.begun
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert [(call.attempt_id, call.failure) for call in asked.records] == [("attempt-0", FailureKind.INTERRUPTED)]

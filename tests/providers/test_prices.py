@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway.config.routes import ModelPrice
+from gateway.config.routes_prices import ModelPrice
 from gateway.policy.pricing import Price
 from gateway.providers.prices import OVERLAY_PATH, Overlay, OverlayRow, PriceBook, TargetKey, read_overlay
 

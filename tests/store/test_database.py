@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway.store.database import Database, DatabaseUnavailable, to_async_url, where
+from gateway.store.database import Database, DatabaseUnavailable, to_async_url, where, writing
 
 
 async def test_opening_creates_the_file_and_its_directory_for_their_owner_alone(path: Path) -> None:
@@ -21,8 +21,13 @@ async def test_sqlite_writes_ahead_and_waits_a_moment_for_a_lock(path: Path) -> 
         settings = [
             await connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "busy_timeout")
         ]
+    async with writing(database) as connection:
+        survives_a_power_cut = await connection.scalar(text("PRAGMA synchronous"))
+    async with database.engine.connect() as connection:
+        afterwards = await connection.scalar(text("PRAGMA synchronous"))
     await database.close()
     assert settings == ["wal", 1, 1000]
+    assert (survives_a_power_cut, afterwards) == (2, 1), "a journal lets go of what the ledger has"
 
 
 async def test_a_schema_that_was_never_migrated_has_no_version(path: Path) -> None:

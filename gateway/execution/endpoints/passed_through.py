@@ -44,6 +44,10 @@ class PassedThrough(Endpoint):
         """Estimate nothing: these are not priced by text alone."""
         return 0
 
+    def roughly_input_chars(self, body: Mapping[str, Any], request: Request, length: int) -> int:
+        """Estimate nothing."""
+        return 0
+
     def reader(self, request: Request, target: "PreparedTarget", content_type: bytes) -> StreamReader | None:
         """Read events; relay whatever else is not JSON."""
         if content_type.startswith(STREAM_TYPE):

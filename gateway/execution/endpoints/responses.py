@@ -152,9 +152,11 @@ class ResponseReader(EventReader):
         if isinstance(response, dict):
             self.model = response.get("model") or self.model
             self.usage = response.get("usage") or self.usage
+            self.service_tier = response.get("service_tier") or self.service_tier
         delta = chunk.get("delta")
         if isinstance(delta, str):
             self.output_chars += len(delta)
+            self.output_events += 1
         if kind == "error" or (kind == "response.failed" and not self.events):
             said = response.get("error") if isinstance(response, dict) else None
             raise ErrorEvent({"error": said or {name: chunk.get(name) for name in ("code", "message", "param")}})

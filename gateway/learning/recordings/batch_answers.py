@@ -1,7 +1,7 @@
 """One line of what a batch has answered: its message, or what is wrong with it, and its row of the ledger."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -12,12 +12,21 @@ from gateway.execution.prepared import PreparedTarget
 from gateway.learning.answers import Message, message_of
 from gateway.learning.recordings.recorder import EMPTY, SUBSTITUTED
 from gateway.ledger.entry import Entry, new_attempt_id
-from gateway.policy.pricing import Price, Usage, cost_nanousd, read_usage
+from gateway.policy.pricing import (
+    AbsurdUsage,
+    LongContext,
+    PartRates,
+    Price,
+    Rates,
+    Usage,
+    checked_usage,
+    cost_nanousd,
+)
 from gateway.reasons import FailureKind, Outcome, Reason, UsageSource
 from gateway.store.recordings import Recording
 
 PRICE_FACTOR: Final = Decimal("0.5")
-"""Assumed of every provider with this API: OpenAI is known for it, but its page was not read for this."""
+"""Assumed of models whose price in a batch no source knows: OpenAI is known for it, and so read the rows of others."""
 TIER: Final = "batch"
 """What the ledger names as the service tier, and as the instance."""
 
@@ -56,8 +65,8 @@ class BatchReader:
         response = written if isinstance(written, dict) else {}
         status, body = response.get("status_code"), response.get("body")
         read = _Response(status if isinstance(status, int) else None, body if isinstance(body, dict) else {})
-        substitute, price = self._prepared.answers.meaning(read.model)
-        entry = self._entry(promised, read, half(price), finished_at, substitute=substitute)
+        substitute, price, _ = self._prepared.answers.meaning(read.model)
+        entry = self._entry(promised, read, in_a_batch(price), finished_at, substitute=substitute)
         message = None
         trouble: tuple[str, str]
         if read.status != 200:
@@ -73,7 +82,7 @@ class BatchReader:
         self, promised: Recording, read: _Response, price: Price | None, finished_at: datetime, *, substitute: bool
     ) -> Entry:
         target, answered = self._prepared.target, read.status == 200
-        usage = read_usage(read.body.get("usage")) if answered else None
+        usage, rejected = _usage_of(read.body) if answered else (None, False)
         tokens = usage or Usage(0)
         unknown = None if answered else 0
         attempt_id = promised.attempt_id or new_attempt_id(promised.recorded_at)
@@ -115,22 +124,54 @@ class BatchReader:
             finished_at=finished_at,
             substituted=substitute and answered,
             traits=None,
+            input_audio_tokens=tokens.input_audio_tokens,
+            output_audio_tokens=tokens.output_audio_tokens,
+            input_image_tokens=tokens.input_image_tokens,
+            output_image_tokens=tokens.output_image_tokens,
+            usage_rejected=rejected,
         )
 
 
-def half(price: Price | None) -> Price | None:
-    """Return what a price is in a batch."""
+def in_a_batch(price: Price | None) -> Price | None:
+    """Return a price with what it is in a batch as its rates: its own where a source knows that, else half."""
     if price is None:
         return None
-    written = None if price.cache_write is None else price.cache_write * PRICE_FACTOR
-    return replace(
-        price,
-        input=price.input * PRICE_FACTOR,
-        cached_input=price.cached_input * PRICE_FACTOR,
-        output=price.output * PRICE_FACTOR,
-        cache_write=written,
-        version=f"{price.version}-batch",
+    if (known := price.tiers.get(TIER)) is not None:
+        rates: Rates = known
+        version = price.version
+    else:
+        rates, version = _halved(price), f"{price.version}-batch"
+    return Price(
+        rates.input,
+        rates.cached_input,
+        rates.output,
+        version=version,
+        source=price.source,
+        cache_write=rates.cache_write,
+        parts=rates.parts,
+        above=rates.above,
     )
+
+
+def _halved(rates: Rates) -> Rates:
+    parts, above = rates.parts, rates.above
+    known = {} if parts is None else {part.name: getattr(parts, part.name) for part in fields(parts)}
+    return Rates(
+        rates.input * PRICE_FACTOR,
+        rates.cached_input * PRICE_FACTOR,
+        rates.output * PRICE_FACTOR,
+        cache_write=None if rates.cache_write is None else rates.cache_write * PRICE_FACTOR,
+        parts=PartRates(**{name: None if rate is None else rate * PRICE_FACTOR for name, rate in known.items()}),
+        above=None if above is None else LongContext(above.tokens, _halved(above.rates)),
+    )
+
+
+def _usage_of(body: Mapping[str, Any]) -> tuple[Usage | None, bool]:
+    """Return what an answer counts, and whether that is absurd."""
+    try:
+        return checked_usage(body.get("usage")), False
+    except AbsurdUsage:
+        return None, True
 
 
 def _error_of(line: Mapping[str, Any], read: _Response) -> str:

@@ -17,7 +17,7 @@ from gateway.config.routes import Route, Target
 from gateway.errors import ConfigError
 from gateway.execution.endpoints import CHAT
 from gateway.learning.pace import Purse
-from gateway.learning.recordings.batch_answers import BatchAnswer, BatchReader, half
+from gateway.learning.recordings.batch_answers import BatchAnswer, BatchReader, in_a_batch
 from gateway.learning.recordings.batch_api import ENDED, ENDPOINT, BatchApi
 from gateway.learning.recordings.plan import Lengths, Question, cost_at_most, prefix_chars
 from gateway.learning.recordings.recorder import RecordingRun, Stop, answered, recording_of
@@ -74,7 +74,7 @@ class RecordingBatches:
             ConfigError: it does not answer.
         """
         run = RecordingRun(len(questions))
-        price = half(self._bench.snapshot.price_book.lookup(*self._prepared.key))
+        price = in_a_batch(self._bench.snapshot.price_book.lookup(*self._prepared.key))
         prefix = prefix_chars(self._prepared.prompt_prefix)
         afforded: list[Question] = []
         for question in questions:

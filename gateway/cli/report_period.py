@@ -1,0 +1,63 @@
+"""The period of a report: how options name it, and how it is said."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+import typer
+
+from gateway.cli.configuration import instant
+from gateway.cli.forecast_words import counted
+from gateway.lifecycle.report_figures import Period
+from gateway.policy.lifecycle import midnight
+
+_HOUR: Final = timedelta(hours=1)
+_AGO: Final = re.compile(r"(\d{1,5})\s*([hdw])")
+_UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
+_FORM: Final = "write 24h, 7d or 4w, or an instant such as 2026-11-01 or 2026-11-29T10:30+00:00"
+
+
+def period_of(since: str, until: str | None, now: datetime) -> Period:
+    """Return the period that two options name.
+
+    Counted back from now, hours begin with a full hour, days and weeks at midnight UTC, so that they come from the
+    ledger's totals alone. Without ``until`` it ends with the hour that is not over yet.
+    """
+    end = _floor(now) + _HOUR if until is None else _instant(until, now, "--until")
+    begin = _instant(since, now, "--since")
+    if begin >= end:
+        raise typer.BadParameter(
+            f"the period ends ({_said(end)}) before it begins ({_said(begin)})", param_hint="--since"
+        )
+    return Period(begin, end, now)
+
+
+def words(period: Period) -> str:
+    """Say which period it is: "7 days and today, 2026-11-22 00:00 to 2026-11-29 10:37 UTC"."""
+    span = f"{_said(period.since)} to {_said(period.end)} UTC"
+    if period.until <= period.now:
+        return span
+    if period.since == midnight(period.since.date()):
+        days = (period.now.date() - period.since.date()).days
+        return f"{counted(days, 'day')} and today, {span}" if days else f"today, {span}"
+    hours = (period.end - period.since) // _HOUR
+    return f"{counted(hours, 'hour')}, {span}" if hours and period.since == _floor(period.since) else span
+
+
+def _instant(said: str, now: datetime, option: str) -> datetime:
+    ago = _AGO.fullmatch(said.strip().lower())
+    if ago is not None:
+        then = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return _floor(then) if ago[2] == "h" else midnight(then.date())
+    try:
+        return instant(said)
+    except typer.BadParameter:
+        raise typer.BadParameter(f"{said!r} names no time; {_FORM}", param_hint=option) from None
+
+
+def _floor(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

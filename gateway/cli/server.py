@@ -1,0 +1,137 @@
+"""The server of ``gateway serve``: uvicorn's, with a way of stopping that callers and load balancers can live with.
+
+Uvicorn closes its listeners at the signal, tells the app only after the last answer, and cancels what is left without
+a word. Here the app is told at the signal; new connections are still taken for a while, because whoever sends traffic
+learns of a stop late (Kubernetes takes a pod out of its Services beside the signal, not before it); answers run on
+until the deadline; whoever is left then is told why.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from gateway.app import FrontDoor
+
+log = structlog.get_logger()
+POLL_S = 0.02
+LAST_WORDS_S = 0.8
+"""From the deadline until the last connection is closed."""
+LEAVES_S = 4.5
+"""From the deadline until the process ends, whatever hangs: what the database did not take is in the journal."""
+HURRIED_S = 1.6
+"""From a second signal until the process ends."""
+
+
+class Server(uvicorn.Server):
+    """Serves one app until it is told to stop, by ``stop`` or by SIGTERM and SIGINT.
+
+    Args:
+        drain_s: how long answers may go on.
+        linger_s: how long new connections are still taken.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FrontDoor, *, drain_s: float, linger_s: float) -> None:
+        super().__init__(config)
+        self._draining = app.draining
+        self._drain_s, self._linger_s = drain_s, min(linger_s, drain_s)
+        self._listens_until = self._deadline = self._leaves_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, and end in order."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then listen."""
+        await super().startup(sockets)
+        # What lives as long as the process need not be looked through at every collection of garbage.
+        gc.collect()
+        gc.freeze()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal, wherever the program is just now."""
+        # Not kept for uvicorn to raise again at its end: a stop that was asked for is no failure.
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.stop, sig)
+
+    def stop(self, sig: int = signal.SIGTERM) -> None:
+        """Begin to stop; at the second time, end at once."""
+        now = asyncio.get_running_loop().time()
+        if self._draining.began:
+            self._draining.hurried = True
+            self._listens_until = self._deadline = min(self._deadline, now)
+            self._leaves_at = min(self._leaves_at, now + HURRIED_S)
+            return
+        self.should_exit = True
+        self._deadline = now + self._drain_s
+        # At a keyboard nobody has a load balancer to wait for.
+        self._listens_until = now + (self._linger_s if sig == signal.SIGTERM else 0.0)
+        self._leaves_at = self._deadline + LEAVES_S
+        self._draining.begin(self._deadline)
+        log.info("stopping", under_way=len(self._draining), deadline_s=self._drain_s)
+        self._close_after_answers()
+
+    def _close_after_answers(self) -> None:
+        """Keep no connection for another request; those that were never used get their first."""
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
+        for connection in list(self.server_state.connections):
+            if getattr(connection, "cycle", None) is not None:
+                connection.shutdown()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in order: listeners, answers, app."""
+        if not self._draining.began:
+            self.stop()
+        await self._until(lambda: False, lambda: self._listens_until)
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._until(self._is_idle, lambda: self._deadline)
+        if not self._is_idle():
+            log.warning("answers_cut", cut=self._draining.cut())
+            end = asyncio.get_running_loop().time() + LAST_WORDS_S
+            await self._until(self._is_idle, lambda: end)
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            # Their rows come before the ledger is closed.
+            end = asyncio.get_running_loop().time() + LAST_WORDS_S
+            await self._until(lambda: not self.server_state.tasks, lambda: end)
+        await self._leave()
+
+    def _is_idle(self) -> bool:
+        return not self.server_state.connections and not self.server_state.tasks
+
+    async def _until(self, done: Callable[[], bool], deadline: Callable[[], float]) -> None:
+        """Wait until something is so, or a deadline, which a second signal brings forward."""
+        loop = asyncio.get_running_loop()
+        while not done() and loop.time() < deadline():
+            # Answers that begin now carry the date too.
+            await self.on_tick(0)
+            await asyncio.sleep(POLL_S)
+
+    async def _leave(self) -> None:
+        """Have the app end; where something in it hangs, end without it."""
+        ending = asyncio.create_task(self.lifespan.shutdown())
+        await self._until(ending.done, lambda: self._leaves_at)
+        if not ending.done():
+            log.error("left_unfinished", why="the app did not end in time; what is in the journal is taken up again")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+        await ending
