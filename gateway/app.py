@@ -27,7 +27,7 @@ from gateway.config.loader import Loaded, load
 from gateway.config.lost_packs import refuse_lost_packs
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import ConfigError, GatewayError, Unauthenticated
 from gateway.execution.draining import Draining
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.ledger.store_opener import StoreOpener
@@ -54,6 +54,8 @@ class FrontDoor:
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
         self.draining = Draining()
         """Whoever runs this app tells it here of a stop; the end of its lifespan alone is too late to say so."""
+        self.unusable: ConfigError | None = None
+        """Which setting kept it from starting."""
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
         self._prove_residency(self.loaded)
         self._hot: dict[str, ASGIApp] = {}
@@ -123,6 +125,10 @@ class FrontDoor:
             async with self._running():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+        except ConfigError as error:
+            self.unusable = error
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         except Exception as error:
             log.exception("startup_failed")
             await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -27,12 +27,16 @@ class Place:
     directory: Path
     gateway: str
     sandbox: str
+    database: Path
     environ: dict[str, str]
 
     def localised(self, text: str) -> str:
         text = text.replace("http://127.0.0.1:8080", self.gateway).replace("http://127.0.0.1:8081", self.sandbox)
-        # `try` has no port in the README: it asks the default one.
-        return re.sub(r"^gateway try", f"gateway try --url {self.gateway}/v1", text, flags=re.MULTILINE)
+        # In the README `try` asks the default port, and `report` reads the default database.
+        text = re.sub(r"^gateway try", f"gateway try --url {self.gateway}/v1", text, flags=re.MULTILINE)
+        return re.sub(
+            r"^gateway report", f"gateway report --database sqlite:///{self.database}", text, flags=re.MULTILINE
+        )
 
     def run(self, command: str) -> str:
         done = subprocess.run(
@@ -70,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             environ = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
             (example,) = snippets("yaml")
             (directory / "my-routes.yaml").write_text(example)
-            yield Place(directory, gateway.url, sandbox.url, environ)
+            yield Place(directory, gateway.url, sandbox.url, gateway.database, environ)
 
 
 @pytest.mark.parametrize("snippet", snippets("console"), ids=lambda body: body.splitlines()[0])
@@ -102,7 +106,8 @@ def test_a_program_works(place: Place, snippet: str) -> None:
 def sessions(snippet: str) -> Iterator[tuple[str, str]]:
     """Split a shown session into commands and what each is shown to print."""
     for part in re.split(r"^\$ ", snippet, flags=re.MULTILINE)[1:]:
-        command, _, expected = part.partition("\n")
+        # A command goes on where its line ends with a backslash.
+        command, expected = re.split(r"(?<!\\)\n", part, maxsplit=1)
         yield command, expected
 
 

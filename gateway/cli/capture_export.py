@@ -60,6 +60,10 @@ def write_export(out: Path, route: str, tenant: str | None, rows: Sequence["Capt
 
 def _write(path: Path, content: bytes) -> None:
     """Write or replace a file whole; mkstemp makes it with mode 0600."""
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written to; a file in its place would break whoever else uses it.
+        path.write_bytes(content)
+        return
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -110,6 +110,15 @@ def _share(at: datetime, first: datetime, last: datetime) -> float:
 
 
 @contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
 def _written_to(output: str) -> Iterator[BinaryIO]:
     """Yield the file; it takes its name only when it is whole, and is on the disk then."""
     if output == STDOUT:
@@ -121,6 +130,11 @@ def _written_to(output: str) -> Iterator[BinaryIO]:
             raise typer.Exit from None
         return
     path = Path(output)
+    if os.path.exists(output) and not os.path.isfile(output):
+        # A device or a pipe is written to; a file in its place would break whoever else uses it.
+        with _opened(path) as file:
+            yield file
+        return
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -15,6 +15,7 @@ from gateway.cli.forecast_words import counted, money
 from gateway.cli.ledger_text import instant, minute
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
+from gateway.policy.lifecycle import midnight
 
 if TYPE_CHECKING:
     from gateway.cli.progress_bar import Advance
@@ -60,6 +61,11 @@ class RowsCompared:
     answered_twice: int = 0
     unpriced: "list[Unpriced]" = field(default_factory=list)
 
+    @property
+    def thinned(self) -> "list[HourDifference]":
+        """Hours whose totals would lose what was deleted, were they made anew."""
+        return [found for found in self.differences if found.is_thinned]
+
 
 def verify(
     since: Annotated[
@@ -75,8 +81,9 @@ def verify(
     Every record in every journal is read; where one is damaged, file and offset are named, and what stands behind it
     still counts. Every hour's rows are added up again and compared with the totals that reports use, and every whole
     day's hours with the day's.
-    --repair replaces totals that differ; rows are never touched. Requests that were answered twice, and tokens without
-    a price, are told as well, and are no failure. May run beside a gateway.
+    --repair replaces totals that differ, unless they count more rows than there are; rows are never touched. Requests
+    that were answered twice, and tokens without a price, are told as well, and are no failure. May run beside a
+    gateway.
 
     Exit codes: 0 all is whole, 1 there are differences or damage, 2 it could not be looked at.
 
@@ -172,14 +179,16 @@ async def _repair(check: "LedgerCheck", found: RowsCompared) -> None:
     from gateway.store.ledger_check import RowsMissing
 
     for difference in found.differences:
+        if difference.is_thinned:
+            continue
         try:
-            await check.rebuild(difference.hour)
+            await check.rebuild(difference.hour, day=False)
         except RowsMissing:
             # Retention was here meanwhile.
             continue
         found.repaired.add(difference.hour)
-    for differing in found.days:
-        await check.rebuild_day(differing.day)
+    for day in sorted({midnight(hour.date()) for hour in found.repaired} | {of.day for of in found.days}):
+        await check.rebuild_day(day)
     found.days_repaired = True
 
 
@@ -222,7 +231,14 @@ def _row_lines(rows: RowsCompared) -> Iterator[str]:
     span = f"{minute(rows.since)} to {minute(rows.until)} UTC"
     found = f"{counted(len(rows.differences), 'hour')} differ{'s' if len(rows.differences) == 1 else ''}"
     yield f"totals    {span}: {found if rows.differences else 'every hour is the sum of its rows'}"
+    if thinned := rows.thinned:
+        yield (
+            f"  {counted(len(thinned), 'hour')}, the first {minute(thinned[0].hour)}, with fewer rows than the totals "
+            "count: rows were deleted, or older ones came in late; --repair leaves these totals as they are"
+        )
     for difference in rows.differences:
+        if difference.is_thinned:
+            continue
         done = "made anew from the rows" if difference.hour in rows.repaired else "--repair makes it anew"
         rows_, summed = _totals(difference.rows), _totals(difference.summed)
         yield f"  {minute(difference.hour)}  rows: {rows_}; totals: {summed}; {done}"
@@ -264,6 +280,7 @@ def _as_json(journals: JournalsRead, rows: RowsCompared | None) -> dict[str, Any
                 "hour": instant(found.hour),
                 "rows": found.rows._asdict(),
                 "totals": found.summed._asdict(),
+                "rows_missing": found.is_thinned,
                 "repaired": found.hour in rows.repaired,
             }
             for found in rows.differences

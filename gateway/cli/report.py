@@ -69,6 +69,8 @@ def report(
     from gateway.cli.report_text import show, show_nothing
 
     if by is not None:
+        # Names of tags are kept in lower case.
+        by = by.lower()
         _check_dimension(by)
     period = period_of(since, until, SystemClock().now())
     wanted = Wanted(tuple(dict.fromkeys(route or ())), period, by, break_even, times=by is None or as_json)
@@ -121,10 +123,10 @@ def _read(database: str | None, wanted: "Wanted", routes: "Routes | None") -> "R
 
 
 def _no_such_route(name: str, names: frozenset[str]) -> str:
-    from gateway.config.findings import did_you_mean, printable
+    from gateway.config.findings import did_you_mean, printable, quoted
 
     hint = did_you_mean(name, names) or (f"; there are: {', '.join(sorted(names)[:20])}" if names else "")
-    return f"there is no route {printable(name)!r}{printable(hint)}"
+    return f"there is no route {quoted(printable(name))}{printable(hint)}"
 
 
 def _refuse(message: str) -> NoReturn:

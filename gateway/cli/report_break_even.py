@@ -127,13 +127,17 @@ def _in_time(payback: "Payback", known: "Known") -> str:
         left += f", {days(float(payback.days.estimate))} at {_rate(known.per_day)} a day"
     if payback.requests_to_come is None:
         return f"{left}. Whether that is in time is not known: no last day of the model is known."
-    last = "the model is gone" if known.is_gone else f"it stops on {known.shutdown}"
+    last = "the model is gone" if known.is_gone else f"it {_stops(known)} on {known.shutdown}"
     verdict = {
         InTime.YES: "it pays back in time",
         InTime.NO: "it does not pay back in time",
         InTime.UNKNOWN: "whether it pays back in time cannot be told",
     }[payback.in_time]
     return f"{left}; {last}, with some {payback.requests_to_come:,} requests until then: {verdict}."
+
+
+def _stops(known: "Known") -> str:
+    return "stops" if known.days_left else "stopped"
 
 
 def _rate(per_day: Decimal) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def as_object(found: "Read", wanted: "Wanted") -> dict[str, Any]:
     """Return everything; of a ledger with nothing in it, empty lists."""
     report, period = found.report, wanted.period
-    began = report.period.began if report is not None else None
+    began, lacking = (None, None) if report is None else (report.period.began, report.period.lacks_totals_since)
     return {
         "headline": headline(report) if report is not None and not report.is_empty else None,
         "period": {
@@ -29,6 +29,7 @@ def as_object(found: "Read", wanted: "Wanted") -> dict[str, Any]:
             "since": period.since.isoformat(),
             "until": period.end.isoformat(),
             "ledger_begins": began.isoformat() if began is not None else None,
+            "lacks_totals_since": lacking.isoformat() if lacking is not None else None,
         },
         "nothing_kept_in": found.nothing_kept_in,
         "totals": _totals(report.totals) if report is not None else None,

@@ -1,7 +1,7 @@
 """The period of a report: how options name it, and how it is said."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import typer
@@ -12,6 +12,8 @@ from gateway.lifecycle.report_figures import Period
 from gateway.policy.lifecycle import midnight
 
 _HOUR: Final = timedelta(hours=1)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""No id of a row holds an earlier instant."""
 _AGO: Final = re.compile(r"(\d{1,5})\s*([hdw])")
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 _FORM: Final = "write 24h, 7d or 4w, or an instant such as 2026-11-01 or 2026-11-29T10:30+00:00"
@@ -21,10 +23,12 @@ def period_of(since: str, until: str | None, now: datetime) -> Period:
     """Return the period that two options name.
 
     Counted back from now, hours begin with a full hour, days and weeks at midnight UTC, so that they come from the
-    ledger's totals alone. Without ``until`` it ends with the hour that is not over yet.
+    ledger's totals alone. It ends with the hour that is not over yet, at the latest: nothing is kept of later ones.
     """
-    end = _floor(now) + _HOUR if until is None else _instant(until, now, "--until")
-    begin = _instant(since, now, "--since")
+    end = _floor(now) + _HOUR
+    if until is not None:
+        end = min(end, _instant(until, now, "--until"))
+    begin = max(_EARLIEST, _instant(since, now, "--since"))
     if begin >= end:
         raise typer.BadParameter(
             f"the period ends ({_said(end)}) before it begins ({_said(begin)})", param_hint="--since"

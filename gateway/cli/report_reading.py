@@ -68,6 +68,7 @@ async def read(url: str, wanted: Wanted, routes: "Routes | None") -> Read:
 
 async def _read(database: "Database", url: str, wanted: Wanted, routes: "Routes | None", names: frozenset[str]) -> Read:
     from gateway.store.database import where
+    from gateway.store.ledger_status import LedgerStatus
     from gateway.store.report import ReportStore
 
     store = ReportStore(database)
@@ -75,9 +76,11 @@ async def _read(database: "Database", url: str, wanted: Wanted, routes: "Routes 
         names |= await store.routes()
         if (unknown := _unknown(wanted.routes, names)) is not None:
             return Read(unknown=unknown, names=names)
-    period = replace(wanted.period, began=await store.began())
+    lacking = await LedgerStatus(database).lacks_totals_since()
+    period = replace(wanted.period, began=await store.began(), lacks_totals_since=lacking)
     made = await _report(database, store, replace(wanted, period=period), await known_to(url, routes=routes), routes)
-    return Read(made, where(database.engine.url) if period.began is None else None)
+    is_empty = period.began is None and lacking is None
+    return Read(made, where(database.engine.url) if is_empty else None)
 
 
 async def _report(

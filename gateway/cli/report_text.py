@@ -7,9 +7,11 @@ from rich.console import Console
 
 from gateway.cli.forecast_text import Printer
 from gateway.cli.forecast_words import counted, money, percent, signed
+from gateway.cli.ledger_findings import lacks_totals
 from gateway.cli.report_break_even import per_1000, sentences
 from gateway.cli.report_numbers import amount, bar, short, times
 from gateway.cli.report_period import words
+from gateway.config.findings import printable
 from gateway.reasons import Role
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     )
 
 LONGEST_NAME = 30
+_MOST_NAMES = 10
+_LEAST_SHOWN = 100_000
+"""Nano-dollars."""
 Cells = Sequence[str]
 Column = tuple[str, "Callable[[Totals], str]"]
 
@@ -44,7 +49,7 @@ def show(report: "Report", *, break_even: bool) -> None:
     """Print a whole report."""
     out = Printer()
     out.line(headline(report), loud=True)
-    for said in (_learning(report), _begins_late(report)):
+    for said in (_learning(report), _begins_late(report.period)):
         if said is not None:
             out.line(said)
     if report.dimension is None:
@@ -74,9 +79,8 @@ def show_nothing(found: "Read", period: "Period") -> None:
             "--database names another one."
         )
         return
-    began = found.report.period.began if found.report is not None else None
-    since = f" The ledger begins at {began:%Y-%m-%d %H:%M} UTC." if began is not None else ""
-    out.line(f"Nothing was asked in this period ({words(period)}).{since}")
+    begins = _begins(found.report.period) if found.report is not None else None
+    out.line(f"Nothing was asked in this period ({words(period)}).{f' {begins}' if begins is not None else ''}")
 
 
 def headline(report: "Report") -> str:
@@ -102,8 +106,11 @@ def on_fallback(use: "RouteUse", fallback: "FallbackUse", period: "Period") -> s
         since = f"{state.since:%Y-%m-%d %H:%M} UTC ({state.standing.reason.value})"
         said += f" Now answers {state.standing.target}, since {since}."
     extra = fallback.extra
+    if extra is None and use.route is not None and use.route.primary is None:
+        return said
     if extra is None:
-        return f"{said} Its extra cost is not known: a price is missing."
+        why = "a price is missing" if use.route is not None else "routes.yaml does not name the route"
+        return f"{said} Its extra cost is not known: {why}."
     how = (
         "measured, on other requests of the same period"
         if extra.basis.value == "measured"
@@ -118,7 +125,7 @@ def on_fallback(use: "RouteUse", fallback: "FallbackUse", period: "Period") -> s
 def cost(totals: "Totals") -> str:
     """Say what was paid, as far as there are prices: unpriced is not the same as free."""
     if not totals.unpriced:
-        return money(totals.cost_nanousd)
+        return f"<{money(_LEAST_SHOWN)}" if 0 < totals.cost_nanousd < _LEAST_SHOWN else money(totals.cost_nanousd)
     return f"≥{money(totals.cost_nanousd)}" if totals.cost_nanousd else "unpriced"
 
 
@@ -129,23 +136,25 @@ def _learning(report: "Report") -> str | None:
     return f"Beside these, to learn: {', '.join(parts)}."
 
 
-def _begins_late(report: "Report") -> str | None:
-    began = report.period.began
-    if began is None or began <= report.period.since:
-        return None
-    return f"The ledger begins at {began:%Y-%m-%d %H:%M} UTC: there is nothing before it."
+def _begins_late(period: "Period") -> str | None:
+    return None if period.began is not None and period.began <= period.since else _begins(period)
+
+
+def _begins(period: "Period") -> str | None:
+    if period.lacks_totals_since is not None:
+        said = lacks_totals(period.lacks_totals_since)
+        return f"{said[0].upper()}{said[1:]}."
+    return f"The ledger begins at {period.began:%Y-%m-%d %H:%M} UTC." if period.began is not None else None
 
 
 def _routes(out: Printer, report: "Report") -> None:
     rows: list[tuple[str, Totals]] = []
     for use in report.routes:
-        if len(use.targets) == 1:
-            only = use.targets[0]
-            rows.append((use.name if only.role is Role.PRIMARY else f"{use.name}: {_target(only)}", use.totals))
-        elif use.targets:
+        if use.targets:
             rows.append((use.name, use.totals))
+        if len(use.targets) > 1 or any(target.role is Role.FALLBACK for target in use.targets):
             rows += [(f"  {_target(target)}", target.totals) for target in use.targets]
-    if len(report.routes) > 1:
+    if sum(1 for use in report.routes if use.targets) > 1:
         rows.append(("all routes", report.totals))
     table = Table(["", *(header for header, _ in _COLUMNS)])
     for name, totals in rows:
@@ -207,7 +216,7 @@ def _notes(report: "Report") -> Iterable[str]:
         models = sorted({_model(use) for route in report.routes for use in route.targets if use.totals.unpriced})
         yield (
             f"≥: costs leave out {counted(totals.unpriced, 'attempt')} that used tokens and have no price "
-            f"({', '.join(models)}): write `prices:` in routes.yaml."
+            f"({_some(models)}): write `prices:` in routes.yaml."
         )
     if totals.estimated:
         yield f"Of {counted(totals.estimated, 'attempt')} the tokens are estimates: the provider sent no count."
@@ -224,9 +233,14 @@ def _notes(report: "Report") -> Iterable[str]:
         yield "Percentiles of an hour that the period cuts are those of some of its answers: it has too many to read."
     unknown = [use.name for use in report.routes if use.route is None]
     if unknown and len(unknown) < len(report.routes):
-        yield f"Not in routes.yaml: {', '.join(unknown)}."
+        yield f"Not in routes.yaml: {_some(unknown)}."
     if report.dimension is None:
         yield "Percentiles are of answered requests, and true to 2 %; first tokens are those of streams."
+
+
+def _some(names: Sequence[str]) -> str:
+    left = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def _model(use: "TargetUse") -> str:
@@ -248,7 +262,7 @@ class Table:
 
     def add(self, cells: Cells, *, loud: bool = False) -> None:
         """Add a row; a loud one is in trouble, which its words say as well."""
-        self._rows.append([short(cells[0], LONGEST_NAME), *cells[1:]])
+        self._rows.append([short(printable(cells[0]), LONGEST_NAME), *cells[1:]])
         self._loud.append(loud)
 
     def show(self, out: Printer, given_up_first: Sequence[str], *, left: Sequence[int] = (0,)) -> None:

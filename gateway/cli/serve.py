@@ -109,8 +109,14 @@ def _run(settings: "Settings") -> None:
     )
     server = Server(config, app, drain_s=settings.drain_s, linger_s=settings.lingers_s)
     _greet(listener, list(app.loaded.routes.routes))
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve([listener]))
+    try:
+        with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.serve([listener]))
+    except SystemExit:
+        # Uvicorn's own word for an app that did not start; the way out of it is in the setting's.
+        if app.unusable is not None:
+            raise app.unusable from None
+        raise
     if not server.started:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -26,6 +27,8 @@ LAST_WORDS_S = 0.8
 """From the deadline until the last connection is closed."""
 LEAVES_S = 4.5
 """From the deadline until the process ends, whatever hangs: what the database did not take is in the journal."""
+HUNG_S = 0.3
+"""Beyond that, where not even the event loop goes on."""
 HURRIED_S = 1.6
 """From a second signal until the process ends."""
 
@@ -127,11 +130,23 @@ class Server(uvicorn.Server):
 
     async def _leave(self) -> None:
         """Have the app end; where something in it hangs, end without it."""
-        ending = asyncio.create_task(self.lifespan.shutdown())
-        await self._until(ending.done, lambda: self._leaves_at)
-        if not ending.done():
-            log.error("left_unfinished", why="the app did not end in time; what is in the journal is taken up again")
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
-        await ending
+        # A disk that hangs holds this very thread, when the journal is closed: then another one ends the process.
+        left_s = self._leaves_at - asyncio.get_running_loop().time()
+        watch = threading.Timer(max(0.0, left_s) + HUNG_S, _leave_unfinished)
+        watch.daemon = True
+        watch.start()
+        try:
+            ending = asyncio.create_task(self.lifespan.shutdown())
+            await self._until(ending.done, lambda: self._leaves_at)
+            if not ending.done():
+                _leave_unfinished()
+            await ending
+        finally:
+            watch.cancel()
+
+
+def _leave_unfinished() -> None:
+    log.error("left_unfinished", why="the app did not end in time; what is in the journal is taken up again")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from gateway.errors import ConfigError
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_FINDINGS = 1000
 
 
@@ -83,7 +83,7 @@ class Findings:
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters and line ends escaped."""
+    """Return the text with control characters, line ends and what turns the direction of writing escaped."""
     return _UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
 
 

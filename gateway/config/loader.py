@@ -188,10 +188,9 @@ def _price(node: Node) -> ModelPrice:
 
 
 def _ledger(tree: Tree) -> Ledger:
-    if tree.ledger is None:
-        return Ledger()
-    written = LedgerEntry.model_validate(plain(tree.ledger))
-    return Ledger(**written.model_dump(exclude_none=True))
+    # `ledger:` with nothing below it is null.
+    said = plain(tree.ledger) if tree.ledger is not None else None
+    return Ledger() if said is None else Ledger(**LedgerEntry.model_validate(said).model_dump(exclude_none=True))
 
 
 def _entry(model: type[Entry], node: Node) -> dict[str, object]:

@@ -140,7 +140,8 @@ class Attempt:
         """Return the model that the answer names, or None: it names none, or has not yet."""
         reader, answer = self.reader, self.answer or self.unusable
         model = reader.model if reader is not None else answer.get("model") if answer is not None else None
-        return model[:LONGEST_NAME] if isinstance(model, str) and model else None
+        # PostgreSQL keeps no NUL in a text: it would refuse the row for it.
+        return model[:LONGEST_NAME].replace("\0", "") or None if isinstance(model, str) else None
 
     def heard(self) -> None:
         """Note that the upstream sent something that counts against idleness."""

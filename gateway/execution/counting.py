@@ -72,7 +72,8 @@ def _tier(attempt: Attempt) -> str | None:
     reader = attempt.reader
     answer = attempt.unusable if attempt.answer is None else attempt.answer
     tier: Any = reader.service_tier if reader is not None else None if answer is None else answer.get("service_tier")
-    return tier[:LONGEST_TIER] if isinstance(tier, str) and tier else None
+    # PostgreSQL keeps no NUL in a text: it would refuse the row for it.
+    return tier[:LONGEST_TIER].replace("\0", "") or None if isinstance(tier, str) else None
 
 
 def _by_token(

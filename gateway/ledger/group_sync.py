@@ -1,6 +1,7 @@
 """Brings what was written to the disk: one ``fdatasync`` in a thread for all that was written meanwhile."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -14,6 +15,8 @@ SYNC_AFTER_S: Final = 0.025
 """From the first write that is not on the disk to the begin of the sync that brings it there."""
 RETRY_AFTER_S: Final = 1.0
 """Between syncs of a disk that keeps failing: each try takes a new segment."""
+HANGS_AFTER_S: Final = 5.0
+"""A sync that takes so long may never end."""
 FAILURES_TO_GIVE_UP: Final = 2
 """Failed syncs in a row after which nobody waits any longer."""
 
@@ -51,6 +54,7 @@ class GroupSync:
         self._timer: asyncio.TimerHandle | None = None
         self._job: _Job | None = None
         """The sync that is under way."""
+        self._begun_at = 0.0
         self._due = False
         self._closed = False
         self._written = 0
@@ -65,6 +69,12 @@ class GroupSync:
     def gave_up(self) -> bool:
         """Whether the disk failed so often in a row that nobody waits for it."""
         return self.failing >= FAILURES_TO_GIVE_UP
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the disk has not answered for so long that nobody should begin to wait for it."""
+        job = self._job
+        return job is not None and not job.future.done() and time.monotonic() - self._begun_at > HANGS_AFTER_S
 
     def wrote(self, segment: Segment, frame: bytes) -> None:
         """Take note of a frame that was written to a segment, and see that it gets to the disk."""
@@ -132,6 +142,7 @@ class GroupSync:
             self._job = _Job(batch, self._written, future)
             return
         loop = asyncio.get_running_loop()
+        self._begun_at = time.monotonic()
         future = self._thread.submit(self._sync, descriptors)
         self._job = _Job(batch, self._written, future)
         future.add_done_callback(lambda _: self._tell(loop))

@@ -186,6 +186,8 @@ class Journal:
             return "the ledger's journal cannot grow: its disk is full or fails"
         if self._gave_up and self._ledger.durability == "strict":
             return "the ledger's journal cannot be synced: its disk fails"
+        if self._ledger.durability == "strict" and self._writer.sync.hangs:
+            return "the ledger's journal cannot be synced: its disk does not answer"
         return None
 
     def not_ready(self) -> str | None:
@@ -194,6 +196,10 @@ class Journal:
             return f"ledger: its journal is nearly full ({self._ledger.journal_mib} MiB)"
         if self._writer.sync.failing:
             return "ledger: its journal's disk failed to sync"
+        if self._writer.sync.hangs:
+            return "ledger: its journal's disk does not answer"
+        if not self.directory.exists():
+            return "ledger: its journal's directory is gone: start it anew"
         if not (self._writer.has_reserve and self._writer.writable):
             return "ledger: its journal's disk is full or fails"
         return None

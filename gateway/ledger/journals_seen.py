@@ -115,7 +115,7 @@ def _seen(directory: Path) -> JournalSeen | None:
     try:
         if directory.name.startswith(".") or not (directory / LOCK).exists():
             return None
-        database = (directory / DATABASE).read_text(encoding="utf-8").strip()
+        database = (directory / DATABASE).read_text(encoding="utf-8", errors="replace").strip()
         return JournalSeen(directory.name, directory, is_live(directory), database or None, used_bytes(directory))
     except FileNotFoundError:
         # Taken up and removed while we looked.

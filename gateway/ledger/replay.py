@@ -169,7 +169,13 @@ class JournalReader:
 
     def _following(self) -> int | None:
         """Return the segment to go on with when this one holds no more; of a live journal one that was begun."""
-        numbers = (number for number in segment_numbers(self._directory) if number > self._at.segment)
+        try:
+            numbers = [number for number in segment_numbers(self._directory) if number > self._at.segment]
+        except FileNotFoundError:
+            if not self._live:
+                raise
+            # Somebody removed the directory; what is open here can be read to its end.
+            return None
         return next((number for number in numbers if not self._live or self._begun(number)), None)
 
     def _begun(self, number: int) -> bool:

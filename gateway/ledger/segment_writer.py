@@ -157,6 +157,11 @@ class SegmentWriter:
                     self._making.result(LONGEST_WAIT_S)
             self._reserve_made()
         self._current, self._spare = self._spare, None
+        if self._current is not None and not self._current.path.exists():
+            # Whoever removed it removed what would be written to it, too: nobody can read that back.
+            self._log.error("journal_segment_gone", file=str(self._current.path))
+            self._current.close()
+            self._current = None
         if self._current is not None:
             self._make_reserve()
         elif self._retry is None and self._making is None:

@@ -143,7 +143,8 @@ def journal_root(url: str, journal_dir: Path | None) -> Path:
     if journal_dir is not None:
         return journal_dir
     if parsed.get_backend_name() == "sqlite":
-        return Path(where(parsed)).with_suffix(".journal")
+        file = Path(where(parsed))
+        return file.with_suffix(f"{file.suffix}.journal" if file.suffix == ".journal" else ".journal")
     address = hashlib.sha256(where(parsed).encode()).hexdigest()[:8]
     name = re.sub(r"[^\w.-]", "_", parsed.database or LEDGER)
     return STATE / f"{name}-{address}.journal"

@@ -27,6 +27,7 @@ from gateway.policy.standing import RouteState
 from gateway.policy.usage import Answerer, Cell, LabelCell, Spread, Used
 from gateway.providers.prices import PriceBook
 from gateway.reasons import Role
+from gateway.store.sums import OTHER
 
 LIVE: Final = "live"
 _T = TypeVar("_T")
@@ -54,7 +55,9 @@ def report(
         period,
         tuple(
             _route_use(name, known.get(name), by_route[name], used.spreads, book, standings.get(name))
+            # Probes belong to no route.
             for name in sorted(by_route)
+            if name
         ),
         Totals.of(live),
         sum(cell.requests for cell in live if cell.role is Role.FALLBACK),
@@ -157,8 +160,9 @@ def _lines(dimension: str | None, live: Sequence[Cell], labels: Sequence[LabelCe
     if dimension in _LABELS:
         return _by_size(_grouped(live, _LABELS[dimension]))
     _, _, name = dimension.partition(":")
-    kept = [cell for cell in labels if not name or cell.label.startswith(f"{name}=")]
-    return _by_size(_grouped(kept, lambda cell: cell.label.removeprefix(f"{name}=")))
+    # What a day had no room for may be of this tag, too: left out, it would be missing without a word.
+    kept = [cell for cell in labels if not name or cell.label == OTHER or cell.label.startswith(f"{name}=")]
+    return _by_size(_grouped(kept, lambda cell: cell.label.removeprefix(f"{name}=") if name else cell.label))
 
 
 _LABELS: Final[Mapping[str, Callable[[Cell], str]]] = {

@@ -23,6 +23,8 @@ class Period:
     now: datetime
     began: datetime | None = None
     """The hour in which the ledger begins; None: it is empty."""
+    lacks_totals_since: datetime | None = None
+    """When the first row started, where rows are older than totals, and so not in the report."""
 
     @property
     def end(self) -> datetime:

@@ -141,7 +141,9 @@ def where(url: URL) -> str:
     """Name the database for a message: a file's absolute path, or the URL with its password hidden."""
     if url.get_backend_name() == "sqlite" and url.database:
         return str(Path(url.database).absolute())
-    return url.render_as_string(hide_password=True)
+    # libpq's form of a URL has its password among the parameters.
+    secret = [name for name in url.query if "password" in name.lower()]
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
 
 
 @contextmanager

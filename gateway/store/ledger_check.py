@@ -50,6 +50,15 @@ class HourDifference:
     summed: HourTotals
     """What ``usage_hours`` holds."""
 
+    @property
+    def is_thinned(self) -> bool:
+        """Whether there are fewer rows than the sums count.
+
+        Retention deletes rows from the first on; a journal that is taken up late brings older ones, and then it looks
+        as if the rows between were there.
+        """
+        return self.rows.attempts < self.summed.attempts
+
 
 @dataclass(frozen=True, slots=True)
 class DayDifference:
@@ -114,10 +123,11 @@ class LedgerCheck:
                 await self._rollups.lock(connection, [day])
                 await self._rollups.remake_day(connection, day)
 
-    async def rebuild(self, hour: datetime) -> None:
+    async def rebuild(self, hour: datetime, *, day: bool = True) -> None:
         """Make the hour's sums anew from its rows, and its day's, in one transaction; ``hour`` is its beginning.
 
-        Memory is bounded by the sums, not by the rows. Raises ``RowsMissing`` for an hour before ``whole_since``.
+        Without ``day`` its day's are left for ``rebuild_day``, which many hours of one day then need once. Memory is
+        bounded by the sums, not by the rows. Raises ``RowsMissing`` for an hour before ``whole_since``.
         """
         with unavailable_as_such(where(self._database.engine.url)):
             async with writing(self._database) as connection:
@@ -129,6 +139,8 @@ class LedgerCheck:
                 async for rows in _rows_of(connection, hour):
                     sums.add(rows)
                 await self._rollups.remake(connection, hour, sums)
+                if day:
+                    await self._rollups.remake_day(connection, day_of(hour))
 
     async def _differences(self, start: datetime, end: datetime) -> list[HourDifference]:
         row, sums = attempts.c, usage_hours.c

@@ -9,8 +9,9 @@ from sqlalchemy import case, func, select, text
 
 from gateway.reasons import Outcome
 from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.sums import next_day
 from gateway.store.tables import attempts
-from gateway.store.tables_ledger import journals, usage_hours
+from gateway.store.tables_ledger import journals, usage_days, usage_hours
 from gateway.store.traffic import started_within
 
 LONGEST_REQUEST: Final = timedelta(hours=1)
@@ -31,6 +32,11 @@ class Holding:
     last_hour: datetime | None
     bytes: int
     """On disk, indexes included; of SQLite the whole file."""
+
+    @property
+    def lacks_totals(self) -> bool:
+        """Whether rows are older than totals."""
+        return is_older(self.first_at, self.first_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,11 @@ class Unpriced:
     tokens: int
 
 
+def is_older(first_row: datetime | None, first_hour: datetime | None) -> bool:
+    """Tell whether there are rows from before the first hour with totals."""
+    return first_row is not None and (first_hour is None or first_row < first_hour)
+
+
 class LedgerStatus:
     """Reads. Every method may raise ``DatabaseUnavailable``."""
 
@@ -65,17 +76,33 @@ class LedgerStatus:
         first = await self._one(select(at).order_by(key.asc()).limit(1))
         last = await self._one(select(at).order_by(key.desc()).limit(1))
         hour = usage_hours.c.hour
-        counted = select(func.sum(usage_hours.c.attempts))
-        if first is not None:
-            counted = counted.where(hour >= first.replace(minute=0, second=0, microsecond=0))
         return Holding(
-            rows=int(await self._one(counted) or 0) if first is not None else 0,
+            rows=await self._rows_since(first) if first is not None else 0,
             first_at=first,
             last_at=last,
             first_hour=await self._one(select(func.min(hour))),
             last_hour=await self._one(select(func.max(hour))),
             bytes=await self._bytes(),
         )
+
+    async def _rows_since(self, first: datetime) -> int:
+        """Add up the hours of the first row's day, and the days after it: a tenth of what all hours would take."""
+        hours, days, next_ = usage_hours.c, usage_days.c, next_day(first)
+        of_day = (hours.hour >= first.replace(minute=0, second=0, microsecond=0), hours.hour < next_)
+        counted = [
+            await self._one(select(func.sum(hours.attempts)).where(*of_day)),
+            await self._one(select(func.sum(days.attempts)).where(days.day >= next_)),
+        ]
+        return sum(int(count or 0) for count in counted)
+
+    async def lacks_totals_since(self) -> datetime | None:
+        """Return when the first row started, where rows are older than totals; None: every hour of rows has them.
+
+        Rows of a database that was migrated from a version without totals have none until they are made.
+        """
+        first = await self._one(select(attempts.c.started_at).order_by(attempts.c.attempt_id).limit(1))
+        summed = await self._one(select(func.min(usage_hours.c.hour)))
+        return first if is_older(first, summed) else None
 
     async def noted(self) -> dict[str, Noted]:
         """Return how far each journal is in the database, by its name."""

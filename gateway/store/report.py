@@ -8,7 +8,6 @@ Every question is bounded by the period. Pinned requests are left out.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
-from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -33,7 +32,7 @@ from gateway.policy.usage import Answerer, Cell, Dimension, LabelCell, Spread, U
 from gateway.reasons import Outcome, Role, UsageSource
 from gateway.store.database import Database, unavailable_as_such, where
 from gateway.store.spans import Span, Unit, days_and_hours, hours
-from gateway.store.sums import COUNTERS, LABEL_COUNTERS, SKETCHES
+from gateway.store.sums import COUNTERS, LABEL_COUNTERS, SKETCHES, sketches_sum
 from gateway.store.tables import attempts
 from gateway.store.tables_learning import rehearsal_pairs
 from gateway.store.tables_ledger import usage_days, usage_hours, usage_labels
@@ -231,17 +230,14 @@ def _answers(within: ColumnElement[bool], wanted: Sequence[str]) -> Any:
 
 
 def _add_texts(spreads: dict[Answerer, Spread], names: Sequence[str], rows: Sequence[Any]) -> None:
-    """Add up the sketches of who answered. A month of forty routes is a million buckets: each loop here is C's own."""
+    """Add up the sketches of who answered."""
     texts: defaultdict[Answerer, list[Sequence[str]]] = defaultdict(list)
     for row in rows:
         texts[Answerer(*row[:4])].append(row[4:])
     for who, of_each in texts.items():
         for name, column in zip(names, zip(*of_each, strict=True), strict=True):
-            sketches = orjson.loads(f"[{','.join(column)}]")
-            buckets = list(set().union(*sketches))
-            counts = zip(*(map(sketch.get, buckets, repeat(0)) for sketch in sketches), strict=True)
             total = spreads[who].named(name)
-            total.update(merged(total, from_json(dict(zip(buckets, map(sum, counts), strict=True)))))
+            total.update(merged(total, from_json(sketches_sum(column))))
 
 
 def _add_values(spread: Spread, names: Sequence[str], values: Sequence[float | None]) -> None:

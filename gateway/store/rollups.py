@@ -5,22 +5,24 @@ rows at once. PostgreSQL: each takes an advisory lock per day, in the days' orde
 the transaction; replicas share a day's rows anyway. SQLite: the transaction is one of ``database.writing``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import orjson
-from sqlalchemy import Dialect, delete, select
+from sqlalchemy import Dialect, Text, cast, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.policy.sketch import add_to_json, from_json
+from gateway.policy.sketch import add_to_json
 from gateway.store.bulk import BulkTable, Values
 from gateway.store.columns import instant_of, microseconds_of
-from gateway.store.sums import COUNTERS, DAY, HOUR, DayKey, HourKey, HourSums, Sums, by_day, day_of
+from gateway.store.sums import COUNTERS, DAY, SKETCHES, HourSums, Sums, by_day, sketches_sum
 from gateway.store.tables_ledger import usage_days, usage_hours, usage_labels
 
 Added = TypeVar("Added")
 
+_KEY: Final = len(usage_hours.primary_key)
 _DAY_US: Final = 86_400_000_000
 _LOCK: Final = 0x1ED6E5
 """The first half of our locks' keys: the ledger's days."""
@@ -56,22 +58,20 @@ class Rollups:
         await _merge(connection, self._days, by_day(sums.hours.items()), _usage_row)
 
     async def remake(self, connection: AsyncConnection, hour: datetime, sums: Sums) -> None:
-        """Put sums in the place of one hour's, and make its day's anew; the caller has locked the day."""
+        """Put sums in the place of one hour's, and leave its day's; the caller has locked the day."""
         for table in (usage_hours, usage_labels):
             await connection.execute(delete(table).where(table.c.hour == hour))
         await self._add_hours(connection, sums)
-        await self.remake_day(connection, day_of(hour))
 
     async def remake_day(self, connection: AsyncConnection, day: datetime) -> None:
         """Make a day's sums anew from its hours; the caller has locked it."""
         await connection.execute(delete(usage_days).where(usage_days.c.day == day))
-        days: dict[DayKey, HourSums] = {}
-        hour = day
-        while hour < day + DAY:
-            kept = await connection.execute(select(usage_hours).where(usage_hours.c.hour == hour))
-            days = by_day([*days.items(), *map(_hour_of_row, kept)])
-            hour += HOUR
-        await _merge(connection, self._days, days, _usage_row)
+        of_day = (usage_hours.c.hour >= day, usage_hours.c.hour < day + DAY)
+        columns = (cast(column, Text) if column.name in SKETCHES else column for column in usage_hours.columns)
+        groups: defaultdict[Values, list[Sequence[Any]]] = defaultdict(list)
+        for row in await connection.execute(select(*columns).where(*of_day)):
+            groups[day, *row[1:_KEY]].append(row[_KEY:])
+        await self._days.replace(connection, [_day_row(key, groups[key]) for key in sorted(groups)])
 
     async def _add_hours(self, connection: AsyncConnection, sums: Sums) -> None:
         await _merge(connection, self._hours, sums.hours, _usage_row)
@@ -91,12 +91,11 @@ async def _merge(
         await table.replace(connection, [row_of(key, added[key], kept.get(key)) for key in part])
 
 
-def _hour_of_row(row: Sequence[Any]) -> tuple[HourKey, HourSums]:
-    """Return a row of ``usage_hours`` as what was added up."""
-    key, counters = len(usage_hours.primary_key), len(COUNTERS)
-    *sketches, first_at, last_at = row[key + counters :]
-    sums = HourSums(list(row[key : key + counters]), [from_json(obj) for obj in sketches], first_at, last_at)
-    return tuple(row[:key]), sums
+def _day_row(key: Values, hours: Sequence[Sequence[Any]]) -> Values:
+    """Return a day's row; hours are what follows their keys, sketches as text."""
+    *sums, first_at, last_at = zip(*hours, strict=True)
+    counters, texts = map(sum, sums[: len(COUNTERS)]), sums[len(COUNTERS) :]
+    return (*key, *_bounded(counters), *map(sketches_sum, texts), min(first_at), max(last_at))
 
 
 def _usage_row(key: Values, added: HourSums, kept: Values | None) -> tuple[Any, ...]:

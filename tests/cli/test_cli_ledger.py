@@ -57,6 +57,12 @@ class Kept:
             connection.execute(statement)
         connection.close()
 
+    def read(self, query: str) -> list[Any]:
+        with sqlite3.connect(self.path) as connection:
+            found = connection.execute(query).fetchall()
+        connection.close()
+        return found
+
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -161,6 +167,18 @@ def test_status_tells_of_rows_that_go_elsewhere(kept: Kept, loop: asyncio.Runner
     assert "its rows go to postgresql://elsewhere/ledger: start a gateway with that database" in ran.out
 
 
+def test_a_journal_whose_database_cannot_be_read_is_told_and_nothing_else_fails(
+    kept: Kept, loop: asyncio.Runner, run: Run
+) -> None:
+    journal = journal_of(kept, loop, entries(1))
+    journal.close(empty=False)
+    (journal.directory / "database").write_bytes(b"\xff\xfe")
+    ran = run("ledger", "status", "--database", kept.url)
+    assert ran.code == 1
+    assert f"journal {journal.name}: its process is gone, and its rows go to " in ran.out
+    assert run("ledger", "verify", "--database", kept.url).code == 0
+
+
 def test_status_tells_of_damage_and_of_refused_rows(kept: Kept, run: Run) -> None:
     kept.root.mkdir()
     (kept.root / "20261129T101500-3fa9c2d1-00000001.seg.damaged").write_bytes(b"x")
@@ -255,6 +273,35 @@ def test_verify_finds_totals_that_differ_and_makes_them_anew(kept: Kept, run: Ru
     mended = run("ledger", "verify", "--database", kept.url, "--repair", "--json")
     (difference,) = mended.json["differences"]
     assert (mended.code, difference["hour"], difference["repaired"]) == (0, "2026-11-23T14:00:00Z", True)
+    assert run("ledger", "verify", "--database", kept.url).code == 0
+
+
+def test_totals_of_rows_that_are_gone_stay_where_older_rows_come_in_late(kept: Kept, run: Run) -> None:
+    kept.insert([an_entry(hour * HOUR) for hour in range(6)])
+    kept.execute("DELETE FROM attempts WHERE started_at < (SELECT max(started_at) FROM attempts)")
+    # A dead gateway's journal, taken up after retention was here.
+    kept.insert([an_entry(HOUR)])
+    ran = run("ledger", "verify", "--repair", "--database", kept.url)
+    assert ran.code == 1
+    assert "3 hours, the first 2026-11-23 14:00, with fewer rows than the totals count" in ran.out
+    found = run("ledger", "verify", "--json", "--database", kept.url).json["differences"]
+    assert [(hour["rows_missing"], hour["repaired"]) for hour in found] == [(True, False)] * 3
+    assert kept.read("SELECT sum(attempts) FROM usage_hours") == [(7,)]
+    assert kept.read("SELECT sum(attempts) FROM usage_days") == [(7,)]
+
+
+def test_verify_finds_days_that_are_not_their_hours_and_makes_them_anew(kept: Kept, run: Run) -> None:
+    kept.insert([an_entry(), an_entry(HOUR), an_entry(24 * HOUR)])
+    kept.execute("UPDATE usage_days SET attempts = 9 WHERE day = (SELECT min(day) FROM usage_days)")
+    # Of what rows are gone of, days are compared all the same.
+    kept.execute("DELETE FROM attempts")
+    ran = run("ledger", "verify", "--database", kept.url)
+    assert ran.code == 1
+    assert "days      1 day: not what their hours add up to" in ran.out
+    assert "2026-11-23  hours: 2 attempts, $0.000990000; the day: 9 attempts, $0.000990000; --repair" in ran.out
+    mended = run("ledger", "verify", "--database", kept.url, "--repair", "--json")
+    (day,) = mended.json["days"]
+    assert (mended.code, day["day"], day["repaired"]) == (0, "2026-11-23", True)
     assert run("ledger", "verify", "--database", kept.url).code == 0
 
 
@@ -393,6 +440,20 @@ def test_what_cannot_be_exported(arguments: list[str], code: int, says: str, kep
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
     assert "s3cret" not in ran.err
+
+
+def test_a_pipe_that_an_export_goes_to_stays_one(kept: Kept, run: Run, tmp_path: Path) -> None:
+    kept.insert([an_entry()])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Both ends, so that nobody waits for the other.
+    read = os.open(pipe, os.O_RDWR)
+    try:
+        assert run("ledger", "export", "--database", kept.url, "--output", str(pipe)).code == 0
+        assert os.read(read, 1 << 16).startswith(b"attempt_id,")
+        assert pipe.is_fifo()
+    finally:
+        os.close(read)
 
 
 def test_a_file_that_was_there_stays_where_an_export_fails(kept: Kept, run: Run, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """``gateway report`` on a real ledger of one week."""
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,7 +141,7 @@ def test_a_week_is_told_by_route_and_target(run: Run, fill: Fill, monkeypatch: p
         "7 days and today, 2026-11-22 00:00 to 2026-11-29 10:37 UTC: 55 requests to 2 routes cost $0.04; fallbacks "
         "answered 18%."
     )
-    assert lines[2] == "Beside these, to learn: 1 probe $0.0000, 2 rehearsals $0.0022."
+    assert lines[2] == "Beside these, to learn: 1 probe <$0.0001, 2 rehearsals $0.0022."
     cells = [line.split() for line in lines]
     assert ["forum-reply", "50", "3", "30.0k", "0", "7,500", "$0.04"] in cells
     assert ["primary", "40", "3", "8,000", "0", "6,000", "$0.03"] in cells
@@ -164,6 +166,7 @@ def test_the_same_as_json(run: Run, fill: Fill) -> None:
         "since": "2026-11-22T00:00:00+00:00",
         "until": "2026-11-29T10:37:00+00:00",
         "ledger_begins": "2026-11-21T10:00:00+00:00",
+        "lacks_totals_since": None,
     }
     assert found["totals"]["requests"] == 50
     assert found["totals"]["attempts"] == 53
@@ -190,6 +193,19 @@ def test_where_the_primary_answered_nothing_the_extra_cost_is_computed(run: Run,
     # The prompt of 8,010 characters is 2,003 tokens.
     assert (extra["basis"], extra["primary_nanousd_per_request"]) == ("computed", 197 * 800 + 150 * 3200)
     assert "computed: its tokens without the prompt, at the primary's price" in " ".join(run("report").out.split())
+
+
+def test_a_route_that_never_had_a_primary_costs_nothing_extra(run: Run, fill: Fill, routes: Path) -> None:
+    routes.write_text(f"{ROUTES}\n".replace("routes:\n", "routes:\n  untrained: {primary: null}\n"))
+    on_mini = ON_MINI | {"reason": Reason.NO_PRIMARY}
+    fill([*requests(2, on_mini | {"route": "untrained"}), *requests(2, on_mini | {"route": "old-one"})])
+    told = " ".join(run("report").out.split())
+    assert "untrained: 100% on fallback (2 of 2), from 2026-11-27 10:36 to 2026-11-27 10:37 UTC: no_primary 2." in told
+    assert told.count("extra cost is not known") == 1
+    assert "Its extra cost is not known: routes.yaml does not name the route." in told
+    cells = [line.split() for line in run("report").out.splitlines()]
+    assert ["untrained", "2", "0", "4,400", "0", "300", "$0.0022"] in cells
+    assert ["mini", "2", "0", "4,400", "0", "300", "$0.0022"] in cells
 
 
 def test_who_answers_now_and_since_when_is_what_replicas_agree_on(run: Run, fill: Fill) -> None:
@@ -236,8 +252,34 @@ def test_it_adds_up_by_whatever_is_asked_for(run: Run, fill: Fill) -> None:
         found = run("report", "--by", by, "--json").json
         assert (found["by"], [line["label"] for line in found["lines"]]) == (by, labels)
     assert [line["requests"] for line in found["lines"]] == [20, 0, 3]
+    assert run("report", "--by", "tag:Feature", "--json").json["by"] == "tag:feature"
     shown = run("report", "--by", "day").out.splitlines()
     assert [line.split()[0] for line in shown if line.rstrip().endswith("▇")] == ["2026-11-26", "2026-11-28"]
+
+
+def test_values_that_a_day_had_no_room_for_are_not_left_out(run: Run, fill: Fill) -> None:
+    fill([an_entry(ago(days=2), **ON_TUNED, tags={"user": str(number)}) for number in range(1003)])
+    lines = run("report", "--by", "tag:user", "--json").json["lines"]
+    assert (lines[0]["label"], lines[0]["requests"], sum(line["requests"] for line in lines)) == ("_other", 3, 1003)
+
+
+def test_a_key_is_shown_as_it_is(run: Run, fill: Fill) -> None:
+    fill(requests(1, ON_TUNED | {"key": "=web"}))
+    assert [line["label"] for line in run("report", "--by", "key", "--json").json["lines"]] == ["=web"]
+
+
+def test_a_thousand_routes_that_nobody_knows_are_not_all_named(run: Run, fill: Fill) -> None:
+    fill(
+        [*requests(1, ON_TUNED), *(row for n in range(30) for row in requests(1, ON_TUNED | {"route": f"old-{n:02}"}))]
+    )
+    told = " ".join(run("report").out.split())
+    assert "Not in routes.yaml: old-00, old-01, old-02, old-03, old-04, " in told
+    assert "old-08, old-09 and 20 more." in told
+
+
+def test_little_money_is_not_nothing(run: Run, fill: Fill) -> None:
+    fill(requests(1, ON_TUNED | {"cost_nanousd": 1000}))
+    assert "1 request to 1 route cost <$0.0001." in " ".join(run("report").out.split())
 
 
 def test_nobody_carries_a_tag_that_nobody_sends(run: Run, fill: Fill) -> None:
@@ -412,6 +454,43 @@ def test_an_empty_ledger_is_no_error_either(run: Run, fill: Fill) -> None:
     assert (ran.code, ran.out[:20]) == (0, "The ledger is empty:")
 
 
+def test_rows_of_a_version_without_totals_are_no_empty_ledger(run: Run, fill: Fill) -> None:
+    url = fill(requests(3, ON_TUNED))
+    path = url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("DELETE FROM usage_hours")
+        database.execute("DELETE FROM usage_days")
+        database.commit()
+    said = "from 2026-11-27 10:36 UTC on were kept by a version without totals, and are in no report"
+    told = " ".join(run("report").out.split())
+    assert f"Rows {said}: `gateway ledger verify --repair` makes the totals, once." in told
+    assert "empty" not in told
+    found = run("report", "--json").json
+    assert (found["nothing_kept_in"], found["period"]["lacks_totals_since"][:16]) == (None, "2026-11-27T10:36")
+    status = run("ledger", "status")
+    assert (status.code, said in status.out) == (1, True)
+    assert run("ledger", "verify", "--repair").code == 0
+    assert run("report", "--json").json["totals"]["requests"] == 3
+    assert run("ledger", "status").code == 0
+
+
+def test_probes_are_no_route(run: Run, fill: Fill) -> None:
+    fill([*requests(2, ON_TUNED), *requests(1, ON_MINI | {"route": "", "kind": "probe"})])
+    told = run("report").out
+    assert "Not in routes.yaml" not in told
+    assert "all routes" not in told
+    assert "1 probe" in told
+    assert [use["route"] for use in run("report", "--json").json["routes"]] == ["forum-reply"]
+
+
+def test_a_last_day_that_has_passed_is_told_as_passed(run: Run, fill: Fill, routes: Path) -> None:
+    routes.write_text(ROUTES.replace("2027-01-14", "2026-11-28"))
+    fill([*requests(40, ON_TUNED), *requests(40, ON_MINI)])
+    found = break_even(run)
+    assert (found["days_left"], found["payback"]["in_time"]) == (0, "no")
+    assert "it stopped on 2026-11-28, with some 0 requests until then: it does not pay back in time." in found["said"]
+
+
 def test_a_period_in_which_nothing_was_asked_says_where_the_ledger_begins(run: Run, fill: Fill) -> None:
     fill(a_week())
     assert (
@@ -484,6 +563,9 @@ def test_a_route_that_only_the_ledger_knows_is_known(run: Run, fill: Fill) -> No
         ("2026-11-01", "2026-11-08", "2026-11-01 00:00 to 2026-11-08 00:00 UTC"),
         ("7d", "1d", "2026-11-22 00:00 to 2026-11-28 00:00 UTC"),
         ("24h", "2h", "2026-11-28 10:00 to 2026-11-29 08:00 UTC"),
+        ("7d", "9999-12-31T23:30", "7 days and today, 2026-11-22 00:00 to 2026-11-29 10:37 UTC"),
+        ("0001-01-01", "1971-01-01", "1970-01-01 00:00 to 1971-01-01 00:00 UTC"),
+        ("99999w", "1971-01-01", "1970-01-01 00:00 to 1971-01-01 00:00 UTC"),
         ("2026-11-29T10:15+00:00", None, "2026-11-29 10:15 to 2026-11-29 10:37 UTC"),
     ],
 )

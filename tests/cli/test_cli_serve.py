@@ -78,6 +78,18 @@ def test_a_database_that_is_none_is_told_at_the_start(tmp_path: Path, run: Run) 
     assert "s3cret" not in ran.err
 
 
+def test_a_journal_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "journals").write_text("a file where the directory should be")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    environ["GATEWAY_JOURNAL_DIR"] = str(tmp_path / "journals")
+    command = [sys.executable, "-m", "gateway", "serve", "--routes", str(tmp_path / "routes.yaml"), "--port", "0"]
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith("The ledger's journal cannot be written below ")
+    assert "Traceback" not in ran.stderr + ran.stdout
+
+
 def test_it_greets_warns_of_variables_that_mean_nothing_and_stops_when_it_is_asked_to(tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(ROUTES)
     with running_gateway(tmp_path / "routes.yaml", tmp_path, GATEWAY_DRAIN="5") as gateway:

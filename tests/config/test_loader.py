@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
 from gateway.config.routes import EventWord, Example, Webhook
+from gateway.config.routes_ledger import Ledger
 from gateway.reasons import EventKind, Role
 
 ROOT = Path(__file__).parents[2]
@@ -282,6 +283,12 @@ def test_what_nothing_refers_to_is_a_warning(shape: Path) -> None:
     assert "routes.yaml:14: fallback 'spare' is not used" in found
     assert "routes.yaml:30: profile 'none' is not used" in found
     assert "teams/search.yaml:2: routes.search has no fallback: when its primary goes, it fails" in found
+
+
+@pytest.mark.parametrize("said", ["ledger:", "ledger: {}", "ledger: {journal_mib: null}"])
+def test_a_ledger_of_which_nothing_is_said_is_the_usual_one(shape: Path, said: str) -> None:
+    shape.write_text(f"{shape.read_text()}\n{said}\n")
+    assert _load(shape).routes.ledger == Ledger()
 
 
 def test_an_included_route_must_not_be_there_twice(shape: Path) -> None:

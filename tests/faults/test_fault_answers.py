@@ -226,6 +226,22 @@ async def test_an_answers_bytes_are_passed_on_untouched(serve: Serve, provider: 
     assert (await gateway.rows(1))[0].model_answered == "tuned-2026"
 
 
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        pytest.param("tuned\0-2026", "tuned-2026", id="within a name"),
+        pytest.param("\0", None, id="and nothing else"),
+    ],
+)
+async def test_a_nul_that_a_database_would_refuse_is_not_in_the_row(
+    serve: Serve, provider: FakeProvider, named: str, kept: str | None
+) -> None:
+    provider.models["tuned"] = says(completion(model=named))
+    gateway = await serve()
+    await gateway.chat()
+    assert (await gateway.rows(1))[0].model_answered == kept
+
+
 async def test_a_substitution_passes_and_is_counted(serve: Serve, provider: FakeProvider) -> None:
     provider.models["tuned"] = says(completion(model="something-cheaper"))
     gateway = await serve()

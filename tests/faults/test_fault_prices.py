@@ -33,6 +33,7 @@ def response(**more: Any) -> dict[str, Any]:
         pytest.param("scale", "scale", 18_000, id="a tier without one keeps its word, and costs what it usually does"),
         pytest.param(None, None, 18_000, id="no tier"),
         pytest.param(7, None, 18_000, id="a tier that is no text"),
+        pytest.param("fl\0ex", "flex", 10 * 500 + 4 * 750, id="a tier with a NUL, which PostgreSQL would refuse"),
     ],
 )
 async def test_the_tier_that_an_answer_names_decides_its_price(

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from fake_clock import FakeClock
 
 from gateway.config.routes_ledger import Ledger
 from gateway.errors import ConfigError, LedgerUnavailable
-from gateway.ledger import segments
+from gateway.ledger import group_sync, segments
 from gateway.ledger.frames import Position
 from gateway.ledger.journal import Journal
 from gateway.ledger.replay import JournalReader
@@ -251,6 +252,26 @@ async def test_rows_beyond_the_reserve_wait_in_memory_until_there_is_room(tmp_pa
         assert (journal.dropped, journal.settled) == (0, 40)
 
 
+async def test_a_directory_that_somebody_removed_is_told_and_what_is_written_is_read_or_counted(tmp_path: Path) -> None:
+    rows = entries(20)
+    with a_journal(tmp_path, segment_bytes=SMALL) as journal:
+        journal.settle(rows[0])
+        reader = JournalReader(journal.directory, live=True)
+        assert reader.batch(50).entries == rows[:1]
+        assert journal.not_ready() is None
+        shutil.rmtree(journal.directory)
+        assert journal.not_ready() == "ledger: its journal's directory is gone: start it anew"
+        for row in rows[1:]:
+            journal.settle(row)
+        read = reader.batch(50)
+        assert read.entries == rows[1 : 1 + len(read.entries)] != []
+        assert read.end
+        assert "cannot grow" in (journal.refuse_new() or ""), "nothing more could be read back"
+        journal.close(empty=False)
+        assert journal.dropped == 19 - len(read.entries)
+        reader.close()
+
+
 async def test_rows_that_found_no_room_to_the_end_are_counted_and_told(tmp_path: Path) -> None:
     files = TestedFiles()
     with a_journal(tmp_path, files, segment_bytes=SMALL) as journal, logged() as log:
@@ -438,6 +459,32 @@ async def test_who_writes_during_a_sync_waits_for_the_next(tmp_path: Path) -> No
         journal.ledger = Ledger(durability="fast")
         journal.settle(settled(an_intent(3)))
         await until(lambda: len(files.syncs) == 3)
+
+
+async def test_a_disk_that_does_not_answer_gets_no_more_requests_to_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = TestedFiles()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        entered.set()
+        assert go_on.wait(5)
+
+    with a_journal(tmp_path, files, durability="strict") as journal:
+        files.before_sync = stand_still
+        journal.settle(settled(an_intent(1)))
+        waiting = asyncio.ensure_future(journal.synced())
+        await until(entered.is_set)
+        assert (journal.not_ready(), journal.refuse_new()) == (None, None), "a slow disk is no reason yet"
+        monkeypatch.setattr(group_sync, "HANGS_AFTER_S", 0.0)
+        assert journal.not_ready() == "ledger: its journal's disk does not answer"
+        assert "does not answer" in (journal.refuse_new() or "")
+        journal.ledger = Ledger(durability="fast")
+        assert journal.refuse_new() is None, "nobody waits for it"
+        go_on.set()
+        await waiting
+        assert (journal.not_ready(), journal.refuse_new()) == (None, None)
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2], ids=["and the disk is well", "on the second try", "in vain"])

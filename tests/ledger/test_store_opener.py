@@ -157,6 +157,7 @@ def test_a_journal_that_cannot_be_written_is_refused_at_once(path: Path) -> None
     ("url", "root"),
     [
         pytest.param("sqlite:////var/lib/understudy/gateway.db", "/var/lib/understudy/gateway.journal", id="SQLite"),
+        pytest.param("sqlite:////var/lib/gateway.journal", "/var/lib/gateway.journal.journal", id="SQLite's own name"),
         pytest.param(
             "postgresql://u:s3cret@db.example/ledger", "state/ledger-34dd9918.journal", id="PostgreSQL, by its address"
         ),

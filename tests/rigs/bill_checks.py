@@ -28,10 +28,11 @@ _ADDED_UP = (
 
 @dataclass
 class Ledger:
-    """The ledger as it stands: its rows, and its hourly totals."""
+    """The ledger as it stands: its rows, and its totals by hour and day."""
 
     rows: list[Any]
     hours: list[Any]
+    days: list[Any]
 
 
 async def read_ledger(url: str) -> Ledger:
@@ -41,7 +42,8 @@ async def read_ledger(url: str) -> Ledger:
         async with database.engine.connect() as connection:
             rows = (await connection.execute(text("SELECT * FROM attempts"))).all()
             hours = (await connection.execute(text("SELECT * FROM usage_hours"))).all()
-        return Ledger(list(rows), list(hours))
+            days = (await connection.execute(text("SELECT * FROM usage_days"))).all()
+        return Ledger(list(rows), list(hours), list(days))
     finally:
         await database.close()
 
@@ -114,6 +116,18 @@ def totals_agree(ledger: Ledger) -> None:
             total[name] += getattr(row, name)
     clean = [{key: dict(+total) for key, total in one.items()} for one in (expected, found)]
     assert clean[0] == clean[1], f"totals differ from rows: rows come to {clean[0]}, usage_hours to {clean[1]}"
+    _days_agree(ledger)
+
+
+def _days_agree(ledger: Ledger) -> None:
+    by_day: list[dict[tuple[Any, ...], Counter[str]]] = [{}, {}]
+    for totals, kept in zip(by_day, (ledger.hours, ledger.days), strict=True):
+        for row in kept:
+            # The row's first column: when its hour, or day, begins.
+            total = totals.setdefault((row[0] // (24 * HOUR), *row[1:10]), Counter())
+            for name in ("attempts", "interrupted", *_ADDED_UP):
+                total[name] += getattr(row, name)
+    assert by_day[0] == by_day[1], f"days differ from their hours: {by_day[0]}, usage_days {by_day[1]}"
 
 
 def costs_agree(bill: Sequence[BillRow], ledger: Ledger) -> Agreement:

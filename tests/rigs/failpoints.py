@@ -66,6 +66,7 @@ POINTS: Mapping[str, Point] = {
     "a dead journal's directory is removed": Point("os:rmdir", 1, _of_journal),
     "rows are inserted": Point("sql:attempts", 3),
     "hours are added up": Point("sql:usage_hours", 3),
+    "days are added up": Point("sql:usage_days", 3),
     "labels are added up": Point("sql:usage_labels", 3),
     "the checkpoint is written": Point("sql:journals", 3),
     "the commit": Point("sql:COMMIT", 3),

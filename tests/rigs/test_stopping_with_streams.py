@@ -220,3 +220,36 @@ def test_sigterm_at_any_moment_of_the_start_ends_with_0(tmp_path: Path) -> None:
             said = process.stderr.read()
             assert process.wait(20) == 0, said
         assert "Traceback" not in said
+
+
+HUNG_DISK = """\
+import os, time
+
+synced = os.fdatasync
+
+
+def fdatasync(descriptor):
+    while os.path.exists({flag!r}):
+        time.sleep(0.05)
+    synced(descriptor)
+
+
+os.fdatasync = fdatasync
+"""
+
+
+def test_a_disk_that_hangs_keeps_no_process_beyond_its_time(tmp_path: Path) -> None:
+    """The journal is closed in the event loop's own thread: nothing in the loop could end it then."""
+    flag, patched = tmp_path / "hangs", tmp_path / "patched"
+    patched.mkdir()
+    (patched / "sitecustomize.py").write_text(HUNG_DISK.format(flag=str(flag)))
+    with running_sandbox() as sandbox:
+        environ = {"PYTHONPATH": str(patched), "GATEWAY_DRAIN_S": "0"}
+        with running_gateway(routes_at(sandbox, tmp_path), tmp_path, **environ) as gateway:
+            flag.touch()
+            body = {"model": "reply", "messages": [{"role": "user", "content": "Hi"}]}
+            answer = httpx.post(f"{gateway.v1}/chat/completions", json=body, trust_env=False, timeout=20)
+            assert answer.status_code == 200
+            gateway.process.send_signal(signal.SIGTERM)
+            assert gateway.process.wait(SLACK_S + 1) == 0
+            assert "left_unfinished" in gateway.log.read_text()

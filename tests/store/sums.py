@@ -12,7 +12,7 @@ from gateway.policy.sketch import Sketch, add, from_json
 from gateway.reasons import FailureKind, Outcome, Reason, Role, UsageSource
 from gateway.store.database import Database
 from gateway.store.sums import COUNTERS, LABEL_COUNTERS, SKETCHES
-from gateway.store.tables_ledger import usage_hours, usage_labels
+from gateway.store.tables_ledger import usage_days, usage_hours, usage_labels
 from tests.store.rows import an_entry
 
 SUMMED = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -50,11 +50,29 @@ def a_mixed_row(chance: random.Random, hours: int = 3) -> Entry:
 
 def expected_hours(rows: list[Entry]) -> Kept:
     """Return what ``usage_hours`` is to hold for rows, by key."""
+    return _expected(rows, {"minute": 0, "second": 0, "microsecond": 0})
+
+
+def expected_days(rows: list[Entry]) -> Kept:
+    """Return what ``usage_days`` is to hold for rows, by key."""
+    return _expected(rows, {"hour": 0, "minute": 0, "second": 0, "microsecond": 0})
+
+
+def _expected(rows: list[Entry], beginning: dict[str, Any]) -> Kept:
     kept: Kept = {}
     for row in rows:
-        hour = row.started_at.replace(minute=0, second=0, microsecond=0)
         model = row.model_answered or row.model_asked
-        key = (hour, row.route, row.target, row.role, row.provider, model, row.reason, row.kind, row.pinned)
+        key = (
+            row.started_at.replace(**beginning),
+            row.route,
+            row.target,
+            row.role,
+            row.provider,
+            model,
+            row.reason,
+            row.kind,
+            row.pinned,
+        )
         first = {"first_at": row.started_at, "last_at": row.started_at, **{name: {} for name in SKETCHES}}
         sums = kept.setdefault((*key, row.team or ""), {**dict.fromkeys(COUNTERS, 0), **first})
         _count(sums, row)
@@ -85,7 +103,16 @@ def expected_labels(rows: list[Entry]) -> Kept:
 
 async def kept_hours(database: Database) -> Kept:
     """Return what ``usage_hours`` holds, by key."""
-    kept = await _kept(database, usage_hours)
+    return await _kept_usage(database, usage_hours)
+
+
+async def kept_days(database: Database) -> Kept:
+    """Return what ``usage_days`` holds, by key."""
+    return await _kept_usage(database, usage_days)
+
+
+async def _kept_usage(database: Database, table: Any) -> Kept:
+    kept = await _kept(database, table)
     for sums in kept.values():
         for name in SKETCHES:
             sums[name] = _sketch(sums[name])

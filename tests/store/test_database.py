@@ -82,6 +82,11 @@ def test_a_url_that_can_hold_no_ledger_is_refused(url: str) -> None:
         to_async_url(url)
 
 
+def test_a_password_among_the_parameters_is_told_to_nobody() -> None:
+    url = "postgresql://db/ledger?user=app&password=hunter2&sslmode=require"
+    assert where(to_async_url(url)) == "postgresql+asyncpg://db/ledger?sslmode=require&user=app"
+
+
 def test_a_relative_path_is_told_in_full() -> None:
     assert where(to_async_url("sqlite:///state/gateway.db")) == str(Path("state/gateway.db").absolute())
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from gateway.ledger.entry import Entry
 from gateway.policy.sketch import Sketch, add
@@ -17,7 +18,10 @@ from gateway.store import report as report_module
 from gateway.store.database import Database
 from gateway.store.rehearsals import Pair, RehearsalStore
 from gateway.store.report import ReportStore
+from gateway.store.spans import days_and_hours
 from gateway.store.sums import COUNTERS, LABEL_COUNTERS, SKETCHES
+from gateway.store.tables import attempts
+from gateway.store.tables_ledger import usage_hours
 from gateway.store.usage import UsageStore
 from tests.store.rows import START, an_entry
 
@@ -36,7 +40,7 @@ def test_cells_have_the_columns_of_the_totals_in_their_order() -> None:
     assert LabelCell._fields == ("label", "route", "role", *LABEL_COUNTERS)
 
 
-def a_random_entry(random: Random) -> Entry:
+def a_random_entry(random: Random, minutes: int = 6 * 60) -> Entry:
     fields: dict[str, Any] = {
         "route": random.choice(("forum-reply", "triage")),
         "kind": random.choice(("live", "live", "live", "rehearsal", "probe")),
@@ -59,16 +63,18 @@ def a_random_entry(random: Random) -> Entry:
     outcome = random.choice([Outcome.OK] * 5 + list(Outcome))
     if outcome is Outcome.FAILED:
         fields |= {"failure": FailureKind.TIMEOUT, "model_answered": None}
-    after = timedelta(minutes=random.choice((0, 0, 60, 120, random.randrange(6 * 60))), microseconds=-5)
+    after = timedelta(
+        minutes=random.choice((0, 0, 60, 120, *[random.randrange(minutes)] * (1 + minutes // 720))), microseconds=-5
+    )
     return an_entry(after + random.choice((timedelta(), timedelta(seconds=7))), outcome=outcome, **fields)
 
 
-def counted(rows: Sequence[Entry], day: date | None) -> dict[tuple[Any, ...], list[Any]]:
+def counted(rows: Sequence[Entry], *, days: bool) -> dict[tuple[Any, ...], list[Any]]:
     """Add rows up, one by one."""
     sums: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
         key = (
-            row.started_at.date() if day else None, row.route, row.target, row.role, row.provider,
+            row.started_at.date() if days else None, row.route, row.target, row.role, row.provider,
             row.model_answered or row.model_asked, row.reason, row.kind, row.team or "",
         )  # fmt: skip
         known = sums.setdefault(key, [0] * len(COUNTERS) + [row.started_at, row.started_at])
@@ -110,14 +116,78 @@ async def test_totals_and_edges_are_what_the_rows_add_up_to_in_any_period(
     periods = [*pairwise(bounds), *(tuple(sorted(random.sample(bounds + moments, 2))) for _ in range(25))]
     periods += [(NOON + MINUTE, NOON + 2 * MINUTE), (NOON + MINUTE, NOON + HOUR), (NOON, NOON + MINUTE)]
     for since, until in periods:
-        within = [row for row in entries if since <= row.started_at < until and not row.pinned]
-        days = random.random() < 0.5
-        used = await reports.used(since, until, days=days)
-        expected = counted(within, since.date() if days else None)
-        assert {tuple(cell[:9]): list(cell[9:]) for cell in used.cells} == expected, (since, until)
-        spreads = {who: [of.named(name) for name in SKETCHES] for who, of in used.spreads.items() if of.duration_ms}
-        assert spreads == spread(within), (since, until)
-        assert not used.is_cut
+        await as_the_rows_say(reports, entries, since, until, days=random.random() < 0.5)
+
+
+async def as_the_rows_say(
+    reports: ReportStore,
+    entries: Sequence[Entry],
+    since: datetime,
+    until: datetime,
+    *,
+    days: bool,
+    now: datetime | None = None,
+) -> None:
+    within = [row for row in entries if since <= row.started_at < until and not row.pinned]
+    used = await reports.used(since, until, now=now, days=days)
+    assert {tuple(cell[:9]): list(cell[9:]) for cell in used.cells} == counted(within, days=days), (since, until)
+    spreads = {who: [of.named(name) for name in SKETCHES] for who, of in used.spreads.items() if of.duration_ms}
+    assert spreads == spread(within), (since, until)
+    assert not used.is_cut
+
+
+@pytest.mark.parametrize("whole_days_only", [False, True], ids=["any periods", "periods of whole days"])
+async def test_days_hours_and_rows_are_what_the_rows_add_up_to_in_any_period(
+    store: UsageStore, reports: ReportStore, database: Database, whole_days_only: bool
+) -> None:
+    random = Random(20261130)
+    midnight = NOON.replace(hour=0)
+    entries = [a_random_entry(random, minutes=4 * 24 * 60) for _ in range(300)]
+    now = NOON + timedelta(days=4)
+    assert max(row.started_at for row in entries) < now
+    await store.insert_attempts(entries)
+    ends = [midnight + timedelta(days=day) for day in range(6)]
+    if whole_days_only:
+        async with database.engine.begin() as connection:
+            for table in (attempts, usage_hours):
+                await connection.execute(delete(table))
+        # What reaches now needs the day that is not over yet as a whole.
+        periods = [tuple(sorted(random.sample(ends, 2))) for _ in range(6)]
+        periods += [(since, now.replace(minute=0) + HOUR * later) for since in ends[:4] for later in (1, 3, 99)]
+        periods += [(ends[2], now)]
+    else:
+        moments = [midnight + timedelta(seconds=random.randrange(5 * 86_400)) for _ in range(12)]
+        hours = [midnight + HOUR * random.randrange(5 * 24) for _ in range(8)]
+        periods = [tuple(sorted(random.sample([*ends, *moments, *hours], 2))) for _ in range(20)]
+    for since, until in periods:
+        for asked_at in (now,) if whole_days_only else (None, now):
+            await as_the_rows_say(reports, entries, since, until, days=random.random() < 0.5, now=asked_at)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "now", "cut"),
+    [
+        ("23 00:00", "25 00:00", None, ["DAYS 23 00:00"]),
+        ("23 22:30", "25 01:10", None, [
+            "PART_OF_AN_HOUR 23 22:30", "HOURS 23 23:00", "DAYS 24 00:00", "HOURS 25 00:00", "PART_OF_AN_HOUR 25 01:00",
+        ]),
+        ("23 22:30", "24 01:00", None, ["PART_OF_AN_HOUR 23 22:30", "HOURS 23 23:00"]),
+        ("23 22:30", "24 01:00", "24 00:37", ["PART_OF_AN_HOUR 23 22:30", "HOURS 23 23:00", "DAYS 24 00:00"]),
+        ("23 02:00", "23 05:00", "23 04:37", ["HOURS 23 02:00"]),
+        ("23 00:00", "23 05:00", "23 04:37", ["DAYS 23 00:00"]),
+        ("23 00:00", "23 04:30", "23 04:37", ["HOURS 23 00:00", "PART_OF_AN_HOUR 23 04:00"]),
+        ("23 00:10", "23 00:20", None, ["PART_OF_AN_HOUR 23 00:10"]),
+    ],
+)  # fmt: skip
+def test_a_period_is_cut_where_totals_are(since: str, until: str, now: str | None, cut: list[str]) -> None:
+    def at(said: str) -> datetime:
+        return datetime.fromisoformat(f"2026-11-{said}+00:00")
+
+    spans = days_and_hours(at(since), at(until), at(now) if now else None)
+    assert [f"{span.unit.name} {span.since:%d %H:%M}" for span in spans] == cut
+    assert all(one.until == next_.since for one, next_ in pairwise(spans))
+    assert spans[0].since == at(since)
+    assert spans[-1].until >= at(until)
 
 
 @pytest.mark.parametrize("until", [NOON + HOUR, NOON + MINUTE], ids=["whole hours", "part of an hour"])

@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -14,15 +15,17 @@ from gateway.ledger.entry import Entry
 from gateway.policy.sketch import quantile
 from gateway.reasons import Outcome
 from gateway.store.database import Database, DatabaseUnavailable
-from gateway.store.sums import OTHER, Labels, Sums
+from gateway.store.sums import COUNTERS, OTHER, Labels, Sums, by_day
 from gateway.store.tables import attempts
 from gateway.store.usage import Checkpoint, UsageStore
 from tests.store.rows import START, an_entry, entries
 from tests.store.sums import (
     a_mixed_row,
     attempts_summed,
+    expected_days,
     expected_hours,
     expected_labels,
+    kept_days,
     kept_hours,
     kept_labels,
 )
@@ -33,7 +36,8 @@ HOUR = timedelta(hours=1)
 @pytest.mark.parametrize("seed", range(3))
 async def test_sums_are_those_of_the_rows_however_they_came(store: UsageStore, database: Database, seed: int) -> None:
     chance = random.Random(seed)
-    rows = [a_mixed_row(chance) for _ in range(300)]
+    # Of the hours before midnight and of those after it.
+    rows = [a_mixed_row(chance, hours=20) for _ in range(300)]
     left = rows.copy()
     while left:
         count = chance.randrange(1, 90)
@@ -42,7 +46,21 @@ async def test_sums_are_those_of_the_rows_however_they_came(store: UsageStore, d
         await store.insert_attempts([*left[:count], *again])
         left = left[count:]
     assert await kept_hours(database) == expected_hours(rows)
+    assert await kept_days(database) == expected_days(rows)
     assert await kept_labels(database) == expected_labels(rows)
+
+
+def test_hours_add_up_by_the_day_and_are_left_as_they_are() -> None:
+    chance = random.Random(5)
+    rows = [a_mixed_row(chance, hours=40) for _ in range(200)]
+    sums = Sums(Labels())
+    sums.add(rows)
+    before = deepcopy(sums.hours)
+    days = by_day(sums.hours.items())
+    assert sums.hours == before
+    assert {key: dict(zip(COUNTERS, of.counters, strict=True)) for key, of in days.items()} == {
+        key: {name: kept[name] for name in COUNTERS} for key, kept in expected_days(rows).items()
+    }
 
 
 async def test_a_batch_that_comes_twice_counts_once(store: UsageStore, database: Database) -> None:
@@ -57,6 +75,7 @@ async def test_late_rows_of_an_old_hour_are_added_to_it(store: UsageStore, datab
     await store.insert_attempts([old, new])
     await store.insert_attempts([late])
     assert await kept_hours(database) == expected_hours([old, new, late])
+    assert await kept_days(database) == expected_days([old, new, late])
 
 
 async def test_a_distribution_can_be_read_back(store: UsageStore, database: Database) -> None:
@@ -80,6 +99,20 @@ async def test_two_writers_at_once_lose_and_double_nothing(
         rows += mine if same else [*mine, *its]
         assert sum(new) == (12 if same else 24)
     assert await kept_hours(database) == expected_hours(rows)
+    assert await kept_days(database) == expected_days(rows)
+
+
+async def test_two_writers_of_different_hours_of_one_day_lose_nothing(
+    database: Database, other_database: Database
+) -> None:
+    stores = UsageStore(database), UsageStore(other_database)
+    rows = []
+    for _ in range(20):
+        # Beginning before midnight and ending after it, in both orders.
+        batches = [[an_entry(hour * HOUR) for hour in hours] for hours in ((1, 13), (14, 2))]
+        await asyncio.gather(*(_insert(store, batch) for store, batch in zip(stores, batches, strict=True)))
+        rows += [*batches[0], *batches[1]]
+    assert await kept_days(database) == expected_days(rows)
 
 
 async def test_a_checkpoint_goes_with_its_rows(store: UsageStore) -> None:
@@ -102,12 +135,15 @@ async def test_what_is_noted_of_a_journal_says_when(database: Database) -> None:
     assert [known.written_at for known in await store.journals_known()] == [START]
 
 
-@pytest.mark.parametrize("stage", ["INSERT INTO usage_hours", "INSERT INTO journals", "commit"])
+@pytest.mark.parametrize(
+    "stage", ["INSERT INTO usage_hours", "INSERT INTO usage_days", "INSERT INTO journals", "commit"]
+)
 async def test_a_failure_in_the_middle_leaves_nothing(store: UsageStore, database: Database, stage: str) -> None:
     with _failing_at(database, stage), pytest.raises(DatabaseUnavailable, match="pulled"):
         await store.insert_attempts(entries(3), Checkpoint("j", 1, 9))
     assert await store.attempts() == []
     assert await kept_hours(database) == {}
+    assert await kept_days(database) == {}
     assert await store.checkpoint("j") is None
     # And the same again goes through.
     assert await store.insert_attempts(entries(3), Checkpoint("j", 1, 9)) == 3
@@ -180,7 +216,7 @@ async def test_an_absurd_cost_does_not_keep_the_others_out(store: UsageStore, da
 async def test_retention_deletes_rows_and_leaves_sums(store: UsageStore, database: Database) -> None:
     rows = [an_entry(hour * HOUR + timedelta(minutes=minute)) for hour in range(3) for minute in range(50)]
     await store.insert_attempts(rows)
-    kept = await kept_hours(database)
+    kept, days = await kept_hours(database), await kept_days(database)
     before = START + 2 * HOUR + timedelta(minutes=30)
     assert await store.delete_older(before, 30) == 30
     assert [row["attempt_id"] for row in await store.attempts(limit=200)][-1] == rows[30].attempt_id
@@ -188,6 +224,7 @@ async def test_retention_deletes_rows_and_leaves_sums(store: UsageStore, databas
     assert await store.delete_older(before, 1000) == 0
     assert len(await store.attempts(limit=200)) == 50
     assert await kept_hours(database) == kept
+    assert await kept_days(database) == days
 
 
 async def test_a_database_that_only_reads_is_unavailable(store: UsageStore, database: Database) -> None:
