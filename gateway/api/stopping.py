@@ -19,10 +19,10 @@ RETRY = {"retry-after": "1", "retry-after-ms": "500", "x-should-retry": "true", 
 class Answering:
     """One request from its first header on: its task, and as soon as there are such, what was asked and the reply."""
 
-    __slots__ = ("_task", "begun", "reply", "request", "was_cut")
+    __slots__ = ("begun", "reply", "request", "task", "was_cut")
 
     def __init__(self) -> None:
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
         self.begun = False
         """Whether an answer that is not of a model has begun."""
         self.request: Request | None = None
@@ -34,8 +34,8 @@ class Answering:
         self.was_cut = True
         if self.request is not None:
             self.request.cut = True
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def watched(self, send: Send) -> Send:
         """Return a ``send`` that notes that an answer has begun."""

@@ -70,7 +70,7 @@ class ModelEndpoint:
             request.residency, request.tags = self._key_residency, tags_of(headers)
             request.started, request.started_at = started, started_at
             answering.request = request
-            watch = CallerWatch(receive, request, reply, self._pipeline.sweeper)
+            watch = CallerWatch(receive, request, reply, answering.task, self._pipeline.sweeper)
             try:
                 await self._pipeline.answer(request, reply)
             except asyncio.CancelledError:
@@ -177,14 +177,16 @@ class CallerWatch:
         "caller_left",
     )
 
-    def __init__(self, receive: Receive, request: Request, reply: AsgiReply, sweeper: Sweeper) -> None:
+    def __init__(
+        self, receive: Receive, request: Request, reply: AsgiReply, task: asyncio.Task[None] | None, sweeper: Sweeper
+    ) -> None:
         self.caller_left = False
         self._receive = receive
         self._request = request
         self._reply = reply
         self._blocks = 0
         self._moved_at = 0.0
-        self._request_task = asyncio.current_task()
+        self._request_task = task
         self._task: asyncio.Task[None] | None = None
         self._sweeper = sweeper
         sweeper.add(self)

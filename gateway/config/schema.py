@@ -15,7 +15,19 @@ from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_learning import AcceptanceEntry, CaptureEntry, RehearsalEntry
 from gateway.config.schema_ledger import LedgerEntry
 from gateway.config.schema_prices import PriceEntry
-from gateway.config.schema_types import Day, Days, Entry, OrText, Seconds, Text, Usd, short_form, version_1
+from gateway.config.schema_types import (
+    Day,
+    Days,
+    Entry,
+    ModelId,
+    OrText,
+    Owner,
+    Seconds,
+    Text,
+    Usd,
+    short_form,
+    version_1,
+)
 from gateway.config.schema_webhooks import WebhookEntry
 from gateway.config.vendors import VENDORS, Identity
 
@@ -204,7 +216,7 @@ class FallbackEntry(Entry):
         json_schema_extra={"instead_of": "provider"},
     )
     provider: Text | None = Field(None, description="One of `providers`.", examples=["openai"])
-    model: Text | None = Field(None, description="The model's id there.", examples=["gpt-6-luna"])
+    model: ModelId | None = Field(None, description="The model's id there.", examples=["gpt-6-luna"])
     base: Text | None = Field(
         None,
         description="The model behind it, where the id does not tell (a deployment's name).",
@@ -283,8 +295,10 @@ class RouteKeys(Entry):
     )
     timeouts: TimeoutsEntry | None = Field(None, description="Limits of one attempt, in seconds.")
     cutover: CutoverEntry | None = Field(None, description="When traffic leaves a primary that is being retired.")
-    owner: Text | None = Field(
-        None, description="The team behind the route; a label of cost and alerts.", examples=["ml-platform"]
+    owner: Owner | None = Field(
+        None,
+        description="The team behind the route; a label of cost and alerts, of up to 200 characters.",
+        examples=["ml-platform"],
     )
     contract: Text | None = Field(
         None,
@@ -313,7 +327,7 @@ class PrimaryEntry(Entry):
     """The model that a route would rather use, usually a fine-tune."""
 
     provider: Text | None = Field(None, description="Its provider, where it is not the route's.", examples=["openai"])
-    model: Text = Field(description="Its id.", examples=["ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"])
+    model: ModelId = Field(description="Its id.", examples=["ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"])
     base: Text | None = Field(
         None,
         description="The model it was trained from, where the id does not tell.",

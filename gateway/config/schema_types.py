@@ -6,7 +6,7 @@ from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -31,6 +31,12 @@ def version_1(value: object) -> object:
     return value
 
 
+def _within_300_bytes(value: str) -> str:
+    if len(value.encode("utf-8", "replace")) > 300:
+        raise PydanticCustomError("long_id", "must be at most 300 bytes long")
+    return value
+
+
 def short_form(key: str) -> Callable[[object], object]:
     """Return a validator by which one string stands for a mapping with one key."""
     return lambda value: {key: value} if isinstance(value, str) else value
@@ -44,6 +50,9 @@ class OrText:
 
 
 Text = Annotated[str, Field(min_length=1)]
+# What the ledger's totals are kept by is bounded, so that their key is: PostgreSQL's hold 2,704 bytes.
+Owner = Annotated[str, Field(min_length=1, max_length=200)]
+ModelId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_within_300_bytes)]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Seconds = Annotated[
     Decimal,

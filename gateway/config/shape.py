@@ -119,6 +119,8 @@ def _message(problem: Any, node: Node, model: type[Entry]) -> str:
         hint = did_you_mean(word, choices) if word is not None else ""
         wrong = f", not {quoted(word)}" if word is not None else ""
         return f"{_subject(location)} must be one of {', '.join(choices)}{wrong}{hint}"
+    if kind == "string_too_long":
+        return f"{_subject(location)} must be at most {problem['ctx']['max_length']} characters long"
     if kind == "string_type" and not isinstance(node.value, dict | list) and node.value is not None:
         return f"{_subject(location)} must be text: put it in quotes"
     if (

@@ -24,6 +24,7 @@ from gateway.providers.openai_wire import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, Exc
 from gateway.reasons import FailureKind, Outcome, Reason
 
 LONGEST_NAME = 300
+"""Bytes of a model's name in UTF-8: it is part of the totals' key, and PostgreSQL's hold 2,704."""
 DOUBTS = frozenset((FailureKind.MODEL_GONE, FailureKind.MODEL_NO_ACCESS, FailureKind.MODEL_AMBIGUOUS))
 NEVER_BEGAN = "the upstream's stream ended before it began"
 
@@ -139,9 +140,7 @@ class Attempt:
     def answering_model(self) -> str | None:
         """Return the model that the answer names, or None: it names none, or has not yet."""
         reader, answer = self.reader, self.answer or self.unusable
-        model = reader.model if reader is not None else answer.get("model") if answer is not None else None
-        # PostgreSQL keeps no NUL in a text: it would refuse the row for it.
-        return model[:LONGEST_NAME].replace("\0", "") or None if isinstance(model, str) else None
+        return named_model(reader.model if reader is not None else answer.get("model") if answer is not None else None)
 
     def heard(self) -> None:
         """Note that the upstream sent something that counts against idleness."""
@@ -249,6 +248,16 @@ class Attempt:
             due = min(due, self.heard_at + self.request.timeouts.idle_s)
         if now >= due and self.connection is not None:
             self.connection.expire("the upstream did not answer in time")
+
+
+def named_model(model: object) -> str | None:
+    """Return the name that an answer gives its model, as a row can hold it; None: it gives none."""
+    if not isinstance(model, str):
+        return None
+    if 4 * len(model) > LONGEST_NAME:
+        model = model.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
+    # PostgreSQL keeps no NUL in a text: it would refuse the row for it.
+    return model.replace("\0", "") or None
 
 
 def transport_failure(error: TransportError) -> Failure:

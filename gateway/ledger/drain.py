@@ -4,7 +4,7 @@ No row is held in memory but those of the batch on its way: an outage's rows wai
 """
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -16,8 +16,17 @@ from gateway.ledger.replay import JournalReader
 from gateway.store.database import DatabaseUnavailable
 
 FLUSH_INTERVAL_S: Final = 0.2
+BUSY_INTERVAL_S: Final = 0.5
+"""Where many rows come, more are waited for: what a transaction costs as such is the requests' own time, too."""
+BUSY_ROWS: Final = 100
 MAX_PAUSE_S: Final = 5.0
 """No longer: within this time after the database is back, its rows are on their way."""
+GIVEN_UP_AFTER: Final = timedelta(hours=1)
+"""An attempt that was open when damage was met in the journal, and was not heard of since, has its last word in the
+damage once it began so long ago. Its row is written as interrupted, so that it does not keep the journal from being
+emptied. Should it end after all, that row stays: only a whole answer under ``total_s`` above an hour could."""
+DOUBT_INTERVAL_S: Final = 60.0
+"""Between looks at such attempts while no rows come."""
 BREATH_S: Final = 0.005
 """Between two batches of a backlog: the requests' own time."""
 
@@ -45,6 +54,8 @@ class Drain:
         self._task: asyncio.Task[None] | None = None
         self._pause_s = 0.0
         self._read = 0
+        self._last_rows = 0
+        """How many the last batch had."""
         self.drained = 0
         """Rows of this journal that are where they belong."""
 
@@ -117,10 +128,15 @@ class Drain:
             self._journal.wake.clear()
             batch = await read(self._reader)
             end, self._journal.damaged = batch.end, self._reader.damaged
+            self._last_rows = len(batch.entries)
             # At the end it is known: what was read twice, or could not be, must not count for ever.
             self._read = self._journal.settled if end else self._read + len(batch.entries)
-            if batch.entries:
-                self._parcel = Parcel(self._journal.name, batch.entries, batch.checkpoint)
+            given_up = self._reader.expired(self._clock.now() - GIVEN_UP_AFTER) if end else []
+            if given_up:
+                log.warning("journal_attempts_given_up", attempts=[row.attempt_id for row in given_up[:20]])
+            if batch.entries or given_up:
+                # Where a replay may start: with the attempts that were given up, it is further on than the batch says.
+                self._parcel = Parcel(self._journal.name, batch.entries + given_up, self._reader.checkpoint)
         if self._parcel is not None:
             await self._deliver(self._parcel)
         self._noticed_at, self.drained = None, self._read
@@ -144,10 +160,15 @@ class Drain:
 
     async def _gather(self) -> None:
         """Wait for a row, then let others join it for a moment; what waits for long is many rows a batch anyway."""
+        if self._reader.in_doubt:
+            # A journal that is full of what they hold gets no more rows to wake anybody.
+            await self._pause(DOUBT_INTERVAL_S, self._journal.wake)
+            if not self._journal.wake.is_set():
+                return
         await self._journal.wake.wait()
         if not self._closing.is_set():
             self._noticed_at = self._clock.now()
-            await self._pause(FLUSH_INTERVAL_S)
+            await self._pause(BUSY_INTERVAL_S if self._last_rows >= BUSY_ROWS else FLUSH_INTERVAL_S)
 
     async def _rest(self, why: str) -> None:
         self._pause_s = min(max(2 * self._pause_s, FLUSH_INTERVAL_S), MAX_PAUSE_S)
@@ -157,13 +178,14 @@ class Drain:
         else:
             await self._pause(self._pause_s)
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until it is closing."""
-        sleep, closing = asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self._closing.wait())
+    async def _pause(self, seconds: float, until: asyncio.Event | None = None) -> None:
+        """Sleep, but no longer than until something is so; otherwise than until it is closing."""
+        waiting = asyncio.create_task((until or self._closing).wait())
+        sleep = asyncio.create_task(self._clock.sleep(seconds))
         try:
-            await asyncio.wait((sleep, closing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sleep, waiting), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(sleep, closing)
+            await _cancel(sleep, waiting)
 
 
 async def _cancel(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:

@@ -19,6 +19,7 @@ HANGS_AFTER_S: Final = 5.0
 """A sync that takes so long may never end."""
 FAILURES_TO_GIVE_UP: Final = 2
 """Failed syncs in a row after which nobody waits any longer."""
+_REFUSED: Final = "the journal's disk does not take the row of this request"
 
 
 class _Job(NamedTuple):
@@ -55,6 +56,8 @@ class GroupSync:
         self._job: _Job | None = None
         """The sync that is under way."""
         self._begun_at = 0.0
+        self._patience: asyncio.TimerHandle | None = None
+        """When those who wait for it are let go."""
         self._due = False
         self._closed = False
         self._written = 0
@@ -89,10 +92,12 @@ class GroupSync:
         """Return when all that was written so far is on the disk.
 
         Raises:
-            LedgerUnavailable: the disk failed twice in a row.
+            LedgerUnavailable: the disk failed twice in a row, or has not answered for ``HANGS_AFTER_S``.
         """
         if self._synced == self._written:
             return
+        if self.hangs:
+            raise LedgerUnavailable(_REFUSED)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((self._written, waiter))
         self._sync_soon()
@@ -102,6 +107,7 @@ class GroupSync:
         """Sync what is left, in this thread, and let those who wait go; call it when the sync thread has ended."""
         self._closed = True
         self._cancel_timer()
+        self._cancel_patience()
         self._finished()
         for _ in range(FAILURES_TO_GIVE_UP):
             if self._dirty:
@@ -125,6 +131,11 @@ class GroupSync:
             self._timer.cancel()
             self._timer = None
 
+    def _cancel_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _now(self) -> None:
         self._timer = None
         self._due = True
@@ -143,6 +154,8 @@ class GroupSync:
             return
         loop = asyncio.get_running_loop()
         self._begun_at = time.monotonic()
+        # Not a limit for each who waits: who comes to a sync that may never end need not wait as long again.
+        self._patience = loop.call_later(HANGS_AFTER_S, self._give_up)
         future = self._thread.submit(self._sync, descriptors)
         self._job = _Job(batch, self._written, future)
         future.add_done_callback(lambda _: self._tell(loop))
@@ -165,6 +178,7 @@ class GroupSync:
         job, self._job = self._job, None
         if job is None:  # ``close`` was faster
             return
+        self._cancel_patience()
         due, self._due = self._due, False
         errors = job.future.result()
         again = self._to_write_again(job, errors)
@@ -215,5 +229,5 @@ class GroupSync:
     def _give_up(self) -> None:
         for _, waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(LedgerUnavailable("the journal's disk does not take the row of this request"))
+                waiter.set_exception(LedgerUnavailable(_REFUSED))
         self._waiters.clear()

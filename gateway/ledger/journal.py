@@ -48,6 +48,7 @@ class Journal:
         self.damaged = 0
         """Damaged stretches that were found when it was read back."""
         self._writer = writer
+        self._largest = min(frames.MAX_PAYLOAD, writer.largest - frames.HEADER)
         self._lock = lock
         self._log = structlog.get_logger("ledger")
         self._unwritten: set[str] = set()
@@ -110,6 +111,9 @@ class Journal:
         self._ledger = ledger
         self._limit = ledger.journal_mib * _MIB
         self._warn_above = int(self._limit * WARN_AT)
+        # Under ``refuse`` those of requests in flight still begin, a while.
+        self._most = self._limit if ledger.on_full == "serve" else self._limit + self._writer.largest
+        """Bytes beyond which no attempt begins."""
 
     @property
     def end(self) -> Position:
@@ -208,7 +212,7 @@ class Journal:
         """In ``strict``, return when everything written so far is on the disk; in ``fast``, at once.
 
         Raises:
-            LedgerUnavailable: ``strict`` with ``on_full: refuse``, and the disk failed twice in a row.
+            LedgerUnavailable: ``strict`` with ``on_full: refuse``, and the disk failed twice in a row or hangs.
         """
         if self._ledger.durability == "fast":
             return
@@ -244,15 +248,6 @@ class Journal:
             except OSError as error:
                 self._log.error("journal_not_removed", directory=str(self.directory), error=str(error))
         os.close(self._lock)
-
-    @property
-    def _most(self) -> int:
-        """Bytes beyond which no attempt begins: under ``refuse`` those of requests in flight still do, a while."""
-        return self._limit if self._ledger.on_full == "serve" else self._limit + self._writer.largest
-
-    @property
-    def _largest(self) -> int:
-        return min(frames.MAX_PAYLOAD, self._writer.largest - frames.HEADER)
 
     @property
     def _gave_up(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,6 +54,9 @@ class JournalReader:
         self._open: dict[bytes, tuple[Position, bytes]] = {}
         """Attempts without their last word: where they began, and their intent. In the order they began."""
         self._progress: dict[bytes, bytes] = {}
+        self._doubtful: dict[bytes, None] = {}
+        """Those that were open when damage was met, in the order they began, and were not heard of since: the damage
+        may be their last word."""
 
     @property
     def checkpoint(self) -> Position:
@@ -73,6 +77,28 @@ class JournalReader:
             if entry is not None:
                 entries.append(entry)
         return Batch(entries, self.checkpoint, False)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether there are attempts whose last word may be what could not be read."""
+        return bool(self._doubtful)
+
+    def expired(self, before: datetime) -> list[Entry]:
+        """Give up attempts that began before an instant and whose last word may be what could not be read.
+
+        Returned once, as interrupted rows; they hold no checkpoint any more. Without damage nothing is given up. To be
+        asked when everything was read: what was not may be their last word too.
+        """
+        rows = []
+        while self._doubtful:
+            key = next(iter(self._doubtful))
+            row = self._orphan(key, *self._open[key])
+            if row is not None and row.started_at >= before:
+                break
+            self._forget(key)
+            if row is not None:
+                rows.append(row)
+        return rows
 
     def orphans(self) -> list[Entry]:
         """Return the attempts left open as interrupted rows, with the output that their last progress tells of."""
@@ -102,16 +128,21 @@ class JournalReader:
             kind, key = record[0], records.attempt_id_of(record)
             if kind == records.SETTLE:
                 entry = records.entry_of(record)
-                self._open.pop(key, None)
-                self._progress.pop(key, None)
+                self._forget(key)
                 return entry
             if kind == records.INTENT:
                 self._open.setdefault(key, (position, record))
             elif kind == records.PROGRESS and key in self._open:
                 self._progress[key] = record
+                self._doubtful.pop(key, None)
         except (ValueError, TypeError, IndexError) as error:
             self._damage(position, len(record), repr(error))
         return None
+
+    def _forget(self, key: bytes) -> None:
+        self._open.pop(key, None)
+        self._progress.pop(key, None)
+        self._doubtful.pop(key, None)
 
     def _orphan(self, key: bytes, position: Position, record: bytes) -> Entry | None:
         try:
@@ -127,7 +158,7 @@ class JournalReader:
         while self._descriptor >= 0 or self._opened():
             position = self._at
             got = frames.read(self._buffer, position.offset - self._buffer_at)
-            if isinstance(got, Blank | Short):
+            if not isinstance(got, Frame) and not isinstance(got, Bad):
                 got = self._read_anew()
             if isinstance(got, Frame):
                 self._at = Position(position.segment, self._buffer_at + got.next)
@@ -191,7 +222,7 @@ class JournalReader:
         self.close()
         self._at = Position(number, 0)
         if any(not segment_path(self._directory, missing).exists() for missing in range(expected, number)):
-            self.damaged += 1
+            self._met_damage()
             self._log.error("journal_segment_missing", directory=str(self._directory), first=expected, behind=number)
 
     def _more_behind(self) -> bool:
@@ -231,8 +262,12 @@ class JournalReader:
     def _path(self) -> Path:
         return segment_path(self._directory, self._at.segment)
 
-    def _damage(self, position: Position, length: int, error: str) -> None:
+    def _met_damage(self) -> None:
         self.damaged += 1
+        self._doubtful |= dict.fromkeys(self._open)
+
+    def _damage(self, position: Position, length: int, error: str) -> None:
+        self._met_damage()
         path = segment_path(self._directory, position.segment)
         kept: str | None
         try:

@@ -116,7 +116,9 @@ def cost_nanousd(price: Price, usage: Usage, tier: str | None = None) -> int:
     rates = price if tier is None and price.above is None else rates_of(price, usage.input_tokens, tier)
     cached = usage.cached_input_tokens
     plain = usage.input_tokens - cached
-    exact = plain * rates.input + usage.output_tokens * rates.output
+    exact = plain * rates.input
+    if usage.output_tokens:
+        exact += usage.output_tokens * rates.output
     if cached:
         exact += cached * rates.cached_input
     if usage.cache_write_tokens and rates.cache_write is not None:

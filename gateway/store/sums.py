@@ -1,6 +1,6 @@
 """Adds the ledger's rows up: by hour and day, and by callers' keys and tags. No I/O; ``rollups`` keeps the sums."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,11 @@ from gateway.store.tables_ledger import usage_hours, usage_labels
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 OTHER: Final = "_other"
-"""The label of what a day has too many labels for."""
+"""The label of what a day has too many labels for, and the model where it has too many models."""
 MOST_LABELS: Final = 1000
 """Labels a day, keys and tags together; each costs a row an hour and route."""
+MOST_MODELS: Final = 200
+"""Models a day that answer for a provider under another name than was asked; each costs a row an hour and route."""
 
 SKETCHES: Final = ("duration_ms", "ttft_ms", "overhead_ms", "cost_sketch")
 COUNTERS: Final = tuple(
@@ -179,26 +181,37 @@ def next_day(instant: datetime) -> datetime:
 
 
 class Labels:
-    """Which labels have rows of their own: each day's first ``MOST_LABELS``; callers shall not fill a disk."""
+    """Which names have rows of their own: each day's first ones; neither callers nor providers shall fill a disk.
 
-    def __init__(self, most: int = MOST_LABELS) -> None:
+    Labels up to ``MOST_LABELS``, and of each provider's models up to ``MOST_MODELS``. What was admitted is known to
+    this object alone: another process, or the next, admits as many.
+    """
+
+    def __init__(self, most: int = MOST_LABELS, most_models: int = MOST_MODELS) -> None:
         self._most = most
-        self._by_day: dict[int, set[tuple[str, str]]] = {}
+        self._most_models = most_models
+        self._by_day: dict[int, defaultdict[str | None, set[tuple[str, str]]]] = {}
+        """By provider, its models; by None, the labels."""
 
     def admitted(self, hour: datetime, dimension: str, label: str) -> str:
         """Return the label, or ``OTHER`` where the hour's day has too many."""
+        return label if self._admits(hour, None, (dimension, label), self._most) else OTHER
+
+    def admitted_model(self, hour: datetime, provider: str, model: str) -> str:
+        """Return the model that answered, or ``OTHER`` where the provider has too many in the hour's day."""
+        return model if self._admits(hour, provider, ("", model), self._most_models) else OTHER
+
+    def _admits(self, hour: datetime, group: str | None, name: tuple[str, str], most: int) -> bool:
         day = hour.toordinal()
-        known = self._by_day.get(day)
-        if known is None:
-            known = self._by_day[day] = set()
+        groups = self._by_day.get(day)
+        if groups is None:
+            groups = self._by_day[day] = defaultdict(set)
             if len(self._by_day) > _DAYS_KEPT:
                 del self._by_day[min(self._by_day)]
-        if (dimension, label) in known:
-            return label
-        if len(known) >= self._most:
-            return OTHER
-        known.add((dimension, label))
-        return label
+        known = groups[group]
+        if name not in known and len(known) < most:
+            known.add(name)
+        return name in known
 
 
 @dataclass(slots=True)
@@ -224,7 +237,10 @@ class Sums:
                 self._add_labels(hour, row)
         for (hour, group), values in groups.items():
             route, target, role, provider, asked, answered, reason, kind, pinned, team = group
-            key = (hour, route, target, role, provider, answered or asked, reason, kind, bool(pinned), team or "")
+            model = asked
+            if answered and answered != asked:
+                model = self.labels.admitted_model(hour, provider, answered)
+            key = (hour, route, target, role, provider, model, reason, kind, bool(pinned), team or "")
             sums = _sums_of(values)
             known = self.hours.setdefault(key, sums)
             if known is not sums:
@@ -269,9 +285,4 @@ def _sums_of(rows: Sequence[tuple[Any, ...]]) -> HourSums:
 
 
 def _sketch_of(values: Iterable[float | None]) -> Sketch:
-    sketch: Sketch = {}
-    for value in values:
-        if value is not None:
-            bucket = bucket_of(value)
-            sketch[bucket] = sketch.get(bucket, 0) + 1
-    return sketch
+    return dict(Counter([bucket_of(value) for value in values if value is not None]))

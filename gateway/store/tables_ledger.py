@@ -15,7 +15,7 @@ def _usage(name: str, beginning: str) -> Table:
         Column("target", Text, primary_key=True),
         Column("role", Word, primary_key=True),
         Column("provider", Text, primary_key=True),
-        # What answered, or where nothing did, what was asked.
+        # What answered, or where nothing did, what was asked; `_other`: of a day that has too many names that answered.
         Column("model", Text, primary_key=True),
         Column("reason", Word, primary_key=True),
         Column("kind", Text, primary_key=True),

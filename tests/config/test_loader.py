@@ -372,7 +372,7 @@ _FRAGMENTS = st.sampled_from(
     st.lists(_FRAGMENTS, max_size=40).map("".join).map(str.encode) | st.binary(max_size=200) | st.text().map(str.encode)
 )
 @settings(
-    max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_nothing_but_a_config_error_is_ever_raised(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "routes.yaml").write_bytes(content)
@@ -382,7 +382,7 @@ def test_nothing_but_a_config_error_is_ever_raised(tmp_path: Path, content: byte
 
 @given(st.data())
 @settings(
-    max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_a_good_file_with_lines_lost_or_bent_raises_nothing_else(shape: Path, data: st.DataObject) -> None:
     lines = SHAPE.splitlines(keepends=True)

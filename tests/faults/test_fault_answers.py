@@ -229,11 +229,13 @@ async def test_an_answers_bytes_are_passed_on_untouched(serve: Serve, provider: 
 @pytest.mark.parametrize(
     ("named", "kept"),
     [
-        pytest.param("tuned\0-2026", "tuned-2026", id="within a name"),
-        pytest.param("\0", None, id="and nothing else"),
+        pytest.param("tuned\0-2026", "tuned-2026", id="a NUL within a name"),
+        pytest.param("\0", None, id="a NUL and nothing else"),
+        pytest.param("é" * 300, "é" * 150, id="more than 300 bytes"),
+        pytest.param("e" + "é" * 150, "e" + "é" * 149, id="a character on both sides of the 300th byte"),
     ],
 )
-async def test_a_nul_that_a_database_would_refuse_is_not_in_the_row(
+async def test_what_a_database_would_refuse_in_a_models_name_is_not_in_the_row(
     serve: Serve, provider: FakeProvider, named: str, kept: str | None
 ) -> None:
     provider.models["tuned"] = says(completion(model=named))

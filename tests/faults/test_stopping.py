@@ -160,6 +160,7 @@ def routes_at(provider: FakeProvider, directory: Path) -> Path:
     return path
 
 
+@pytest.mark.rig
 async def test_sigterm_lets_finish_what_can_and_cuts_the_rest(provider: FakeProvider, tmp_path: Path) -> None:
     may_end = asyncio.Event()
 

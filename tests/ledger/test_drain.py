@@ -14,7 +14,14 @@ from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.ledger.delivery import BATCH_ROWS, Delivery
-from gateway.ledger.drain import BREATH_S, FLUSH_INTERVAL_S, MAX_PAUSE_S, Drain
+from gateway.ledger.drain import (
+    BREATH_S,
+    DOUBT_INTERVAL_S,
+    FLUSH_INTERVAL_S,
+    GIVEN_UP_AFTER,
+    MAX_PAUSE_S,
+    Drain,
+)
 from gateway.ledger.entry import Entry
 from gateway.ledger.journal import Intent, Journal
 from gateway.ledger.refused import RefusedRows
@@ -143,17 +150,71 @@ async def test_an_attempt_that_is_under_way_holds_the_checkpoint_and_no_rows(
     assert sink.checkpoints[journal.name] == Checkpoint(journal.name, *journal.end)
 
 
+def damage(journal: Journal, settled: Entry) -> None:
+    """Make an attempt's last word unreadable."""
+    with (journal.directory / "00000001.seg").open("r+b") as segment:
+        segment.seek(segment.read().index(b'S["' + settled.attempt_id.encode()) + 60)
+        segment.write(b"?")
+
+
 async def test_a_row_that_cannot_be_read_back_is_not_waited_for(
     drain: Drain, journal: Journal, sink: Sink, clock: ManualClock
 ) -> None:
     rows = entries(5)
     write(journal, rows)
-    with (journal.directory / "00000001.seg").open("r+b") as segment:
-        segment.seek(segment.read().index(b'S["' + rows[2].attempt_id.encode()) + 60)
-        segment.write(b"?")
+    damage(journal, rows[2])
     await clock.advance(FLUSH_INTERVAL_S)
     assert sink.rows == [*rows[:2], *rows[3:]]
     assert (drain.queued, journal.damaged) == (0, 1)
+
+
+async def test_a_damaged_end_holds_the_checkpoint_for_an_hour_and_no_longer(
+    drain: Drain, journal: Journal, sink: Sink, clock: ManualClock
+) -> None:
+    lost, *others = entries(3)
+    begin = journal.end
+    journal.intent(Intent(lost._replace(outcome=Outcome.INTERRUPTED), None))
+    journal.settle(lost)
+    damage(journal, lost)
+    write(journal, others)
+    await clock.advance(FLUSH_INTERVAL_S)
+    assert (sink.rows, journal.damaged) == (others, 1)
+    assert sink.checkpoints[journal.name] == Checkpoint(journal.name, *begin)
+    # No row comes any more, as where the journal is full of what it holds.
+    await clock.advance(GIVEN_UP_AFTER.total_seconds() - 1)
+    assert sink.rows == others
+    with capture_logs() as logs:
+        await clock.advance(DOUBT_INTERVAL_S)
+    assert [(row.attempt_id, row.outcome) for row in sink.rows[2:]] == [(lost.attempt_id, Outcome.INTERRUPTED)]
+    assert sink.checkpoints[journal.name] == Checkpoint(journal.name, *journal.end)
+    assert [line["attempts"] for line in logs if line["event"] == "journal_attempts_given_up"] == [[lost.attempt_id]]
+    assert (drain.queued, clock.pauses_s) == (0, [])
+
+
+async def test_what_ended_in_rows_that_are_still_to_be_read_is_not_given_up(
+    drain: Drain, journal: Journal, sink: Sink, clock: ManualClock
+) -> None:
+    lost, ended, *others = entries(BATCH_ROWS + 10)
+    for row in (lost, ended):
+        journal.intent(Intent(row._replace(outcome=Outcome.INTERRUPTED), None))
+    journal.settle(lost)
+    damage(journal, lost)
+    write(journal, others)
+    journal.settle(ended)
+    # As after an outage of hours.
+    await clock.advance(2 * GIVEN_UP_AFTER.total_seconds())
+    assert sink.batches == [others[:BATCH_ROWS]]
+    sink.available = False
+    await clock.advance(BREATH_S)
+    assert sink.batches == [others[:BATCH_ROWS]]
+    sink.available = True
+    await clock.advance(MAX_PAUSE_S)
+    assert {row.attempt_id: row.outcome for row in sink.rows} == {
+        **{row.attempt_id: row.outcome for row in others},
+        ended.attempt_id: Outcome.OK,
+        lost.attempt_id: Outcome.INTERRUPTED,
+    }
+    assert sink.checkpoints[journal.name] == Checkpoint(journal.name, *journal.end)
 
 
 async def test_a_backlog_leaves_in_full_batches_and_requests_have_their_turn_between_them(
@@ -375,6 +436,7 @@ class Forgetful(Sink):
         return len(rows)
 
 
+@pytest.mark.rig
 async def test_a_long_outages_rows_wait_in_the_journal_and_not_in_memory(root: Path) -> None:
     journal, sink = a_journal(root), Forgetful()
     drain = Drain(journal, Delivery(lambda: sink, RefusedRows(root)), SystemClock())

@@ -487,6 +487,39 @@ async def test_a_disk_that_does_not_answer_gets_no_more_requests_to_wait_for_it(
         assert (journal.not_ready(), journal.refuse_new()) == (None, None)
 
 
+@pytest.mark.parametrize("on_full", ["refuse", "serve"])
+async def test_who_waits_for_a_disk_that_does_not_answer_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_full: str
+) -> None:
+    files = TestedFiles()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        entered.set()
+        assert go_on.wait(5)
+
+    files.before_sync = stand_still
+    monkeypatch.setattr(group_sync, "HANGS_AFTER_S", 0.1)
+    with a_journal(tmp_path, files, durability="strict", on_full=on_full) as journal:
+        async with asyncio.timeout(4):
+            journal.settle(settled(an_intent(1)))
+            first = asyncio.ensure_future(journal.synced())
+            await until(entered.is_set)
+            journal.settle(settled(an_intent(2)))
+            waited = await asyncio.gather(first, journal.synced(), return_exceptions=True)
+            # It goes on hanging: whose answer ends now need not wait at all.
+            waited += await asyncio.gather(journal.synced(), return_exceptions=True)
+        assert [type(result) for result in waited] == [LedgerUnavailable if on_full == "refuse" else type(None)] * 3
+        assert journal.not_ready() == "ledger: its journal's disk does not answer"
+        monkeypatch.setattr(group_sync, "HANGS_AFTER_S", 5.0)
+        go_on.set()
+        await until(lambda: files.syncs)
+        await journal.synced()
+        assert journal.not_ready() is None
+        assert journal.sync_failures == 0
+        assert len(files.syncs) == 2
+
+
 @pytest.mark.parametrize("failing", [0, 1, 2], ids=["and the disk is well", "on the second try", "in vain"])
 async def test_a_close_syncs_what_is_left_and_lets_waiters_go(tmp_path: Path, failing: int) -> None:
     files = TestedFiles()

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.ledger.journal_material import (
 
 
 def test_a_segment_that_was_cut_off_at_any_byte_gives_all_whole_records(tmp_path: Path) -> None:
-    truncated_everywhere(tmp_path / "journal", mixed_records(20))
+    truncated_everywhere(tmp_path / "journal", mixed_records(10))
 
 
 def test_a_segment_of_which_any_byte_was_changed_gives_all_other_records(tmp_path: Path) -> None:
@@ -226,6 +227,48 @@ async def test_a_batch_ends_at_the_rows_that_were_asked_for(tmp_path: Path) -> N
         sizes = [(len(batch.entries), batch.end) for batch in (reader.batch(2), reader.batch(2), reader.batch(2))]
         assert sizes == [(2, False), (2, False), (1, True)]
         reader.close()
+
+
+async def test_an_attempt_whose_end_is_damaged_is_given_up_and_one_that_was_heard_of_since_is_not(
+    tmp_path: Path,
+) -> None:
+    lost, alive, later = an_intent(1), an_intent(2), an_intent(3)
+    long_after = later.entry.started_at + timedelta(hours=1)
+    with a_journal(tmp_path) as journal:
+        reader = JournalReader(journal.directory, live=True)
+        journal.intent(lost)
+        journal.progress(lost.entry.attempt_id, 64)
+        behind_lost = journal.end
+        journal.intent(alive)
+        reader.batch(10)
+        assert not reader.in_doubt
+        assert reader.expired(long_after) == [], "nothing is damaged: whatever is open may still end"
+        damaged_at = journal.end.offset
+        journal.settle(settled(lost))
+        overwrite(journal.directory, damaged_at + 60)
+        journal.progress(alive.entry.attempt_id, 32)
+        journal.intent(later)
+        assert (reader.batch(10).entries, reader.damaged, reader.in_doubt) == ([], 1, True)
+        assert reader.checkpoint == Position(1, 0)
+        assert reader.expired(lost.entry.started_at) == []
+        assert reader.expired(long_after) == [lost.entry._replace(output_tokens=64, cost_nanousd=180_000 + 600 * 64)]
+        assert reader.checkpoint == behind_lost
+        assert not reader.in_doubt
+        assert reader.expired(long_after) == []
+        # It was not over after all: the database has a row of that id, and keeps it.
+        journal.settle(settled(lost))
+        journal.settle(settled(alive))
+        journal.settle(settled(later))
+        batch = reader.batch(10)
+        assert (batch.entries, batch.checkpoint) == ([settled(lost), settled(alive), settled(later)], journal.end)
+        assert reader.orphans() == []
+        reader.close()
+
+
+def overwrite(directory: Path, offset: int) -> None:
+    with segment_path(directory, 1).open("r+b") as segment:
+        segment.seek(offset)
+        segment.write(b"?")
 
 
 def test_a_report_of_a_segment_counts_and_changes_nothing(tmp_path: Path) -> None:

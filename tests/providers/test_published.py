@@ -229,7 +229,7 @@ BODY = JSON | st.fixed_dictionaries(
 
 
 @given(st.sampled_from(sorted(VENDORS)), BODY)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_json_is_worse_than_a_bad_listing(kind: str, body: Any) -> None:
     try:
         listing = read_models(kind, body, TODAY, SOURCE)

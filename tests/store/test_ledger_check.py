@@ -9,6 +9,7 @@ from sqlalchemy import delete, text, update
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.ledger_check import HourDifference, HourTotals, LedgerCheck, RowsMissing
 from gateway.store.ledger_status import LedgerStatus
+from gateway.store.sums import MOST_MODELS, OTHER
 from gateway.store.tables import attempts
 from gateway.store.tables_ledger import usage_days, usage_hours, usage_labels
 from gateway.store.usage import UsageStore
@@ -44,6 +45,27 @@ async def test_rows_and_sums_that_came_together_do_not_differ(check: LedgerCheck
     await store.insert_attempts([a_mixed_row(chance, hours=20) for _ in range(300)])
     assert await check.differences(START, START + 24 * HOUR) == []
     assert await check.day_differences(MIDNIGHT, MIDNIGHT + 2 * DAY) == []
+
+
+async def test_models_beyond_the_limit_are_one_in_the_totals_and_no_difference(
+    check: LedgerCheck, store: UsageStore, database: Database
+) -> None:
+    rows = [an_entry(model_answered=f"model-{number}") for number in range(MOST_MODELS + 7)]
+    await store.insert_attempts(rows)
+
+    async def is_capped() -> None:
+        assert await check.differences(START, START + HOUR) == []
+        assert await check.day_differences(MIDNIGHT, MIDNIGHT + DAY) == []
+        for kept in (await kept_hours(database), await kept_days(database)):
+            assert len(kept) == MOST_MODELS + 1
+            assert [sums["attempts"] for key, sums in kept.items() if key[5] == OTHER] == [7]
+
+    await is_capped()
+    await check.rebuild(NOON)
+    await is_capped()
+    assert {row["model_answered"] for row in await store.attempts(limit=len(rows))} == {
+        row.model_answered for row in rows
+    }
 
 
 async def test_each_day_that_differs_from_its_hours_is_named_with_both_sides_and_mended(
@@ -133,6 +155,7 @@ async def test_rows_from_before_there_were_sums_get_theirs(
     assert await kept_days(database) == expected_days(rows)
 
 
+@pytest.mark.rig
 async def test_an_hour_is_made_anew_while_others_write_it(
     check: LedgerCheck, store: UsageStore, other_database: Database
 ) -> None:

@@ -1,6 +1,7 @@
 """What only PostgreSQL does: it is stopped and started, full, migrated by hand, and lets many write at once."""
 
 import asyncio
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,9 @@ from postgres_server import RunningPostgres, running_postgres
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from gateway.execution.attempts import LONGEST_NAME, named_model
 from gateway.policy.lifecycle import Dates, Published
+from gateway.reasons import Reason, Role
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.published import PublishedStore
 from gateway.store.states import Shared, StateStore
@@ -85,6 +88,31 @@ async def test_a_row_that_is_refused_is_no_outage(store: UsageStore) -> None:
     with pytest.raises(DBAPIError):
         await store.insert_attempts([an_entry(route="a\0b")])
     assert await store.insert_attempts([an_entry()]) == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_a_row_whose_names_are_all_as_long_as_they_may_be_fits_every_key(store: UsageStore) -> None:
+    chance = random.Random(2)
+
+    def a_name(characters: int) -> str:
+        # Four bytes each, and no two alike, so that nothing can be compressed.
+        return "".join(chr(chance.randrange(0x10000, 0x10FFFF)) for _ in range(characters))
+
+    row = an_entry(
+        route=a_name(100),
+        target=a_name(100),
+        provider=a_name(100),
+        team=a_name(200),
+        model_asked=a_name(LONGEST_NAME // 4),
+        model_answered=named_model(a_name(LONGEST_NAME)),
+        role=Role.FALLBACK,
+        reason=max(Reason, key=len),
+        kind="evaluation",
+        key="default",
+        tags={f"{number}" * 32: a_name(16) for number in range(8)},
+    )
+    failed = an_entry(**{**row._asdict(), "attempt_id": an_entry().attempt_id, "model_answered": None, "kind": "live"})
+    assert await store.insert_attempts([row, failed]) == 2
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)

@@ -31,6 +31,7 @@ from tests.store.sums import (
 )
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -278,6 +279,30 @@ def test_labels_beyond_the_limit_are_added_up_as_one() -> None:
         ("key", OTHER): 2,
         ("tag", OTHER): 3,
     }
+
+
+def test_a_providers_models_of_a_day_are_so_many_beside_those_that_were_asked_for() -> None:
+    sums = Sums(Labels(most_models=2))
+
+    def answers(asked: str, *answered: str | None, **fields: Any) -> None:
+        sums.add([an_entry(model_asked=asked, model_answered=name, **fields) for name in answered])
+
+    answers("asked", "asked", "a", "b", None)
+    answers("asked", "c", "d", "a")
+    answers("also-asked", "also-asked", "e", "b")
+    answers("asked", "c", provider="another")
+    models = {(key[4], key[5]): of.counters[COUNTERS.index("attempts")] for key, of in sums.hours.items()}
+    assert models == {
+        ("openai", "asked"): 2,
+        ("openai", "also-asked"): 1,
+        ("openai", "a"): 2,
+        ("openai", "b"): 2,
+        ("openai", OTHER): 3,
+        ("another", "c"): 1,
+    }
+    sums = Sums(Labels(most_models=1))
+    sums.add(an_entry(day * DAY, model_answered=name) for day, name in enumerate("aab"))
+    assert {key[5] for key in sums.hours} == {"a", "b"}, "each day begins anew"
 
 
 async def _insert(store: UsageStore, rows: list[Entry]) -> int:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.config.routes import Route
+from gateway.execution.attempts import named_model
 from gateway.execution.endpoints import CHAT
 from gateway.execution.prepared import PreparedTarget
 from gateway.learning.answers import Message, message_of
@@ -49,8 +50,7 @@ class _Response:
 
     @property
     def model(self) -> str | None:
-        model = self.body.get("model")
-        return model if isinstance(model, str) else None
+        return named_model(self.body.get("model"))
 
 
 class BatchReader:
