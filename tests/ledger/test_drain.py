@@ -16,6 +16,8 @@ from gateway.clock import SystemClock
 from gateway.ledger.delivery import BATCH_ROWS, Delivery
 from gateway.ledger.drain import (
     BREATH_S,
+    BUSY_INTERVAL_S,
+    BUSY_ROWS,
     DOUBT_INTERVAL_S,
     FLUSH_INTERVAL_S,
     GIVEN_UP_AFTER,
@@ -227,6 +229,27 @@ async def test_a_backlog_leaves_in_full_batches_and_requests_have_their_turn_bet
     await clock.advance(BREATH_S)
     await clock.advance(BREATH_S)
     assert sink.batches == [rows[:BATCH_ROWS], rows[BATCH_ROWS:-1], rows[-1:]]
+
+
+async def test_where_many_rows_came_more_are_waited_for_until_few_come_again(
+    drain: Drain, journal: Journal, sink: Sink, clock: ManualClock
+) -> None:
+    many, more, one, last = entries(BUSY_ROWS), entries(2), entries(1), entries(1)
+    write(journal, many)
+    await clock.advance(FLUSH_INTERVAL_S)
+    assert sink.batches == [many]
+    await clock.advance(BREATH_S)
+    write(journal, more)
+    await clock.advance(FLUSH_INTERVAL_S)
+    assert sink.batches == [many]
+    await clock.advance(BUSY_INTERVAL_S - FLUSH_INTERVAL_S)
+    assert sink.batches == [many, more]
+    await clock.advance(BREATH_S)
+    for rows in (one, last):
+        write(journal, rows)
+        await clock.advance(FLUSH_INTERVAL_S)
+        await clock.advance(BREATH_S)
+        assert sink.batches[-1] == rows
 
 
 async def test_while_the_database_is_away_rows_wait_in_the_journal_and_pauses_grow(
