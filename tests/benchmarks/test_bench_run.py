@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.rig
 def test_a_short_run_measures_the_gateway_and_accounts_for_every_answer(tmp_path):
     result = tmp_path / "result.json"
-    command = ("benchmarks/run.py", "--only", "gateway", "--no-install", "--seconds", "0.5", "--json", str(result))
+    command = ("benchmarks/run.py", "--only", "gateway", "--no-install", "--seconds", "1", "--json", str(result))
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(result.read_text())

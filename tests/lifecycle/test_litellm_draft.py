@@ -345,7 +345,7 @@ def test_what_is_switched_off_is_not_worth_a_word(tmp_path: Path) -> None:
 # Names come from anybody.
 
 EVIL = [
-    "primary", "fallback", "2027-01-14", "yes", "a: b", "x # y", "{route}", "../..", "- a", "&a", "m", "n" * 450,
+    "primary", "fallback", "2027-01-14", "yes", "a: b", "x # y", "{route}", "../..", "- a", "&a", "m", "n" * 250,
     "a\nroutes: {evil: x}", "x\n  evil: y",
 ]  # fmt: skip
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30) | st.sampled_from(EVIL)
