@@ -18,6 +18,7 @@ from gateway.ledger import frames, journal, records
 from gateway.ledger.figures import LedgerFigures
 from gateway.ledger.journal import Intent
 from gateway.ledger.refused import FILE
+from gateway.metrics import Metrics
 from gateway.store.migrate import migrate
 from tests.store.rows import an_entry
 
@@ -58,8 +59,9 @@ def test_the_settings_it_names_are_there() -> None:
 
 def test_the_metrics_files_and_codes_it_names_are_there() -> None:
     known = {f"{family.name}_total" for family in _of_ledger(LedgerFigures(0, 0.0, 0, 0))}
+    known |= {f"{family.name}_total" for family in Metrics().registry.collect()}
     named = set(re.findall(r"gateway_[a-z_]+_total", TEXT))
-    assert len(named) == 4
+    assert len(named) == 5
     assert named <= known
     assert all(
         f"`{code}`" in TEXT or f'"{code}"' in TEXT for code in (LedgerUnavailable.code, GatewayStopping.code, FILE)

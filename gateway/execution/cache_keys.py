@@ -4,8 +4,6 @@ from typing import Final
 
 from gateway.clock import Clock
 
-LEAST_CACHED_TOKENS: Final = 1024
-"""Below so many equal tokens providers do not cache; as they are reported to say, not measured by us."""
 REQUESTS_PER_KEY: Final = 15
 """A minute; beyond about so many one key is reported to overflow to other machines, each of which starts cold."""
 _MINUTE_S: Final = 60.0

@@ -11,7 +11,7 @@ from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
 from gateway.errors import RouteNotFound
 from gateway.execution.answer_headers import Header, date_headers, identity_headers, outlives
-from gateway.execution.cache_keys import LEAST_CACHED_TOKENS, CacheKeys
+from gateway.execution.cache_keys import CacheKeys
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.meters import RouteMeters, TargetMeters
@@ -22,6 +22,7 @@ from gateway.lifecycle.calendar import Calendar
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples, planner, prompts
 from gateway.policy.capabilities import Capabilities, capabilities_of
+from gateway.policy.economics import LEAST_CACHED_TOKENS
 from gateway.policy.evidence import Accepted, gated
 from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
 from gateway.policy.needs import Needs, holder

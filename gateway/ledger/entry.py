@@ -92,4 +92,7 @@ class Entry(NamedTuple):
     usage_rejected: bool = False
     """Whether the provider's count was absurd (negative, a float, 1e18), so that the tokens are estimated instead."""
     overhead_ms: float | None = None
-    """What the gateway itself added to the request, of the attempt that answered it; None: of a failed one."""
+    """What the gateway had added until the answer was committed: since the request's start, less waits for upstreams.
+
+    None: it answered nothing.
+    """

@@ -6,6 +6,7 @@ columns. SQLite gets many rows in one statement: its driver lets go of the inter
 under load gets it back only after a wait.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -72,7 +73,7 @@ class BulkTable:
         return (rows[start : start + most] for start in range(0, len(rows), most))
 
 
-class _Statements:
+class _Statements(ABC):
     """What both databases' statements have in common; ``insert_new``, ``replace`` and ``find`` take a count of rows."""
 
     most: int
@@ -93,22 +94,25 @@ class _Statements:
         self._set = f"{conflict} UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"
         self._insert = f"INSERT INTO {self._table} ({', '.join(self._names)})"
 
+    @abstractmethod
     def insert_new(self, count: int) -> str:
-        raise NotImplementedError
+        """Return the statement that inserts so many rows, and returns the keys of those that were new."""
 
+    @abstractmethod
     def replace(self, count: int) -> str:
-        raise NotImplementedError
+        """Return the statement that inserts so many rows, or replaces those with their keys."""
 
+    @abstractmethod
     def find(self, count: int) -> str:
-        raise NotImplementedError
+        """Return the statement that finds the rows of so many keys."""
 
+    @abstractmethod
     def rows(self, rows: Sequence[Iterable[Any]]) -> Values:
         """Return a statement's parameters for rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keys(self, keys: Sequence[Iterable[Any]]) -> Values:
         """Return a statement's parameters for keys."""
-        raise NotImplementedError
 
 
 class _PostgresStatements(_Statements):

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from gateway.execution.cache_keys import LEAST_CACHED_TOKENS
 from gateway.learning.evaluation.statistics import Interval, paired_change
+from gateway.policy.economics import LEAST_CACHED_TOKENS
 from gateway.policy.pricing import Price, Usage, cost_nanousd
 from gateway.store.evaluations import EvaluationAnswer
 from gateway.store.recordings import Recording
