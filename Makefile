@@ -21,11 +21,11 @@ future:  ## The same tests with the clock in 2028, when every date that ships ha
 
 rigs:  ## The slower rigs: real servers, faults, an installed wheel
 	@python3 scripts/bootstrap.py --dev
-	@$(PY) -m pytest -m "rig and not soak"
+	@$(PY) -m pytest --timeout=600 -m "rig and not soak"
 
 soak:  ## The long form of the rigs, with the same assertions
 	@python3 scripts/bootstrap.py --dev
-	@UNDERSTUDY_SOAK=1 $(PY) -m pytest -m "rig or soak"
+	@UNDERSTUDY_SOAK=1 $(PY) -m pytest --timeout=0 -m "rig or soak"
 
 check:  ## Format, lint, types, import contracts, routes.yaml, tests
 	@python3 scripts/bootstrap.py --dev

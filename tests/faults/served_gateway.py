@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from gateway.config.settings import Settings
 from gateway.execution.draining import Draining
 
 PATIENCE_S = 10.0
+TICK_S = 0.05
 USER = [{"role": "user", "content": "Where is my order?"}]
 PRICES = {
     "tuned": {"input_usd_per_1m": 1, "output_usd_per_1m": 2, "source": "test"},
@@ -38,6 +39,12 @@ class StoryClock(FakeClock):
     def __init__(self, now: datetime | None = None) -> None:
         super().__init__(*([now] if now is not None else []))
         self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Wake sleepers in their real time, until cancelled: for what nobody moves on by hand."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.advance(TICK_S)
 
     def monotonic(self) -> float:
         return super().monotonic() + time.monotonic() - self._began
@@ -274,20 +281,27 @@ async def served(
     clock = StoryClock(now)
     url = f"sqlite+aiosqlite:///{database}"
     app = create_app(Settings(routes_file=file, database_url=url, **settings), clock=clock, environ=environ)
-    async with (
-        listening(app) as port,
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(listening(app))
         # No certificate is looked at, and loading the system's takes longer than many a story.
-        httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=PATIENCE_S
-        ) as client,
-    ):
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=PATIENCE_S)
+        )
 
         async def is_ready() -> bool:
             return (await client.get("/readyz")).status_code == 200
 
         if ready:
             await eventually(is_ready, "the gateway is ready")
-        yield ServedGateway(port, clock, database, client, app.draining)
+        try:
+            yield ServedGateway(port, clock, database, client, app.draining)
+        finally:
+            # Nobody moves the clock by hand any more, and a stop that finds its database locked sleeps on it, too.
+            running = asyncio.create_task(clock.run())
+            try:
+                await stack.aclose()
+            finally:
+                running.cancel()
 
 
 @asynccontextmanager
