@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -204,10 +204,13 @@ async def test_a_model_that_flaps_moves_its_route_once(
     with running_replicas(2, routes, tmp_path, url) as gateways:
         async with http_client() as client, traffic(client, gateways, "reply") as seen:
             await until(lambda: len(seen.answers) > 20, "traffic runs")
+            sandbox.sandbox.provider.retire(MODEL)
+            # Known to be gone before it is back: a slow machine might look only then, and find it there.
+            await until(lambda: all(answers_because_gone(seen.of(number)) for number in range(2)), "it is gone")
             for _ in range(3):
-                sandbox.sandbox.provider.retire(MODEL)
-                await asyncio.sleep(2)
                 sandbox.sandbox.provider.restore(MODEL)
+                await asyncio.sleep(2)
+                sandbox.sandbox.provider.retire(MODEL)
                 await asyncio.sleep(2)
         assert seen.failures == []
         for number in range(2):
@@ -237,6 +240,10 @@ def logged(gateway: RunningGateway, event: str) -> list[dict[str, str]]:
     """Return what a gateway logged of one kind."""
     lines = [line for line in gateway.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+
+def answers_because_gone(answers: Sequence[Answer]) -> bool:
+    return bool(answers) and answers[-1].reason == "gone"
 
 
 def found(gateway: RunningGateway, availability: Availability) -> bool:
