@@ -13,8 +13,8 @@ from example_routes import a_route
 
 from gateway.cli.report import DIMENSIONS
 from gateway.cli.report_json import as_object
-from gateway.cli.report_reading import Read, Wanted
 from gateway.config.loader import load
+from gateway.learning.report_reading import Read, Wanted
 from gateway.lifecycle.report import report
 from gateway.lifecycle.report_figures import Period
 from gateway.policy.economics import LEAST_REQUESTS, Answer, Basis, InTime

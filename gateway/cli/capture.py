@@ -81,8 +81,8 @@ def export(
     Example:  gateway capture export forum-reply --out forum-reply.jsonl
     """
     from gateway.cli.capture_export import TERMS, write_export
-    from gateway.cli.forecast_words import counted
     from gateway.config.findings import did_you_mean
+    from gateway.lifecycle.forecast_words import counted
     from gateway.reasons import Role
 
     known = load_routes(routes).routes.routes
@@ -214,7 +214,7 @@ def _status_row(name: str, route: "Route | None", count: "CapturedCount | None")
 
 
 def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    from gateway.cli.forecast_words import counted
+    from gateway.lifecycle.forecast_words import counted
 
     name = row["route"] if row["in_routes"] else f"{row['route']} (not in routes.yaml)"
     kept = (f"{row['rows']:,}", (row["oldest"] or "")[:10])
@@ -230,7 +230,7 @@ def _aligned(rows: "Sequence[Sequence[str]]") -> list[str]:
 
 
 def _counts_text(counts: dict[str, int]) -> str:
-    from gateway.cli.forecast_words import counted
+    from gateway.lifecycle.forecast_words import counted
 
     return ", ".join(counted(counts[table], noun) for table, noun in _TABLES.items() if counts[table])
 
@@ -251,7 +251,7 @@ def _receipt_text(receipt: "Receipt | None") -> str:
 
 
 def _pack_lines(packs: "Sequence[HoldingPack]") -> list[str]:
-    from gateway.cli.forecast_words import counted
+    from gateway.lifecycle.forecast_words import counted
 
     if not packs:
         return ["no pack that routes.yaml names, and none in the database, holds such rows"]

@@ -12,10 +12,10 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError, RouteNotFound
 
 if TYPE_CHECKING:
-    from gateway.cli.known import Known
     from gateway.config.findings import Finding
     from gateway.config.loader import Loaded
     from gateway.config.routes import Routes
+    from gateway.learning.known import Known
     from gateway.lifecycle.calendar import Calendar
     from gateway.lifecycle.forecast_evidence import Evidence
 
@@ -67,8 +67,8 @@ def examine(loaded: "Loaded", now: datetime, known: "Known") -> "tuple[tuple[Fin
 
     Evidence is that of each route which loses its primary on a known day, or asks for it; None where no database is.
     """
-    from gateway.cli.evidence_words import sentence, what_waits
     from gateway.config.findings import Finding, Findings
+    from gateway.learning.evidence_words import sentence, what_waits
     from gateway.lifecycle.calendar import Calendar
     from gateway.lifecycle.route_warnings import route_warnings
 
@@ -109,7 +109,7 @@ def _evidence(routes: "Routes", calendar: "Calendar", now: datetime, known: "Kno
 
 
 def _as_object(ok: bool, findings: "tuple[Finding, ...]", evidence: "list[Evidence] | None") -> dict[str, Any]:
-    from gateway.cli.evidence_words import as_object
+    from gateway.learning.evidence_words import as_object
 
     rows = [{"file": f.file, "line": f.line, "severity": f.severity, "message": f.message} for f in findings]
     shown = None if evidence is None else [{"route": one.route.name, **(as_object(one) or {})} for one in evidence]
@@ -117,8 +117,8 @@ def _as_object(ok: bool, findings: "tuple[Finding, ...]", evidence: "list[Eviden
 
 
 def _print(file: Path, loaded: "Loaded | None", findings: "tuple[Finding, ...]", evidence: "list[Evidence]") -> None:
-    from gateway.cli.evidence_words import with_day
-    from gateway.cli.forecast_words import counted
+    from gateway.learning.evidence_words import with_day
+    from gateway.lifecycle.forecast_words import counted
 
     for finding in findings:
         typer.echo(_line(finding))

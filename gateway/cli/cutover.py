@@ -4,9 +4,7 @@ import asyncio
 import getpass
 import json
 import os
-import re
 import socket
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +15,9 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway.config.routes import Route
     from gateway.policy.planner import Command
 
-AUTO = "auto"
-LONGEST_WORDS = 500
-_DURATION = re.compile(r"(\d{1,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_OPTIONS = {"to": "--to", "reason": "--reason", "lasts": "--for"}
 
 
 def cutover(
@@ -49,23 +43,28 @@ def cutover(
 
     Example:  gateway cutover forum-reply --to luna --reason "trying the understudy" --for 24h
     """
-    from gateway.config.findings import did_you_mean, printable
+    from gateway.config.findings import did_you_mean
     from gateway.config.loader import load
     from gateway.config.settings import read_settings
-    from gateway.policy.planner import Command
+    from gateway.policy.commanding import AUTO, InvalidCommand, command_of
 
-    if not reason.strip() or len(reason) > LONGEST_WORDS:
-        raise typer.BadParameter("say why, in a few words", param_hint="--reason")
-    if lasts is not None and to == AUTO:
-        raise typer.BadParameter("auto has no end; leave --for out", param_hint="--for")
+    known = None
     if to != AUTO:
         # A command for a route that is no longer there can still be taken back.
         known = load(routes, environ=os.environ).routes.routes
         if route not in known:
             raise typer.BadParameter(f"{routes} has no route {route!r}{did_you_mean(route, known)}", param_hint="ROUTE")
-        check_target(known[route], to)
-    now = SystemClock().now()
-    command = Command(to, printable(reason.strip()), printable(by or whoami()), now, ends_at(lasts, now))
+    try:
+        command = command_of(
+            known[route] if known is not None else None,
+            to,
+            reason=reason,
+            lasts=lasts,
+            by=by or whoami(),
+            now=SystemClock().now(),
+        )
+    except InvalidCommand as error:
+        raise typer.BadParameter(str(error), param_hint=_OPTIONS[error.part]) from None
     done = asyncio.run(_write(read_settings(database_url=database).database_url, route, command))
     if as_json:
         expires = command.expires_at.isoformat() if command.expires_at else None
@@ -73,24 +72,6 @@ def cutover(
         typer.echo(json.dumps(row, indent=2))
     else:
         typer.echo(_told(route, command, done))
-
-
-def check_target(route: "Route", to: str) -> None:
-    """Raise ``BadParameter`` where a route has no such target."""
-    names = [target.name for target in route.targets]
-    if to != AUTO and to not in names:
-        message = f"route {route.name!r} has no target {to!r}; it has {', '.join(names)}; or write auto"
-        raise typer.BadParameter(message, param_hint="--to")
-
-
-def ends_at(lasts: str | None, now: datetime) -> datetime | None:
-    """Return when a command ends that lasts ``30m``, ``24h`` or ``7d``; None where it lasts until it is taken back."""
-    if lasts is None:
-        return None
-    match = _DURATION.fullmatch(lasts.strip())
-    if match is None or int(match[1]) == 0:
-        raise typer.BadParameter(f"{lasts!r} is no duration; write 30m, 24h or 7d", param_hint="--for")
-    return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def whoami() -> str:
@@ -103,6 +84,7 @@ def whoami() -> str:
 
 async def _write(url: str, route: str, command: "Command") -> bool:
     """Keep or take back a command; False where there was none to take back."""
+    from gateway.policy.commanding import AUTO
     from gateway.store.database import Database, DatabaseUnavailable
     from gateway.store.states import StateStore
 
@@ -123,6 +105,8 @@ async def _write(url: str, route: str, command: "Command") -> bool:
 
 
 def _told(route: str, command: "Command", done: bool) -> str:
+    from gateway.policy.commanding import AUTO
+
     if command.target == AUTO:
         return f"{route} follows its rules again" if done else f"{route} followed its rules already"
     until = f"until {command.expires_at:%Y-%m-%d %H:%M} UTC" if command.expires_at else "until you say --to auto"

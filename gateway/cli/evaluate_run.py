@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 import typer
 
 from gateway.cli.evaluate_text import Progress, troubles
-from gateway.cli.forecast_words import money
 from gateway.cli.known import open_or_make
 from gateway.cli.pack_sources import redactor_of
 from gateway.clock import SystemClock
@@ -33,6 +32,7 @@ from gateway.learning.packs.training_rows import TrainingRow, read_rows
 from gateway.learning.recordings.plan import asked_with
 from gateway.learning.workbench import Workbench
 from gateway.ledger.entry import new_attempt_id
+from gateway.lifecycle.forecast_words import money
 from gateway.store.database import DatabaseUnavailable
 
 INTERRUPTED: Final = 130

@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from gateway.cli.forecast_text import Printer
-from gateway.cli.forecast_words import money
 from gateway.learning.evaluation.report_words import LIMITS, change_span, cost_of, decimal, per_1000, span
+from gateway.lifecycle.forecast_words import money
 
 if TYPE_CHECKING:
     from gateway.learning.evaluation.collecting import Collector

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant, load_routes
-from gateway.cli.evidence_words import WAITS, sentence
-from gateway.cli.evidence_words import as_object as evidence_as_object
 from gateway.errors import ConfigError
+from gateway.learning.evidence_words import WAITS, sentence
+from gateway.learning.evidence_words import as_object as evidence_as_object
 from gateway.policy.lifecycle import share_moved
 
 if TYPE_CHECKING:

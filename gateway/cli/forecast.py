@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant
-from gateway.cli.known import Known, known_to
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
+from gateway.learning.known import Known, known_to
 
 if TYPE_CHECKING:
     from gateway.config.routes import Routes

@@ -3,8 +3,8 @@
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.evidence_words import as_object as evidence_as_object
-from gateway.cli.forecast_headline import headline
+from gateway.learning.evidence_words import as_object as evidence_as_object
+from gateway.lifecycle.forecast_headline import headline
 
 if TYPE_CHECKING:
     from gateway.config.routes import Target

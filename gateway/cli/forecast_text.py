@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gateway.cli import evidence_words
-from gateway.cli import forecast_words as words
-from gateway.cli.forecast_headline import bill, headline, left_alone, not_asked
 from gateway.config.findings import printable
+from gateway.learning import evidence_words
+from gateway.lifecycle import forecast_words as words
 from gateway.lifecycle.forecast_evidence import Proof
+from gateway.lifecycle.forecast_headline import bill, headline, left_alone, not_asked
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli import forecast_words as words
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption
 from gateway.cli.forecast import read_ledger
 from gateway.cli.forecast_json import dates_as_object, target_as_object
 from gateway.cli.forecast_text import Printer
 from gateway.clock import SystemClock
 from gateway.config.findings import printable
+from gateway.lifecycle import forecast_words as words
 
 if TYPE_CHECKING:
     from gateway.config.routes import Routes

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli.forecast_words import counted
+from gateway.lifecycle.forecast_words import counted
 from gateway.lifecycle.litellm_notes import Note, Verdict, lines_of
 from gateway.lifecycle.yaml_text import shown
 

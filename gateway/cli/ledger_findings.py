@@ -1,10 +1,10 @@
 """What is wrong with a ledger that was looked at, each thing with what to do about it."""
 
-from datetime import datetime
 from typing import Final
 
 from gateway.cli.ledger_seen import DatabaseSeen, Seen
 from gateway.ledger.journals_seen import RootSeen
+from gateway.lifecycle.report_words import lacks_totals
 
 _NEAR_FULL: Final = 0.8
 
@@ -21,14 +21,6 @@ def _of_database(database: DatabaseSeen) -> list[str]:
     if holding is None or holding.first_at is None or not holding.lacks_totals:
         return []
     return [lacks_totals(holding.first_at)]
-
-
-def lacks_totals(first: datetime) -> str:
-    """Say that rows of an earlier version have no totals, and what makes them."""
-    return (
-        f"rows from {first:%Y-%m-%d %H:%M} UTC on were kept by a version without totals, and are in no report: "
-        "`gateway ledger verify --repair` makes the totals, once"
-    )
 
 
 def _of_journals(seen: Seen) -> list[str]:

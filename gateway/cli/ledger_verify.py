@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli.configuration import DatabaseOption, JsonOption
-from gateway.cli.forecast_words import counted, money
 from gateway.cli.ledger_text import instant, minute
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
+from gateway.lifecycle.forecast_words import counted, money
 from gateway.policy.lifecycle import midnight
 
 if TYPE_CHECKING:

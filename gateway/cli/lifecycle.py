@@ -14,8 +14,8 @@ from gateway.cli.refresh import refresh
 from gateway.clock import SystemClock
 
 if TYPE_CHECKING:
-    from gateway.cli.known import Known
     from gateway.config.routes import Routes
+    from gateway.learning.known import Known
     from gateway.lifecycle.listing import ListedModel
 
 lifecycle_app = typer.Typer(no_args_is_help=True, help="See when models stop, and ask providers anew.")
@@ -56,8 +56,8 @@ def list_models(
 
 def not_asked(models: "list[ListedModel]", routes: "Routes", known: "Known") -> str | None:
     """Say that nothing was kept in a database, where a provider could be asked for a day that is not known."""
-    from gateway.cli.forecast_words import nothing_kept
     from gateway.lifecycle.forecast import main_of
+    from gateway.lifecycle.forecast_words import nothing_kept
 
     undated = {(model.provider, model.model) for model in models if model.dates.shutdown is None}
     mains = map(main_of, routes.routes.values())

@@ -171,8 +171,8 @@ def verify(
 
     Example:  gateway pack verify
     """
-    from gateway.cli.forecast_words import counted
     from gateway.cli.pack_sources import named_packs, referenced_packs
+    from gateway.lifecycle.forecast_words import counted
 
     known = _routes_if_any(routes, needed=not packs)
     named: list[NamedPack] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gateway.cli.forecast_words import money
+from gateway.lifecycle.forecast_words import money
 
 if TYPE_CHECKING:
     from gateway.clock import Clock

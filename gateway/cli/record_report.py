@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gateway.cli.forecast_words import counted
 from gateway.cli.record_words import outcome
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 from gateway.learning.recordings.gaps import ENOUGH_INPUTS
+from gateway.lifecycle.forecast_words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.cli.forecast_words import counted, money
 from gateway.config.findings import printable
 from gateway.learning.recordings.recorder import Stop
+from gateway.lifecycle.forecast_words import counted, money
 
 if TYPE_CHECKING:
     from gateway.cli.record_run import Done

@@ -13,8 +13,8 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway.cli.report_reading import Read, Wanted
     from gateway.config.routes import Routes
+    from gateway.learning.report_reading import Read, Wanted
 
 DIMENSIONS = ("day", "team", "target", "reason", "key", "tag")
 
@@ -65,8 +65,8 @@ def report(
     """
     from gateway.cli.report_json import as_object
     from gateway.cli.report_period import period_of
-    from gateway.cli.report_reading import Wanted
     from gateway.cli.report_text import show, show_nothing
+    from gateway.learning.report_reading import Wanted
 
     if by is not None:
         # Names of tags are kept in lower case.
@@ -109,8 +109,8 @@ def _configuration(file: Path, *, needed: bool) -> "Routes | None":
 
 
 def _read(database: str | None, wanted: "Wanted", routes: "Routes | None") -> "Read":
-    from gateway.cli.report_reading import read
     from gateway.config.settings import read_settings
+    from gateway.learning.report_reading import read
     from gateway.store.database import DatabaseUnavailable
 
     try:

@@ -4,14 +4,13 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.report_break_even import sentences
-from gateway.cli.report_period import words
-from gateway.cli.report_text import headline
+from gateway.lifecycle.break_even_words import sentences
+from gateway.lifecycle.report_words import headline, span_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.cli.report_reading import Read, Wanted
+    from gateway.learning.report_reading import Read, Wanted
     from gateway.lifecycle.break_even import BreakEvenFinding
     from gateway.lifecycle.report_figures import FallbackUse, Percentiles, Report, RouteUse, TargetUse, Totals
     from gateway.policy.economics import Interval
@@ -25,7 +24,7 @@ def as_object(found: "Read", wanted: "Wanted") -> dict[str, Any]:
     return {
         "headline": headline(report) if report is not None and not report.is_empty else None,
         "period": {
-            "words": words(period),
+            "words": span_of(period),
             "since": period.since.isoformat(),
             "until": period.end.isoformat(),
             "ledger_begins": began.isoformat() if began is not None else None,

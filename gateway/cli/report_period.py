@@ -7,7 +7,6 @@ from typing import Final
 import typer
 
 from gateway.cli.configuration import instant
-from gateway.cli.forecast_words import counted
 from gateway.lifecycle.report_figures import Period
 from gateway.policy.lifecycle import midnight
 
@@ -34,18 +33,6 @@ def period_of(since: str, until: str | None, now: datetime) -> Period:
             f"the period ends ({_said(end)}) before it begins ({_said(begin)})", param_hint="--since"
         )
     return Period(begin, end, now)
-
-
-def words(period: Period) -> str:
-    """Say which period it is: "7 days and today, 2026-11-22 00:00 to 2026-11-29 10:37 UTC"."""
-    span = f"{_said(period.since)} to {_said(period.end)} UTC"
-    if period.until <= period.now:
-        return span
-    if period.since == midnight(period.since.date()):
-        days = (period.now.date() - period.since.date()).days
-        return f"{counted(days, 'day')} and today, {span}" if days else f"today, {span}"
-    hours = (period.end - period.since) // _HOUR
-    return f"{counted(hours, 'hour')}, {span}" if hours and period.since == _floor(period.since) else span
 
 
 def _instant(said: str, now: datetime, option: str) -> datetime:

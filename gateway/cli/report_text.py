@@ -1,35 +1,28 @@
 """A report in a terminal: tables no wider than it is, the same words in a pipe."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from gateway.cli.forecast_text import Printer
-from gateway.cli.forecast_words import counted, money, percent, signed
-from gateway.cli.ledger_findings import lacks_totals
-from gateway.cli.report_break_even import per_1000, sentences
 from gateway.cli.report_numbers import amount, bar, short, times
-from gateway.cli.report_period import words
 from gateway.config.findings import printable
+from gateway.lifecycle.break_even_words import sentences
+from gateway.lifecycle.report_words import begins, begins_late, beside, cost, headline, notes, on_fallback, span_of
 from gateway.reasons import Role
 
 if TYPE_CHECKING:
-    from gateway.cli.report_reading import Read
+    from gateway.learning.report_reading import Read
     from gateway.lifecycle.report_figures import (
-        FallbackUse,
         Percentiles,
         Period,
         Report,
-        RouteUse,
         TargetUse,
         Totals,
     )
 
 LONGEST_NAME = 30
-_MOST_NAMES = 10
-_LEAST_SHOWN = 100_000
-"""Nano-dollars."""
 Cells = Sequence[str]
 Column = tuple[str, "Callable[[Totals], str]"]
 
@@ -49,7 +42,7 @@ def show(report: "Report", *, break_even: bool) -> None:
     """Print a whole report."""
     out = Printer()
     out.line(headline(report), loud=True)
-    for said in (_learning(report), _begins_late(report.period)):
+    for said in (beside(report), begins_late(report.period)):
         if said is not None:
             out.line(said)
     if report.dimension is None:
@@ -63,10 +56,10 @@ def show(report: "Report", *, break_even: bool) -> None:
             out.line(on_fallback(use, use.fallback, report.period))
     if break_even:
         _break_even(out, report)
-    notes = list(_notes(report))
-    if notes:
+    below = list(notes(report))
+    if below:
         out.line()
-    for note in notes:
+    for note in below:
         out.line(note)
 
 
@@ -79,72 +72,8 @@ def show_nothing(found: "Read", period: "Period") -> None:
             "--database names another one."
         )
         return
-    begins = _begins(found.report.period) if found.report is not None else None
-    out.line(f"Nothing was asked in this period ({words(period)}).{f' {begins}' if begins is not None else ''}")
-
-
-def headline(report: "Report") -> str:
-    """Say the period, how much was asked, what it cost, and how much of it fallbacks answered."""
-    totals = report.totals
-    routes = sum(1 for use in report.routes if use.totals.attempts)
-    asked = f"{counted(totals.requests, 'request')} to {counted(routes)}"
-    said = f"{words(report.period)}: {asked} cost {cost(totals)}"
-    if totals.requests and report.on_fallback:
-        said += f"; fallbacks answered {percent(report.on_fallback, totals.requests)}"
-    return said + "."
-
-
-def on_fallback(use: "RouteUse", fallback: "FallbackUse", period: "Period") -> str:
-    """Say how much of a route fallbacks answered, since when, why, and what that cost more."""
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in fallback.reasons.items())
-    said = (
-        f"{use.name}: {percent(fallback.requests, fallback.of)} on fallback ({fallback.requests:,} of {fallback.of:,}),"
-        f" from {fallback.first_at:%Y-%m-%d %H:%M} to {fallback.last_at:%Y-%m-%d %H:%M} UTC: {reasons}."
-    )
-    state = use.standing
-    if state is not None and state.standing.target not in (None, "primary"):
-        since = f"{state.since:%Y-%m-%d %H:%M} UTC ({state.standing.reason.value})"
-        said += f" Now answers {state.standing.target}, since {since}."
-    extra = fallback.extra
-    if extra is None and use.route is not None and use.route.primary is None:
-        return said
-    if extra is None:
-        why = "a price is missing" if use.route is not None else "routes.yaml does not name the route"
-        return f"{said} Its extra cost is not known: {why}."
-    how = (
-        "measured, on other requests of the same period"
-        if extra.basis.value == "measured"
-        else "computed: its tokens without the prompt, at the primary's price"
-    )
-    return (
-        f"{said} Extra cost {signed(extra.nanousd)}: {per_1000(extra.fallback_per_request)} per 1,000 requests, the "
-        f"primary's {per_1000(extra.primary_per_request)} ({how})."
-    )
-
-
-def cost(totals: "Totals") -> str:
-    """Say what was paid, as far as there are prices: unpriced is not the same as free."""
-    if not totals.unpriced:
-        return f"<{money(_LEAST_SHOWN)}" if 0 < totals.cost_nanousd < _LEAST_SHOWN else money(totals.cost_nanousd)
-    return f"≥{money(totals.cost_nanousd)}" if totals.cost_nanousd else "unpriced"
-
-
-def _learning(report: "Report") -> str | None:
-    if not report.learning:
-        return None
-    parts = (f"{counted(totals.attempts, kind)} {cost(totals)}" for kind, totals in report.learning.items())
-    return f"Beside these, to learn: {', '.join(parts)}."
-
-
-def _begins_late(period: "Period") -> str | None:
-    return None if period.began is not None and period.began <= period.since else _begins(period)
-
-
-def _begins(period: "Period") -> str | None:
-    if period.lacks_totals_since is not None:
-        said = lacks_totals(period.lacks_totals_since)
-        return f"{said[0].upper()}{said[1:]}."
-    return f"The ledger begins at {period.began:%Y-%m-%d %H:%M} UTC." if period.began is not None else None
+    late = begins(found.report.period) if found.report is not None else None
+    out.line(f"Nothing was asked in this period ({span_of(period)}).{f' {late}' if late is not None else ''}")
 
 
 def _routes(out: Printer, report: "Report") -> None:
@@ -208,48 +137,6 @@ def _break_even(out: Printer, report: "Report") -> None:
         out.line(f"{use.name}: {first}", indent=1)
         for sentence in rest:
             out.line(sentence, indent=2)
-
-
-def _notes(report: "Report") -> Iterable[str]:
-    totals = report.totals
-    if totals.unpriced:
-        models = sorted({_model(use) for route in report.routes for use in route.targets if use.totals.unpriced})
-        yield (
-            f"≥: costs leave out {counted(totals.unpriced, 'attempt')} that used tokens and have no price "
-            f"({_some(models)}): write `prices:` in routes.yaml."
-        )
-    if totals.estimated:
-        yield f"Of {counted(totals.estimated, 'attempt')} the tokens are estimates: the provider sent no count."
-    if totals.rejected:
-        yield f"Of {counted(totals.rejected, 'attempt')} the provider's count was absurd, and estimated instead."
-    ended = [f"{count:,} {word}" for word, count in _ended(totals) if count]
-    if ended:
-        yield f"Of the requests, {' and '.join(ended)}."
-    if (report.dimension or "").startswith("tag"):
-        yield "A request may carry several tags, or none: rows need not add up to the total."
-    if report.dimension == "key":
-        yield "Requests without a key are in no row."
-    if report.is_cut:
-        yield "Percentiles of an hour that the period cuts are those of some of its answers: it has too many to read."
-    unknown = [use.name for use in report.routes if use.route is None]
-    if unknown and len(unknown) < len(report.routes):
-        yield f"Not in routes.yaml: {_some(unknown)}."
-    if report.dimension is None:
-        yield "Percentiles are of answered requests, and true to 2 %; first tokens are those of streams."
-
-
-def _some(names: Sequence[str]) -> str:
-    left = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {left:,} more" if left > 0 else "")
-
-
-def _model(use: "TargetUse") -> str:
-    return f"{use.answerer.provider}: {use.answerer.model}"
-
-
-def _ended(totals: "Totals") -> Iterable[tuple[str, int]]:
-    yield "broke off", totals.interrupted
-    yield "were left by their callers", totals.cancelled
 
 
 class Table:

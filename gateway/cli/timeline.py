@@ -6,49 +6,24 @@ ramp is a wedge, a date that is not certain is hatched.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, timedelta
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli import forecast_words as words
-from gateway.cli.forecast_headline import bill, headline, left_alone, not_asked
+from gateway.lifecycle import forecast_words as words
+from gateway.lifecycle.forecast_headline import bill, headline, left_alone, not_asked
+from gateway.lifecycle.timeline import HATCH, Axis, axis_of, shapes, spoken, when_it_stops
 
 if TYPE_CHECKING:
     from gateway.lifecycle.forecast import Forecast, RouteForecast
 
 _STYLE: Final = Path(__file__).parent.parent / "data" / "forecast.css"
 _DAY: Final = re.compile(r"\b20\d\d-\d\d-\d\d\b(?! \d\d:)|\b20\d\d-\d\d-\d\d \d\d:\d\d UTC")
-_MARGIN: Final = 0.04
-"""How much of the axis lies before today."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Days laid out from left to right."""
-
-    first: date
-    last: date
-
-    def at(self, day: date) -> float:
-        """Return where a day is, in per mille of the width, kept within the axis."""
-        length = (self.last - self.first).days
-        return round(1000 * min(1.0, max(0.0, (day - self.first).days / length)), 1)
-
-    def months(self) -> Iterator[date]:
-        """Yield the first day of each month in sight, or of every third where there are many."""
-        month = self.first.replace(day=1)
-        step = 1 if (self.last - self.first).days < 400 else 3
-        while month <= self.last:
-            if month > self.first and (month.month - 1) % step == 0:
-                yield month
-            month = (month + timedelta(days=32)).replace(day=1)
 
 
 def page(found: "Forecast", routes_file: str) -> str:
     """Return the whole page; every word that comes from a configuration or a provider is escaped."""
-    axis = _axis(found)
+    axis = axis_of(found)
     title, alone = headline(found), left_alone(found)
     more = [said for said in (bill(found), not_asked(found)) if said]
     parts = (
@@ -57,7 +32,7 @@ def page(found: "Forecast", routes_file: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
         f"<style>{_STYLE.read_text(encoding='utf-8')}</style></head><body>",
-        _HATCH,
+        HATCH,
         f"<header><h1>{_text(title)}</h1>",
         f'<p class="bad">{escape(alone)}</p>' if alone else "",
         *(f"<p>{_text(said)}</p>" for said in more),
@@ -70,21 +45,6 @@ def page(found: "Forecast", routes_file: str) -> str:
         "</body></html>",
     )
     return "\n".join(part for part in parts if part) + "\n"
-
-
-_HATCH: Final = (
-    '<svg width="0" height="0" aria-hidden="true"><defs><pattern id="hatch" width="9" height="9" '
-    'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="ground" width="9" height="9"/>'
-    '<rect class="stripe" width="4" height="9"/></pattern></defs></svg>'
-)
-
-
-def _axis(found: "Forecast") -> Axis:
-    today, until = found.horizon.now.date(), found.horizon.until.date()
-    ends = [row.dates.shutdown for row in found.lost if row.dates.shutdown]
-    last = max(until, *(end + timedelta(days=14) for end in ends), today + timedelta(days=30))
-    before = max(2, round((last - today).days * _MARGIN))
-    return Axis(today - timedelta(days=before), last)
 
 
 def _about(found: "Forecast", routes_file: str) -> str:
@@ -125,68 +85,20 @@ def _row(row: "RouteForecast", axis: Axis) -> str:
     elif row.lost and row.complete is None and not row.nobody:
         then = f"{then} {words.moves(row)}"
     if not row.lost:
-        then = f'<span class="quiet">{then}; {_text(_when_it_stops(row))}</span>'
-    said = escape(_spoken(row), quote=True)
+        then = f'<span class="quiet">{then}; {_text(when_it_stops(row))}</span>'
+    said = escape(spoken(row), quote=True)
     state = ' class="row bad"' if row.nobody else ' class="row"'
     return (
         f'<div{state}><span class="name">{escape(row.route.name)}{owner}</span>'
         f'<div class="bar" role="img" aria-label="{said}" title="{said}">'
-        f'<svg viewBox="0 0 1000 16" preserveAspectRatio="none">{"".join(_shapes(row, axis))}</svg></div>'
+        f'<svg viewBox="0 0 1000 16" preserveAspectRatio="none">{"".join(shapes(row, axis))}</svg></div>'
         f'<span class="then">{then}</span></div>\n'
     )
-
-
-def _when_it_stops(row: "RouteForecast") -> str:
-    if row.dates.shutdown is not None:
-        return f"stops {row.dates.shutdown}"
-    return "no primary" if row.route.primary is None else "no date known"
 
 
 def _text(said: str) -> str:
     """Escape a sentence; its days are not broken over lines."""
     return _DAY.sub(r"<span class=day>\g<0></span>", escape(said))
-
-
-def _shapes(row: "RouteForecast", axis: Axis) -> Iterator[str]:
-    """Draw who serves: the primary's bar, the wedge of a ramp, and what comes after."""
-    stops = row.dates.shutdown
-    certain = row.dates.acts and row.dates.certainty == "planned" and not row.dates.disputed_by
-    fill = "full" if certain or not row.lost else "hatched"
-    if row.gone is not None:
-        stops = row.gone.since.date()
-    if not row.lost or stops is None:
-        yield f'<rect class="{fill} calm" x="0" y="2" width="1000" height="12"/>'
-        return
-    end = axis.at(stops)
-    moved = axis.at(row.complete) if row.complete else end
-    begins = axis.at(row.begins) if row.begins else moved
-    if row.nobody or row.gone is not None:
-        begins = moved = end
-    yield f'<rect class="{fill}" x="0" y="2" width="{begins}" height="12"/>'
-    if moved > begins:
-        yield f'<polygon class="{fill}" points="{begins},2 {moved},14 {begins},14"/>'
-        yield f'<polygon class="thin" points="{begins},2 {moved},2 {moved},14"/>'
-    if row.nobody:
-        yield f'<line class="none" x1="{end}" y1="8" x2="1000" y2="8"/>'
-    else:
-        yield f'<rect class="thin" x="{moved}" y="5.5" width="{round(1000 - moved, 1)}" height="5"/>'
-    yield f'<line class="end" x1="{end}" y1="0" x2="{end}" y2="16"/>'
-
-
-def _spoken(row: "RouteForecast") -> str:
-    """Say a row of the timeline in words, for who cannot see it, and for who points at it."""
-    name, stops = row.route.name, row.dates.shutdown
-    if row.gone is not None:
-        then = "nobody answers" if row.serves is None else f"{words.answers(row)} answers"
-        return f"{name}: {words.gone_already(row)}; {then}"
-    if stops is None:
-        return f"{name}: {_when_it_stops(row)}"
-    verb = "stopped" if (row.days_left or 0) <= 0 else "stops"
-    then = "then nobody answers" if row.serves is None else f"then {words.answers(row)} answers"
-    if row.nobody and row.still_answers:
-        then = "no fallback is left; the primary is called until it is gone"
-    tail = f"; {then}; traffic moves: {words.moves(row)}" if row.lost else ""
-    return f"{name}: the primary {verb} {stops}, {words.in_days(row.days_left)} ({words.believed(row.dates)}){tail}"
 
 
 def _loads(found: "Forecast") -> str:
@@ -223,7 +135,7 @@ def _cells(row: "RouteForecast", with_traffic: bool) -> Iterator[str]:
     yield f"<th scope=row>{escape(row.route.name)}</th>"
     cells = [row.route.owner or "", row.base or row.main.model]
     if row.dates.shutdown is None:
-        cells += [words.gone_already(row) or _when_it_stops(row), "", ""]
+        cells += [words.gone_already(row) or when_it_stops(row), "", ""]
     else:
         gone = f"; {words.gone_already(row)}" if row.gone is not None else ""
         cells += [

@@ -168,6 +168,7 @@ def _lines(dimension: str | None, live: Sequence[Cell], labels: Sequence[LabelCe
 _LABELS: Final[Mapping[str, Callable[[Cell], str]]] = {
     "team": lambda cell: cell.team or "(nobody's)",
     "target": lambda cell: f"{cell.provider}: {cell.model}",
+    "model": lambda cell: cell.model,
     "reason": lambda cell: cell.reason,
 }
 

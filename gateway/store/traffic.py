@@ -30,12 +30,12 @@ def started_within(
 
     A range of the primary key: it needs no index of its own. ``attempt_id`` is the column that holds the id.
     """
-    return and_(attempt_id >= _first_id(since), attempt_id < _first_id(until))
+    return and_(attempt_id >= first_id(since), attempt_id < first_id(until))
 
 
 def started_before(instant: datetime) -> ColumnElement[bool]:
     """Return the condition for attempts that started before an instant, by the primary key as well."""
-    return attempts.c.attempt_id < _first_id(instant)
+    return attempts.c.attempt_id < first_id(instant)
 
 
 class TrafficStore:
@@ -66,7 +66,7 @@ class TrafficStore:
     async def _first_after(self, since: datetime) -> datetime | None:
         """Return when the ledger begins, or ``since`` where it began before; None: there is nothing."""
         row = attempts.c
-        before = select(row.started_at).where(row.attempt_id < _first_id(since)).limit(1)
+        before = select(row.started_at).where(row.attempt_id < first_id(since)).limit(1)
         if await self._read(before):
             return since
         first = await self._read(select(row.started_at).order_by(row.attempt_id).limit(1))
@@ -128,7 +128,7 @@ class TrafficStore:
                 return list(await connection.execute(query))
 
 
-def _first_id(instant: datetime) -> str:
+def first_id(instant: datetime) -> str:
     """Return the smallest key of an attempt that started then or later; ``ledger.entry`` makes the keys."""
     milliseconds, microseconds = divmod((instant - _EPOCH) // _MICROSECOND, 1000)
     digits = f"{milliseconds << 80 | _VERSION | (microseconds << 12) // 1000 << 64:032x}"

@@ -5,10 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import typer
 from command_line import Run
 
-from gateway.cli.cutover import ends_at
 from gateway.reasons import Availability, EventKind, Reason
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
@@ -95,25 +93,6 @@ def test_a_database_that_no_gateway_has_used_takes_no_command(run: Run, routes: 
     assert done.code == 1
     assert "--database" in done.err
     assert not (tmp_path / "nothing.db").exists()
-
-
-@pytest.mark.parametrize(
-    ("lasts", "ends"),
-    [
-        pytest.param("30m", NOW + timedelta(minutes=30), id="minutes"),
-        pytest.param("24h", NOW + timedelta(hours=24), id="hours"),
-        pytest.param("7d", NOW + timedelta(days=7), id="days"),
-        pytest.param(None, None, id="until it is taken back"),
-    ],
-)
-def test_when_a_command_ends(lasts: str | None, ends: datetime | None) -> None:
-    assert ends_at(lasts, NOW) == ends
-
-
-@pytest.mark.parametrize("lasts", ["", "1", "h", "-1h", "1.5h", "1w", "999999h"])
-def test_what_is_no_duration(lasts: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        ends_at(lasts, NOW)
 
 
 async def keep(database: str, *, gone: bool = False, events: int = 0) -> None:

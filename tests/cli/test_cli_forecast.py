@@ -11,11 +11,11 @@ from command_line import Run
 from sqlalchemy import insert
 
 from gateway.cli import forecast_text
-from gateway.cli import forecast_words as words
 from gateway.cli.forecast import foresee
-from gateway.cli.forecast_headline import headline
 from gateway.cli.timeline import page
+from gateway.lifecycle import forecast_words as words
 from gateway.lifecycle.forecast import Forecast, Horizon
+from gateway.lifecycle.forecast_headline import headline
 from gateway.reasons import Role
 from gateway.store.database import Database
 from gateway.store.migrate import migrate

@@ -13,10 +13,10 @@ from kept_verdicts import ACCEPTED, DAY, HASH, PACK, a_verdict, keep_in, prompt_
 
 from gateway.cli.forecast import foresee
 from gateway.cli.forecast_text import show
-from gateway.cli.known import known_to
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.packs import parse_pack
+from gateway.learning.known import known_to
 from gateway.lifecycle.forecast import Forecast, Horizon
 
 Keep = Callable[..., str]

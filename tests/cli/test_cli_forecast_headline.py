@@ -10,10 +10,10 @@ from command_line import Run
 
 from gateway.cli import forecast_text
 from gateway.cli.forecast import foresee
-from gateway.cli.forecast_headline import headline
 from gateway.cli.timeline import page
 from gateway.lifecycle.draft_files import starter
 from gateway.lifecycle.forecast import Forecast, Horizon
+from gateway.lifecycle.forecast_headline import headline
 from gateway.reasons import Availability
 from gateway.store.database import Database
 from gateway.store.migrate import migrate

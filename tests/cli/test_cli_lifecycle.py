@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from command_line import Run
 
-from gateway.cli.forecast_words import believed
 from gateway.cli.lifecycle import show
 from gateway.cli.lifecycle_table import Sources, aligned
 from gateway.config.loader import load
 from gateway.lifecycle.calendar import Calendar
+from gateway.lifecycle.forecast_words import believed
 from gateway.lifecycle.listing import ListedModel, models_of_routes
 from gateway.lifecycle.route_warnings import route_warnings
 from gateway.policy.availability import TargetState

@@ -13,9 +13,10 @@ import pytest
 from command_line import Run
 
 from gateway.cli.report_numbers import amount, bar, short, times
-from gateway.cli.report_period import period_of, words
+from gateway.cli.report_period import period_of
 from gateway.clock import SystemClock
 from gateway.ledger.entry import Entry
+from gateway.lifecycle.report_words import span_of
 from gateway.policy.standing import Standing
 from gateway.reasons import FailureKind, Outcome, Reason, Role, UsageSource
 from gateway.store.database import Database
@@ -570,7 +571,7 @@ def test_a_route_that_only_the_ledger_knows_is_known(run: Run, fill: Fill) -> No
     ],
 )
 def test_periods_are_said_in_words(since: str, until: str | None, said: str) -> None:
-    assert words(period_of(since, until, NOW)) == said
+    assert span_of(period_of(since, until, NOW)) == said
 
 
 def test_numbers_are_short() -> None:

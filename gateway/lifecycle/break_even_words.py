@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gateway.cli.forecast_words import counted, days, money
+from gateway.lifecycle.forecast_words import counted, days, money
 from gateway.policy.economics import LEAST_REQUESTS, Answer, Basis, InTime
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _ahead(payback: "Payback", known: "Known") -> Iterator[str]:
 def _in_time(payback: "Payback", known: "Known") -> str:
     if payback.in_time is InTime.ALREADY:
         return "It has paid itself back already."
+    if known.is_gone and payback.in_time is InTime.NO:
+        return f"{payback.left.requests:,} requests are lacking, and the model is gone: it cannot pay back any more."
     left = f"{payback.left.requests:,} requests are still to come"
     if payback.days is not None:
         left += f", {days(float(payback.days.estimate))} at {_rate(known.per_day)} a day"

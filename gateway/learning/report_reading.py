@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.cli.known import Known, known_to
+from gateway.learning.known import Known, known_of
 from gateway.reasons import Availability
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ async def read(url: str, wanted: Wanted, routes: "Routes | None") -> Read:
     if opened is None:
         return Read(nothing_kept_in=where(to_async_url(url)), unknown=_unknown(wanted.routes, names), names=names)
     try:
-        return await _read(opened, url, wanted, routes, names)
+        return await _read(opened, wanted, routes, names)
     finally:
         await opened.close()
 
 
-async def _read(database: "Database", url: str, wanted: Wanted, routes: "Routes | None", names: frozenset[str]) -> Read:
+async def _read(database: "Database", wanted: Wanted, routes: "Routes | None", names: frozenset[str]) -> Read:
     from gateway.store.database import where
     from gateway.store.ledger_status import LedgerStatus
     from gateway.store.report import ReportStore
@@ -78,7 +78,8 @@ async def _read(database: "Database", url: str, wanted: Wanted, routes: "Routes 
             return Read(unknown=unknown, names=names)
     lacking = await LedgerStatus(database).lacks_totals_since()
     period = replace(wanted.period, began=await store.began(), lacks_totals_since=lacking)
-    made = await _report(database, store, replace(wanted, period=period), await known_to(url, routes=routes), routes)
+    known = await known_of(database, routes=routes)
+    made = await _report(database, store, replace(wanted, period=period), known, routes)
     is_empty = period.began is None and lacking is None
     return Read(made, where(database.engine.url) if is_empty else None)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from gateway.cli import forecast_words as words
+from gateway.lifecycle import forecast_words as words
 from gateway.reasons import Availability
 
 if TYPE_CHECKING:
