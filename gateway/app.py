@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -19,7 +19,13 @@ from gateway.api import openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
 from gateway.api.guard import Guard, request_id
+from gateway.api.ops_door import OpsDoor
+from gateway.api.pages import is_page
+from gateway.api.pages import router as pages
+from gateway.api.pages.access import Access
+from gateway.api.pages.data import PageData
 from gateway.api.stopping import Answering
+from gateway.api.telling import other_event
 from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
@@ -30,6 +36,9 @@ from gateway.config.watch import watch
 from gateway.errors import ConfigError, GatewayError, Unauthenticated
 from gateway.execution.draining import Draining
 from gateway.execution.endpoints import ENDPOINTS
+from gateway.execution.listeners import log_listener, together, trace_listener
+from gateway.execution.process_collector import ProcessCollector, ProcessFacts
+from gateway.execution.request_event import Listener
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples, residency
@@ -46,9 +55,18 @@ class FrontDoor:
     """The ASGI app: the endpoints that take a model first, FastAPI behind them for everything else."""
 
     def __init__(
-        self, settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
+        log_fd: int | None = None,
     ) -> None:
+        """``log_fd`` is where requests are logged; None: nowhere."""
         self._settings = settings
+        self._log_fd = log_fd
+        self._told: Listener | None = None
+        """Hears of every request when it is over."""
         self._clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
         self._guard = Guard(secret(settings.key), secret(settings.admin_key))
@@ -68,6 +86,10 @@ class FrontDoor:
         self._rest.include_router(openai.router)
         self._rest.include_router(stored.router)
         self._rest.include_router(ops.router)
+        self._rest.include_router(pages)
+        self.ops: ASGIApp = OpsDoor(self._rest, settings.metrics_host)
+        """What machines ask, for a port of its own."""
+        self._rest.state.access = Access(secret(settings.key), secret(settings.admin_key))
         add_error_handlers(self._rest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +121,7 @@ class FrontDoor:
                 await self._wait_until_known(self._until_known)
             await hot(scope, receive, send)
         else:
-            await self._everything_else(scope, receive, answering.watched(send))
+            await self._everything_else(scope, receive, answering.watched(send), answering)
 
     async def _wait_until_known(self, known: asyncio.Event) -> None:
         """Hold the first requests until it is known which models are gone; with the database away, not for long."""
@@ -108,16 +130,33 @@ class FrontDoor:
                 await asyncio.wait_for(known.wait(), HELD_AT_MOST_S)
         self._until_known = None
 
-    async def _everything_else(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _everything_else(self, scope: Scope, receive: Receive, send: Send, answering: Answering) -> None:
+        started, started_at = self._clock.monotonic(), self._clock.now()
+        refused: GatewayError | None = None
         try:
-            self._guard.admit(scope["method"], scope["path"], scope["headers"])
+            refused = await self._by_fastapi(scope, receive, send)
+        finally:
+            if self._told is not None:
+                duration_s = self._clock.monotonic() - started
+                event = other_event(scope, answering, started_at, duration_s, refused)
+                if event is not None:
+                    self._told(event)
+
+    async def _by_fastapi(self, scope: Scope, receive: Receive, send: Send) -> GatewayError | None:
+        """Answer behind the guard; return why it did not let the request in."""
+        try:
+            if is_page(scope["path"]):
+                self._guard.admit_page(scope["method"], scope["headers"])
+            else:
+                self._guard.admit(scope["method"], scope["path"], scope["headers"])
         except GatewayError as error:
             if isinstance(error, Unauthenticated) and self._metrics is not None:
                 self._metrics.auth_failures.inc()
             id_ = request_id(scope["headers"]) or new_request_id()
             await AsgiReply(send).error(error, id_.decode())
-            return
+            return error
         await self._rest(scope, receive, send)
+        return None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -150,12 +189,35 @@ class FrontDoor:
             running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
             stack.push_async_callback(running.close)
             self._until_known = running.agreement.known
-            services = Services(running.pipeline, metrics, clock, clock.now(), settings.key_residency)
+            data = PageData(settings.database_url, clock)
+            stack.callback(data.close)
+            services = Services(
+                running.pipeline,
+                metrics,
+                clock,
+                clock.now(),
+                data,
+                instance,
+                str(settings.routes_file),
+                settings.ui_actions,
+                key_residency=settings.key_residency,
+            )
             services.draining = self.draining
             services.ledger_waits = store.journal.not_ready
+            services.verify = running.verify
+            services.ledger_figures = store.figures
+            services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
             self._rest.state.services = services
             running.waiting_for = services.waiting_for
             services.reload_waits = lambda: running.waits_because
+            facts = ProcessFacts(
+                ledger=store.figures,
+                lag_s=running.lag.worst_s,
+                is_ready=lambda: not services.not_ready(),
+                is_refused=lambda: services.config_error is not None,
+            )
+            metrics.registry.register(ProcessCollector(running.pipeline, facts))
+            self._told = self._listener(running, metrics, instance, stack)
             for endpoint in ENDPOINTS:
                 self._hot[f"/v1{endpoint.path}"] = ModelEndpoint(
                     endpoint,
@@ -165,6 +227,7 @@ class FrontDoor:
                     max_body_bytes=settings.max_body_bytes,
                     key_residency=settings.key_residency,
                     metrics=metrics,
+                    told=self._told,
                 )
             store.start(services.waiting_for, running.opened)
             running.start()
@@ -176,6 +239,21 @@ class FrontDoor:
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
             self.draining.began = True
+
+    def _listener(self, running: Running, metrics: Metrics, instance: str, stack: AsyncExitStack) -> Listener | None:
+        """Return who hears of every request when it is over; what it holds is flushed when the stack closes."""
+        behind = stack.enter_context(ExitStack())
+        return together(
+            log_listener(self._settings.log_requests, self._log_fd, metrics, behind),
+            trace_listener(
+                self._environ,
+                instance,
+                __version__,
+                lambda name: running.pipeline.snapshot.routes.providers.get(name),
+                metrics,
+                behind,
+            ),
+        )
 
     async def _prepare_rules(self) -> None:
         """Compile what failures are classified by, once the first requests are through."""
@@ -221,14 +299,18 @@ async def _stopped(task: "asyncio.Task[None]", stop: asyncio.Event) -> None:
 
 
 def create_app(
-    settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] | None = None,
+    log_fd: int | None = None,
 ) -> FrontDoor:
-    """Return the gateway as an ASGI app.
+    """Return the gateway as an ASGI app; ``log_fd`` is where requests are logged.
 
     Raises:
         InvalidRoutes: routes.yaml cannot be used.
     """
-    return FrontDoor(settings, clock=clock, environ=environ)
+    return FrontDoor(settings, clock=clock, environ=environ, log_fd=log_fd)
 
 
 def secret(value: SecretStr | None) -> str | None:

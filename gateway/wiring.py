@@ -13,10 +13,14 @@ from gateway.config.routes import Routes
 from gateway.errors import ConfigError
 from gateway.execution.accounting import Accounting
 from gateway.execution.agreement import Agreement
+from gateway.execution.exercised import Exercised
 from gateway.execution.idle_targets import IdleTargets
+from gateway.execution.known_series import export_zeros
+from gateway.execution.loop_lag import LoopLag
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.prepared import Snapshot
 from gateway.execution.route_collector import RouteCollector
+from gateway.execution.target_collector import TargetCollector
 from gateway.execution.teller import Teller
 from gateway.execution.verifications import Verifications
 from gateway.learning.knowledge import Knowledge
@@ -96,8 +100,15 @@ class Running:
             clock,
         )
         self.board, self.prober = self._verifications.board, self._verifications.prober
+        self.verify = self._verifications.asked_for
+        self.exercised = Exercised(lambda: self._usage, clock)
         self.pipeline = Pipeline(
-            self._snapshot(routes, clock.now()), board=self.board, accounting=accounting, metrics=metrics, clock=clock
+            self._snapshot(routes, clock.now()),
+            board=self.board,
+            accounting=accounting,
+            metrics=metrics,
+            clock=clock,
+            fallback_answered=self.exercised.answered,
         )
         self._poller = Poller(
             upstreams=lambda: self.pipeline.snapshot.upstreams,
@@ -122,7 +133,9 @@ class Running:
             accounting, self.board, self.pipeline.sweeper, lambda: self.pipeline.snapshot, metrics, clock
         )
         self.pipeline.learner = self._learning.listener
-        metrics.registry.register(RouteCollector(self.pipeline, store.figures))
+        self.lag = LoopLag()
+        for collector in (RouteCollector(self.pipeline, self.exercised), TargetCollector(self.pipeline)):
+            metrics.registry.register(collector)
 
     def start(self) -> None:
         """Begin what goes on behind the requests."""
@@ -135,7 +148,7 @@ class Running:
             metrics=self._metrics,
         )
         idle = IdleTargets(lambda: self.pipeline.snapshot, lambda: self._usage, self.prober.exercise, self._clock)
-        for work in (self.agreement, self._poller, herald, self.teller, idle):
+        for work in (self.agreement, self._poller, herald, self.teller, idle, self.exercised, self.lag):
             self._tasks.append(asyncio.create_task(work.run(), name=type(work).__name__))
         self._tasks.append(asyncio.create_task(self._save_limits(), name="limits"))
         self._tasks.append(asyncio.create_task(self._keep_learning(), name="knowledge"))
@@ -237,6 +250,7 @@ class Running:
 
     def _snapshot(self, routes: Routes, loaded_at: datetime) -> Snapshot:
         self._in_force = routes
+        export_zeros(self._metrics, routes)
         worker_path = self._worker_for(routes)
         upstreams = {
             name: Upstream(provider, self._client, self._environ, self._clock, worker_path)

@@ -32,13 +32,19 @@ class RunningGateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    routes: Path, state: Path, *, database_url: str | None = None, wait: bool = True, **environ: str
+    routes: Path,
+    state: Path,
+    *,
+    database_url: str | None = None,
+    wait: bool = True,
+    port: int | None = None,
+    **environ: str,
 ) -> Iterator[RunningGateway]:
-    """Start ``gateway serve`` on a free port, wait until it is ready, stop it at the end.
+    """Start ``gateway serve``, on a free port unless one is named, wait until it is ready, stop it at the end.
 
     Its ledger is a SQLite file in ``state``, unless another database is named.
     """
-    port = free_port()
+    port = port or free_port()
     database, log = state / "ledger.db", state / "gateway.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     command = [sys.executable, "-m", "gateway", "serve", "--routes", str(routes), "--port", str(port)]

@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
 from gateway.clock import Clock
+from gateway.config.routes import Target
 from gateway.execution.draining import Draining
 from gateway.execution.pipeline import Pipeline
+from gateway.ledger.figures import LedgerFigures
 from gateway.metrics import Metrics
+
+if TYPE_CHECKING:
+    from gateway.api.pages.data import PageData
 
 
 @dataclass(slots=True)
@@ -20,14 +26,27 @@ class Services:
     metrics: Metrics
     clock: Clock
     started_at: datetime
+    pages: "PageData"
+    """What pages read from the database."""
+    instance: str = ""
+    """This replica's name."""
+    routes_file: str = "routes.yaml"
+    ui_actions: bool = False
+    """Whether pages may change something."""
     key_residency: str | None = None
     """Where whoever sends the callers' key wants data kept."""
     config_error: str | None = None
     """Why the last reload was refused; the configuration before it stays in force."""
+    verify: Callable[[Target], None] = lambda target: None
+    """Has a target looked at now, because a person asks."""
     reload_waits: Callable[[], str | None] = lambda: None
     """Returns why the latest configuration is not in force yet: a pack that it names is not here."""
     ledger_waits: Callable[[], str | None] = lambda: None
     """Returns why the ledger's journal wants no more traffic just now."""
+    ledger_figures: Callable[[], LedgerFigures] = LedgerFigures
+    """Returns what the ledger counts of itself."""
+    exercised: Callable[[str], float | None] = lambda route: None
+    """Returns when a route's fallback last answered anything, in Unix time; 0: never, None: not known yet."""
     waiting_for: dict[str, str] = field(default_factory=dict)
     """What must come true before traffic is welcome: a word, and what people should know of it."""
     draining: Draining = field(default_factory=Draining)

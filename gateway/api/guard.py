@@ -13,6 +13,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"api-key", b"x-api-key"))
 READ_HEADERS = CREDENTIAL_HEADERS | {b"host", b"origin", b"content-type", b"content-encoding"}
 BODY_TYPES = (b"application/json", b"multipart/form-data")
+FORM_TYPE = b"application/x-www-form-urlencoded"
 
 
 class Guard:
@@ -63,6 +64,21 @@ class Guard:
                 self._last_local_host = host
             return None
         return self._label(credentials[0] if credentials else b"", path)
+
+    def admit_page(self, method: str, headers: RawHeaders) -> None:
+        """Let a request through to the pages, which ask for a login themselves; what else holds here, holds there.
+
+        Raises:
+            ForbiddenOrigin: no keys are configured, and this does not come from this machine.
+            UnsupportedMediaType: what is sent is no form, or a compressed one.
+        """
+        found = {name: value for name, value in headers if name in READ_HEADERS}
+        if found.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedMediaType("Send the body as it is: compressed requests are not taken.")
+        if method not in ("GET", "HEAD") and not found.get(b"content-type", b"").lower().startswith(FORM_TYPE):
+            raise UnsupportedMediaType(f"Send 'Content-Type: {FORM_TYPE.decode()}'.")
+        if self._key is None:
+            self._from_here(found.get(b"host", b""), found.get(b"origin", b""))
 
     def _label(self, credential: bytes, path: str) -> str:
         secret = credential[7:] if credential[:7].lower() == b"bearer " else credential

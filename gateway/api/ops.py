@@ -1,9 +1,9 @@
 """What operators and their machines ask: is it alive, is it ready, what does it measure."""
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.api.deps import Services, services_of
+from gateway.metrics.exposition import CONTENT_TYPE, page
 
 router = APIRouter()
 
@@ -31,4 +31,4 @@ async def readyz(request: Request, response: Response) -> dict[str, object]:
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return every metric in Prometheus' text format."""
-    return Response(generate_latest(services_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(page(services_of(request).metrics.registry), media_type=CONTENT_TYPE)

@@ -19,12 +19,15 @@ RETRY = {"retry-after": "1", "retry-after-ms": "500", "x-should-retry": "true", 
 class Answering:
     """One request from its first header on: its task, and as soon as there are such, what was asked and the reply."""
 
-    __slots__ = ("begun", "reply", "request", "task", "was_cut")
+    __slots__ = ("begun", "headers", "reply", "request", "status", "task", "was_cut")
 
     def __init__(self) -> None:
         self.task = asyncio.current_task()
         self.begun = False
         """Whether an answer that is not of a model has begun."""
+        self.status = 0
+        self.headers: RawHeaders = []
+        """Its status and its headers, once it has."""
         self.request: Request | None = None
         self.reply: AsgiReply | None = None
         self.was_cut = False
@@ -41,7 +44,8 @@ class Answering:
         """Return a ``send`` that notes that an answer has begun."""
 
         async def noting(message: Message) -> None:
-            self.begun = True
+            if not self.begun:
+                self.begun, self.status, self.headers = True, message["status"], message["headers"]
             await send(message)
 
         return noting

@@ -10,12 +10,20 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.api.guard import Guard, RawHeaders, request_id
 from gateway.api.json_guard import read_object
+from gateway.api.telling import event_of
 from gateway.clock import Clock
-from gateway.errors import BodyTooLarge, GatewayError, RequestError, Unauthenticated, UnsupportedMediaType
+from gateway.errors import (
+    BodyTooLarge,
+    GatewayError,
+    RequestError,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.endpoints.multipart import read_form
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.request import Request
+from gateway.execution.request_event import Listener
 from gateway.execution.streaming import STREAM_TYPE
 from gateway.execution.sweeper import Sweeper
 from gateway.metrics import OTHER, Metrics
@@ -46,7 +54,10 @@ class ModelEndpoint:
         max_body_bytes: int,
         key_residency: str | None,
         metrics: Metrics,
+        told: Listener | None = None,
     ) -> None:
+        """``told`` hears of every request when it is over."""
+        self._told = told
         self._endpoint = endpoint
         self._pipeline = pipeline
         self._guard = guard
@@ -63,6 +74,7 @@ class ModelEndpoint:
         reply = AsgiReply(send)
         answering: Answering = scope["gateway.answering"]
         answering.reply = reply
+        error: GatewayError | None = None
         try:
             key = self._guard.admit("POST", scope["path"], headers)
             request = self._read(headers, await read_body(receive, headers, self._max_body_bytes))
@@ -81,7 +93,8 @@ class ModelEndpoint:
                 watch.stop()
         except CallerLeft:
             return
-        except GatewayError as error:
+        except GatewayError as refused:
+            error = refused
             if isinstance(error, Unauthenticated):
                 self._metrics.auth_failures.inc()
             if isinstance(error, RequestError) and not error.headers.get("x-gateway-route"):
@@ -90,10 +103,13 @@ class ModelEndpoint:
             await reply.error(error, id_)
         except Exception:
             log.exception("unexpected_error", request_id=id_)
+            error = GatewayError("The gateway failed; its log has the details under this request id.")
             if not reply.begun:
-                await reply.error(
-                    GatewayError("The gateway failed; its log has the details under this request id."), id_
-                )
+                await reply.error(error, id_)
+        finally:
+            if self._told is not None:
+                duration_s = self._clock.monotonic() - started
+                self._told(event_of(self._endpoint.name, headers, answering, id_, started_at, duration_s, error))
 
     def _read(self, headers: RawHeaders, body: bytes) -> Request:
         content_type = next((value for name, value in headers if name == b"content-type"), b"")

@@ -12,6 +12,7 @@ from gateway.cli import (
     configuration,
     cutover,
     database,
+    demo,
     evaluate,
     explain,
     forecast,
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="Understudy: applications name a task, routes.yaml maps it to a fine-tuned model, and when that model is gone "
     "the same request is answered by a base model with a prompt.\n\n"
     "First steps:\n\n"
+    "  gateway demo                      see it all happen, in two minutes\n\n"
     "  gateway serve --with-sandbox      try everything, without a key\n\n"
     "  gateway init --from openai        draft routes.yaml from your fine-tunes\n\n"
     "  gateway import litellm C.yaml     draft it from a LiteLLM proxy's config\n\n"
@@ -79,6 +81,7 @@ app.command("scan")(scan.scan)
 app.command("try")(ask.try_route)
 app.command("classify")(classify.classify)
 app.command("sandbox")(sandbox.sandbox)
+app.command("demo")(demo.demo)
 
 
 def version(value: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SANDBOX_PORT = 8081
 BACKLOG = 2048
+STDOUT = 1
 
 
 def serve(
@@ -42,6 +43,15 @@ def serve(
     GATEWAY_ADMIN_KEY_FILE. Without keys it serves this machine only, and refuses to listen anywhere else.
     GATEWAY_JOURNAL_DIR: a directory on a disk that stays, where rows wait for the database, by default beside it
     (SQLite) or in state/; what a killed process left there, the next one brings to the ledger.
+
+    Each request is a line of JSON on stdout: GATEWAY_LOG_REQUESTS=all, errors or off; everything else is on stderr
+    (GATEWAY_LOG_LEVEL). Neither ever holds what callers write.
+
+    GATEWAY_METRICS_PORT serves /metrics, /healthz and /readyz on a port of their own without a key, on
+    GATEWAY_METRICS_HOST (127.0.0.1; in a container 0.0.0.0). OTEL_EXPORTER_OTLP_ENDPOINT: where traces go
+    (docs/metrics.md).
+
+    People look at /ui (docs/pages.md): with keys, the admin's opens it. GATEWAY_UI_ACTIONS=true lets it move routes.
 
     SIGTERM stops it in order: not ready at once, answers run on for GATEWAY_DRAIN_S seconds (25). A second one stops
     it now.
@@ -88,7 +98,7 @@ def _run(settings: "Settings") -> None:
         to_async_url(settings.database_url)
     except ValueError as error:
         raise ConfigError(f"GATEWAY_DATABASE_URL: {error}") from None
-    app = create_app(settings)
+    app = create_app(settings, log_fd=STDOUT)
     missing = [finding for finding in app.loaded.warnings if finding.missing_secret]
     if missing:
         raise ConfigError("\n".join(map(str, missing)))
@@ -107,7 +117,10 @@ def _run(settings: "Settings") -> None:
         proxy_headers=False,
         timeout_keep_alive=75,
     )
-    server = Server(config, app, drain_s=settings.drain_s, linger_s=settings.lingers_s)
+    ops = None
+    if settings.metrics_port is not None:
+        ops = _listen(settings.metrics_host, settings.metrics_port, "GATEWAY_METRICS_PORT")
+    server = Server(config, app, drain_s=settings.drain_s, linger_s=settings.lingers_s, ops=ops)
     _greet(listener, list(app.loaded.routes.routes))
     try:
         with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,7 +134,7 @@ def _run(settings: "Settings") -> None:
         raise typer.Exit(1)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, chosen_by: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,7 +143,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with {chosen_by}"
+        ) from None
     listener.setblocking(False)
     return listener
 

@@ -15,14 +15,18 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 
 from gateway.app import FrontDoor
+from gateway.cli.ops_server import OpsServer
 
 log = structlog.get_logger()
 POLL_S = 0.02
+SETTLES_S = 0.3
+"""How long a connection is idle before it is closed, once no new ones are taken."""
 LAST_WORDS_S = 0.8
 """From the deadline until the last connection is closed."""
 LEAVES_S = 4.5
@@ -39,13 +43,23 @@ class Server(uvicorn.Server):
     Args:
         drain_s: how long answers may go on.
         linger_s: how long new connections are still taken.
+        ops: where machines ask for metrics and readiness, until the very end; None: nowhere of their own.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FrontDoor, *, drain_s: float, linger_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FrontDoor,
+        *,
+        drain_s: float,
+        linger_s: float,
+        ops: socket.socket | None = None,
+    ) -> None:
         super().__init__(config)
+        self._ops = OpsServer(app.ops, ops) if ops is not None else None
         self._draining = app.draining
         self._drain_s, self._linger_s = drain_s, min(linger_s, drain_s)
-        self._listens_until = self._deadline = self._leaves_at = 0.0
+        self._began_at = self._listens_until = self._deadline = self._leaves_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -56,6 +70,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then listen."""
         await super().startup(sockets)
+        if self._ops is not None and self.started:
+            await self._ops.begin()
         # What lives as long as the process need not be looked through at every collection of garbage.
         gc.collect()
         gc.freeze()
@@ -75,22 +91,27 @@ class Server(uvicorn.Server):
             self._leaves_at = min(self._leaves_at, now + HURRIED_S)
             return
         self.should_exit = True
-        self._deadline = now + self._drain_s
+        self._began_at, self._deadline = now, now + self._drain_s
         # At a keyboard nobody has a load balancer to wait for.
         self._listens_until = now + (self._linger_s if sig == signal.SIGTERM else 0.0)
         self._leaves_at = self._deadline + LEAVES_S
         self._draining.begin(self._deadline)
         log.info("stopping", under_way=len(self._draining), deadline_s=self._drain_s)
-        self._close_after_answers()
+        self._announce_close()
 
-    def _close_after_answers(self) -> None:
-        """Keep no connection for another request; those that were never used get their first."""
+    def _announce_close(self) -> None:
+        """Have every answer say that it is the last one on its connection.
+
+        A connection that is idle, or whose answer has begun, is not closed yet: a caller who keeps it may be sending
+        the next request at this very moment, and would get no answer.
+        """
         close = (b"connection", b"close")
         self.config.encoded_headers.append(close)
         self.server_state.default_headers = [*self.server_state.default_headers, close]
-        for connection in list(self.server_state.connections):
-            if getattr(connection, "cycle", None) is not None:
-                connection.shutdown()
+        for connection in self.server_state.connections:
+            cycle = connection.cycle  # type: ignore[union-attr]
+            if cycle is not None and not cycle.response_started:
+                cycle.default_headers = self.server_state.default_headers
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order: listeners, answers, app."""
@@ -101,9 +122,7 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        await self._until(self._is_idle, lambda: self._deadline)
+        await self._close_what_rests()
         if not self._is_idle():
             log.warning("answers_cut", cut=self._draining.cut())
             end = asyncio.get_running_loop().time() + LAST_WORDS_S
@@ -116,6 +135,22 @@ class Server(uvicorn.Server):
             end = asyncio.get_running_loop().time() + LAST_WORDS_S
             await self._until(lambda: not self.server_state.tasks, lambda: end)
         await self._leave()
+
+    async def _close_what_rests(self) -> None:
+        """Close each connection once it has been idle for a moment, until none is left, or the deadline.
+
+        Whoever reads the end of an answer that began before the stop may ask again at once; that answer is the last.
+        """
+        loop, settles_s = asyncio.get_running_loop(), SETTLES_S if self._listens_until > self._began_at else 0.0
+        rests_since: dict[Any, float] = {}
+        while not self._is_idle() and loop.time() < self._deadline:
+            for connection in list(self.server_state.connections):
+                if not _rests(connection):
+                    rests_since.pop(connection, None)
+                elif loop.time() - rests_since.setdefault(connection, loop.time()) >= settles_s:
+                    connection.shutdown()
+            await self.on_tick(0)
+            await asyncio.sleep(POLL_S)
 
     def _is_idle(self) -> bool:
         return not self.server_state.connections and not self.server_state.tasks
@@ -141,8 +176,15 @@ class Server(uvicorn.Server):
             if not ending.done():
                 _leave_unfinished()
             await ending
+            if self._ops is not None:
+                await self._ops.end()
         finally:
             watch.cancel()
+
+
+def _rests(connection: Any) -> bool:
+    """Tell whether nothing was asked on a connection yet, or nothing more since its last answer."""
+    return connection.cycle is None or connection.cycle.response_complete
 
 
 def _leave_unfinished() -> None:

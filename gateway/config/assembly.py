@@ -24,6 +24,7 @@ from gateway.config.routes import (
     Timeouts,
     Training,
 )
+from gateway.config.routes_slo import Slo
 from gateway.config.schema import FallbackEntry, ParametersEntry, RouteEntry, TimeoutsEntry, TrainingEntry
 from gateway.config.shape import Damage
 from gateway.config.source_files import SourceFiles
@@ -75,6 +76,7 @@ class Assembly:
             owner=entry.owner,
             training=self._training(name, entry.training, merged),
             tenant=entry.tenant,
+            slo=Slo(**entry.slo.model_dump(exclude_none=True) if entry.slo else {}),
             **build_learning(name, entry, merged, self.tree.routes, self.findings, damaged=damaged),
         )
         if not damaged:

@@ -15,6 +15,7 @@ from gateway.config.packs import Pack
 from gateway.config.routes_learning import Acceptance, Capture, Rehearsal
 from gateway.config.routes_ledger import Ledger
 from gateway.config.routes_prices import ModelPrice
+from gateway.config.routes_slo import Slo
 from gateway.config.vendors import VENDORS, Identity, Vendor
 from gateway.reasons import EventKind, Role
 
@@ -184,6 +185,7 @@ class Route(Frozen):
     """None: nothing is kept."""
     rehearsal: Rehearsal | None = None
     acceptance: Acceptance = Acceptance()
+    slo: Slo = Slo()
 
     @property
     def targets(self) -> tuple[Target, ...]:

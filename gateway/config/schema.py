@@ -15,6 +15,7 @@ from gateway.config.routes import CallerSystem, FallbackWord
 from gateway.config.schema_learning import AcceptanceEntry, CaptureEntry, RehearsalEntry
 from gateway.config.schema_ledger import LedgerEntry
 from gateway.config.schema_prices import PriceEntry
+from gateway.config.schema_slo import SloEntry
 from gateway.config.schema_types import (
     Day,
     Days,
@@ -321,6 +322,7 @@ class RouteKeys(Entry):
         None, description="Live traffic that runs on the fallback before that is needed; none by default."
     )
     acceptance: AcceptanceEntry | None = Field(None, description="When a fallback is good enough.")
+    slo: SloEntry | None = Field(None, description="What the route owes its callers; alerts are measured by it.")
 
 
 class PrimaryEntry(Entry):

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65_535)
     """0: a free one, chosen by the system."""
+    metrics_port: int | None = Field(None, ge=0, le=65_535)
+    """Where /metrics, /healthz and /readyz are served without a key; None: only beside everything else."""
+    metrics_host: str = "127.0.0.1"
     database_url: str = Field("sqlite+aiosqlite:///state/gateway.db", repr=False)
     """It may hold a password, so it is not shown either."""
     journal_dir: Path | None = None
@@ -38,11 +41,15 @@ class Settings(BaseSettings):
     """Where whoever sends that key wants data kept; only targets there may answer."""
     admin_key: SecretStr | None = None
     admin_key_file: Path | None = None
+    ui_actions: bool = False
+    """Whether the pages at /ui may move routes and have models verified; only where there is an admin's key."""
     max_body_bytes: int = Field(20 * 1024 * 1024, ge=1)
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+        BeforeValidator(lambda value: _lower(value)),
     ] = "info"
+    log_requests: Annotated[Literal["all", "errors", "off"] | None, BeforeValidator(lambda v: _lower(v))] = None
+    """Which requests are logged, a line each on stdout; None: all, and on a terminal those that went wrong."""
     drain_s: float = Field(25.0, ge=0, le=3600)
     """How long running answers may go on after a stop was asked for."""
     linger_s: float | None = Field(None, ge=0, le=600)
@@ -118,6 +125,10 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return warnings
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
@@ -135,6 +146,7 @@ def _secret_from(file: Path, name: str) -> str:
 def _sentence(problem: Any) -> str:
     name = _variable(str(problem["loc"][0])) if problem["loc"] else "The settings"
     hint = ""
-    if name == _variable("port"):
-        hint = " (Kubernetes sets this variable for a Service named gateway: enableServiceLinks: false prevents it)"
+    service = {_variable("port"): "gateway", _variable("metrics_port"): "gateway-metrics"}.get(name)
+    if service is not None:
+        hint = f" (Kubernetes sets this variable for a Service named {service}: enableServiceLinks: false prevents it)"
     return f"{name}: {problem['msg'].replace('Input should', 'should')}{hint}."

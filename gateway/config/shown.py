@@ -47,7 +47,7 @@ def show(loaded: Loaded, route_name: str) -> list[ShownValue]:
         node = without_nulls(origin.fallbacks[target.name])
         _add_target(shown, f"fallbacks.{target.name}", target, node, node.get("provider"), route_name)
     _add(shown, "fallback_on", origin.route.get("fallback_on"), route_name, default=list(FALLBACK_ON))
-    for group in (route.timeouts, route.cutover):
+    for group in (route.timeouts, route.cutover, route.slo):
         name = type(group).__name__.lower()
         for key, value in group:
             _add(shown, f"{name}.{key}", origin.route.get(name, key), route_name, default=value)

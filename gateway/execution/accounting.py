@@ -19,6 +19,7 @@ from gateway.reasons import FailureKind, Outcome, UsageSource
 
 log = structlog.get_logger()
 NANO_PER_USD = 1e9
+TOO_MANY = 429
 PROGRESS_TOKENS = 32
 """So many tokens of a stream at most are not in the journal, and lost to its row when the process is killed."""
 PROGRESS_S = 1.0
@@ -131,6 +132,7 @@ class Accounting:
                 raise
             entry = attempt.begun
         attempt.entry = entry
+        attempt.request.settled += (entry,)
         self._journal.settle(entry)
         return entry
 
@@ -222,6 +224,8 @@ def _observe(attempt: Attempt, usage: Usage, source: UsageSource, cost: int | No
     meters = attempt.prepared.meters
     meters.attempts[attempt.outcome].inc()
     meters.upstream_duration.observe(duration_s)
+    if attempt.status == TOO_MANY:
+        meters.rate_limited.inc()
     if cost:
         # Also of an answer that could not be passed on: it is on the provider's bill.
         meters.cost.inc(cost / NANO_PER_USD)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import orjson
@@ -27,9 +27,10 @@ from gateway.execution.sweeper import Sweeper
 from gateway.execution.target_board import TargetBoard
 from gateway.metrics import Metrics
 from gateway.policy.conversations import bucket
+from gateway.policy.intended import is_intended
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates
 from gateway.policy.verdicts import Judgement, Verdict, judge
-from gateway.reasons import FailureKind, Outcome, Reason
+from gateway.reasons import FailureKind, Outcome, Reason, Role
 
 log = structlog.get_logger()
 RETRY_UNRECORDED_S = "5"
@@ -62,7 +63,9 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         learner: Learner | None = None,
+        fallback_answered: Callable[[str, float], None] = lambda route, at: None,
     ) -> None:
+        """``fallback_answered`` is told of each answer by a fallback: its route, and when, in Unix time."""
         self.snapshot = snapshot
         """The current configuration; a reload replaces it, and a request keeps the one it started with."""
         self.board = board
@@ -75,6 +78,7 @@ class Pipeline:
         self._clock = clock
         self._retries = RetryBudget()
         self._relay = Relay(board, accounting)
+        self._fallback_answered = fallback_answered
         self._overhead = metrics.overhead
         self._unrecordable = metrics.unrecordable
 
@@ -91,6 +95,7 @@ class Pipeline:
         if why is not None:
             raise self._unrecorded(request, route, why)
         place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
+        request.bucket = place
         endpoint = request.endpoint
         if route.learns and pin is None:
             self.learner.meet(request, route, snapshot)
@@ -99,6 +104,7 @@ class Pipeline:
         status = 499
         try:
             attempt = await self._first_answer(plan, request, snapshot)
+            request.adapted = attempt.adapted
             attempt.overhead_ms = self._overhead_s(request) * 1000
             try:
                 reader = attempt.reader
@@ -260,6 +266,11 @@ class Pipeline:
         self._tell_learner(attempt, plan, snapshot)
         request, meters = attempt.request, attempt.prepared.meters
         meters.answered_because(attempt.reason)
+        if attempt.prepared.role is Role.FALLBACK:
+            self._fallback_answered(plan.route.route.name, attempt.started_at.timestamp())
+        if not plan.plan.pinned:
+            first_after_date = plan.by_date and attempt.prepared is plan.steps[0].prepared
+            plan.route.meters.answered[is_intended(attempt.reason, first_after_date=first_after_date)].inc()
         for parameter in attempt.adapted:
             meters.adapted(parameter)
         endpoint = request.endpoint

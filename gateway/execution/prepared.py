@@ -190,6 +190,8 @@ class ReadyPlan:
     route: PreparedRoute
     plan: planner.Plan
     steps: tuple[ReadyStep, ...]
+    by_date: bool = False
+    """Whether all traffic has left the primary by date."""
 
 
 class Snapshot:
@@ -272,7 +274,7 @@ class Snapshot:
             rehearses=rehearses,
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
-        ready = ReadyPlan(prepared, made, steps)
+        ready = ReadyPlan(prepared, made, steps, self._has_moved(prepared, now))
         # Plans of other days are for tests, and callers could name any number of them.
         if bucket is None and not timed and (pin is None or pin.at is None) and len(self._plans) < MOST_PLANS:
             until = midnight(now.date() + timedelta(days=1))
@@ -280,6 +282,11 @@ class Snapshot:
                 until = min(until, command.expires_at)
             self._plans[key] = (board.version, until, ready)
         return ready
+
+    @staticmethod
+    def _has_moved(prepared: PreparedRoute, now: datetime) -> bool:
+        primary = prepared.targets.get("primary")
+        return primary is not None and share_moved(primary.dates, prepared.route.cutover, now) >= 1.0
 
     def ramps(self, prepared: PreparedRoute) -> bool:
         """Tell whether a route is on its ramp, so that a request's conversation decides its plan."""

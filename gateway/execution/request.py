@@ -1,12 +1,12 @@
 """What a caller asked, checked; and where the answer goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.config.routes import Timeouts
-from gateway.ledger.entry import EntryKind
+from gateway.ledger.entry import Entry, EntryKind
 
 if TYPE_CHECKING:
     from gateway.execution.endpoints.endpoint import Endpoint
@@ -68,6 +68,12 @@ class Request:
     """Whether the gateway stops, and can wait for its answer no longer."""
     waited_s: float = 0.0
     """Spent waiting for upstreams before the answer was committed."""
+    settled: "tuple[Entry, ...]" = ()
+    """The rows of its attempts that are over, in order."""
+    adapted: Sequence[str] = ()
+    """The parameters that were changed for who answered."""
+    bucket: float | None = None
+    """Where its conversation stands in [0, 1), where a ramp asks for it."""
 
     def keep(self, block: bytes) -> None:
         """Keep a part of a streamed answer; one that is too long is not kept at all."""

@@ -1,21 +1,19 @@
-"""Metrics that are read off the board when Prometheus asks, instead of being kept up to date by every request."""
+"""What is known of routes and is read off the board when Prometheus asks, instead of being kept up by every request."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.execution.endpoints import ENDPOINTS
-from gateway.execution.prepared import Snapshot
+from gateway.execution.exercised import Exercised
+from gateway.execution.prepared import PreparedRoute, ReadyPlan, Snapshot
 from gateway.execution.target_board import TargetBoard
-from gateway.ledger.figures import LedgerFigures
+from gateway.metrics import Gauge
 from gateway.policy.lifecycle import midnight
 from gateway.reasons import Availability, Reason, Role
 
-AVAILABILITY = {Availability.AVAILABLE: 1.0, Availability.UNKNOWN: 1.0}
-"""What has not been seen to be absent counts as there; a suspect does not."""
-FALLBACK_REASONS = (
+FALLBACK_REASONS: Final = (
     Reason.NO_PRIMARY,
     Reason.SHUTDOWN_REACHED,
     Reason.DEPRECATED_RAMP,
@@ -26,6 +24,38 @@ FALLBACK_REASONS = (
     Reason.RESTING,
     Reason.COMMANDED,
 )
+INFO: Final = Gauge(
+    "gateway_route_info",
+    "1 for each route; base: the model that its primary was trained from, as far as it is known.",
+    ("route", "owner", "base"),
+)
+TARGET_INFO: Final = Gauge("gateway_route_target_info", "A route's targets.", ("route", "role", "provider", "model"))
+ACTIVE: Final = Gauge(
+    "gateway_route_fallback_active", "1 while a fallback answers for this reason.", ("route", "reason")
+)
+COMMANDED: Final = Gauge(
+    "gateway_route_commanded", "1 while somebody holds the route by hand, against routes.yaml.", ("route",)
+)
+LIVING: Final = Gauge(
+    "gateway_route_living_targets", "Targets that could answer now; 0: every request fails.", ("route",)
+)
+OBJECTIVE: Final = Gauge(
+    "gateway_route_objective",
+    "What routes.yaml says that the route owes its callers (slo): a share of 1, or seconds.",
+    ("route", "objective"),
+)
+SUNSET: Final = Gauge(
+    "gateway_route_primary_sunset_timestamp_seconds",
+    "When the route's primary stops, as all sources together amount to; absent where none knows.",
+    ("route", "owner", "provider", "model", "base"),
+)
+EXERCISED: Final = Gauge(
+    "gateway_route_fallback_exercised_timestamp_seconds",
+    "When a fallback of the route last answered anything: live, in a rehearsal or in an evaluation; 0: never. "
+    "Absent until the ledger was read, and where there is no fallback.",
+    ("route",),
+)
+GAUGES: Final = (INFO, TARGET_INFO, ACTIVE, COMMANDED, LIVING, OBJECTIVE, SUNSET, EXERCISED)
 
 
 class Gauges(Protocol):
@@ -45,94 +75,62 @@ class Gauges(Protocol):
 
 
 class RouteCollector(Collector):
-    """Says of every route who answers now, and of every target whether it is there and until when."""
+    """Says of every route who answers now, who could, what it owes, and until when its primary is there."""
 
-    def __init__(self, gauges: Gauges, ledger: Callable[[], LedgerFigures]) -> None:
+    def __init__(self, gauges: Gauges, exercised: Exercised) -> None:
         self._gauges = gauges
-        self._ledger = ledger
+        self._exercised = exercised
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges of this moment."""
-        yield from self._routes()
-        yield from self._targets()
-        in_flight = GaugeMetricFamily("gateway_requests_in_flight", "Requests being answered now.", labels=["endpoint"])
-        for endpoint in dict.fromkeys(endpoint.name for endpoint in ENDPOINTS):
-            in_flight.add_metric([endpoint], self._gauges.in_flight.get(endpoint, 0))
-        yield in_flight
-        yield from _of_ledger(self._ledger())
-
-    def _routes(self) -> Iterator[Metric]:
         snapshot, board = self._gauges.snapshot, self._gauges.board
-        active = GaugeMetricFamily(
-            "gateway_route_fallback_active", "1 while a fallback answers for this reason.", labels=["route", "reason"]
-        )
-        info = GaugeMetricFamily(
-            "gateway_route_target_info", "A route's targets.", labels=["route", "role", "provider", "model"]
-        )
-        commanded = GaugeMetricFamily(
-            "gateway_route_commanded",
-            "1 while somebody holds the route by hand, against routes.yaml.",
-            labels=["route"],
-        )
+        families = {gauge: gauge.family() for gauge in GAUGES}
         for name, prepared in snapshot.prepared.items():
             command = board.command(name)
-            commanded.add_metric([name], float(command is not None and command.target in prepared.targets))
+            held = command is not None and command.target in prepared.targets
+            families[COMMANDED].add_metric([name], float(held))
             plan = snapshot.plan(prepared, None, board, None)
-            first = plan.steps[0] if plan.steps else None
-            reason = first.reason if first is not None and first.prepared.role is Role.FALLBACK else None
-            for known in FALLBACK_REASONS:
-                active.add_metric([name, known.value], 1.0 if known is reason else 0.0)
-            for target in prepared.route.targets:
-                info.add_metric([name, target.role.value, target.provider.name, target.model], 1.0)
-        yield active
-        yield info
-        yield commanded
-
-    def _targets(self) -> Iterator[Metric]:
-        snapshot, board = self._gauges.snapshot, self._gauges.board
-        labels = ["provider", "model"]
-        available = GaugeMetricFamily("gateway_model_available", "0 while a model is suspect or gone.", labels=labels)
-        circuit = GaugeMetricFamily("gateway_circuit_state", "1 for the state it is in.", labels=[*labels, "state"])
-        sunset = GaugeMetricFamily(
-            "gateway_model_sunset_timestamp_seconds",
-            "When a model stops, as this source says.",
-            labels=[*labels, "source"],
-        )
-        targets = {t.key: t for prepared in snapshot.prepared.values() for t in prepared.targets.values()}
-        for key, prepared_target in targets.items():
-            seen = board.observe(prepared_target.target)
-            available.add_metric(key, AVAILABILITY.get(seen.availability, 0.0))
-            for state, holds in (("closed", not seen.circuit_open), ("open", seen.circuit_open)):
-                circuit.add_metric([*key, state], float(holds))
-            dates = prepared_target.dates
-            # One series a source: where they disagree, all of them are shown. The earliest of one source counts.
-            by_source: dict[str, float] = {}
-            for said in (dates, *dates.disputed_by):
-                if said.shutdown is not None and said.origin is not None:
-                    at = midnight(said.shutdown).timestamp()
-                    by_source[said.origin.value] = min(at, by_source.get(said.origin.value, at))
-            for source, at in by_source.items():
-                sunset.add_metric([*key, source], at)
-        yield available
-        yield circuit
-        yield sunset
+            _add_plan(families, name, plan, board)
+            _add_targets(families, prepared)
+            _add_primary(families, prepared, snapshot)
+            _add_objectives(families[OBJECTIVE], prepared)
+            last = self._exercised.last(name)
+            if prepared.route.fallbacks and (last or self._exercised.is_known):
+                families[EXERCISED].add_metric([name], last)
+        yield from families.values()
 
 
-def _of_ledger(figures: LedgerFigures) -> Iterator[Metric]:
-    yield GaugeMetricFamily("gateway_ledger_queue", "Rows waiting to be written.", value=figures.queued)
-    yield GaugeMetricFamily(
-        "gateway_ledger_oldest_unflushed_seconds", "Age of the oldest waiting row.", value=figures.oldest_age_s
-    )
-    yield GaugeMetricFamily(
-        "gateway_ledger_journal_bytes",
-        "Of the journal on the disk, and of dead processes' until they are taken up.",
-        value=figures.journal_bytes,
-    )
-    for name, what, count in (
-        ("entries", "Rows written to the ledger.", figures.written),
-        ("dropped", "Rows lost: the journal could not take them.", figures.dropped),
-        ("refused", "Rows that the database refused; they are kept in a file.", figures.refused),
-        ("sync_failures", "Times that the journal could not be brought to the disk.", figures.sync_failures),
-        ("damaged", "Stretches of journals that could not be read back.", figures.damaged),
-    ):
-        yield CounterMetricFamily(f"gateway_ledger_{name}", what, value=count)
+def _add_plan(families: Mapping[Gauge, GaugeMetricFamily], name: str, plan: ReadyPlan, board: TargetBoard) -> None:
+    first = plan.steps[0] if plan.steps else None
+    reason = first.reason if first is not None and first.prepared.role is Role.FALLBACK else None
+    for known in FALLBACK_REASONS:
+        families[ACTIVE].add_metric([name, known.value], 1.0 if known is reason else 0.0)
+    # A suspect stands in a plan only as the last resort, and nobody counts on it.
+    living = sum(board.availability(step.prepared.target) is not Availability.SUSPECT for step in plan.steps)
+    families[LIVING].add_metric([name], living)
+
+
+def _add_targets(families: Mapping[Gauge, GaugeMetricFamily], prepared: PreparedRoute) -> None:
+    for target in prepared.route.targets:
+        labels = [prepared.route.name, target.role.value, target.provider.name, target.model]
+        families[TARGET_INFO].add_metric(labels, 1.0)
+
+
+def _add_primary(families: Mapping[Gauge, GaugeMetricFamily], prepared: PreparedRoute, snapshot: Snapshot) -> None:
+    route, primary = prepared.route, prepared.route.primary
+    owner, base = route.owner or "", (snapshot.calendar.base_of(primary) or "") if primary is not None else ""
+    families[INFO].add_metric([route.name, owner, base], 1.0)
+    if primary is None:
+        return
+    shutdown = prepared.targets[primary.name].dates.shutdown
+    if shutdown is not None:
+        labels = [route.name, owner, primary.provider.name, primary.model, base]
+        families[SUNSET].add_metric(labels, midnight(shutdown).timestamp())
+
+
+def _add_objectives(family: GaugeMetricFamily, prepared: PreparedRoute) -> None:
+    slo = prepared.route.slo
+    family.add_metric([prepared.route.name, "availability"], slo.availability)
+    family.add_metric([prepared.route.name, "intended"], slo.intended)
+    if slo.first_token_s is not None:
+        family.add_metric([prepared.route.name, "first_token_seconds"], slo.first_token_s)

@@ -61,6 +61,13 @@ class Verifications:
         if target is not None:
             self.prober.verify(target, carefully=True)
 
+    def asked_for(self, target: Target) -> None:
+        """Look at a target because a person asks: one that is doubted from the start, any other by one token."""
+        if self.board.availability(target) in DOUBTED:
+            self.doubt((target.provider.name, target.model))
+        else:
+            self.prober.exercise(target)
+
     def configured(self) -> None:
         """Hear of another configuration: forget targets that are none of it, look after those that are doubted."""
         targets = self._targets()

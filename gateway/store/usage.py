@@ -14,13 +14,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, SystemClock
-from gateway.reasons import Outcome
+from gateway.reasons import Outcome, Role
 from gateway.store.bulk import BulkTable
 from gateway.store.database import Database, collided, unavailable_as_such, where, writing
 from gateway.store.rollups import Rollups
 from gateway.store.sums import AttemptRow, Labels, Sums
 from gateway.store.tables import attempts, served_targets
-from gateway.store.tables_ledger import journals
+from gateway.store.tables_ledger import journals, usage_days
 from gateway.store.traffic import started_before
 
 __all__ = ["AttemptRow", "Checkpoint", "KnownJournal", "Total", "UsageStore"]
@@ -31,6 +31,8 @@ _PAUSE_S: Final = 0.05
 # Rows that one transaction deletes, and rows that are added up at once: some 4 ms of this process's core.
 _DELETED_AT_ONCE: Final = 2_000
 _ADDED_AT_ONCE: Final = 500
+# Kinds of rows whose answers were a route's own, and not a probe's one token.
+_EXERCISING: Final = ("live", "rehearsal", "evaluation")
 
 
 class Checkpoint(NamedTuple):
@@ -199,6 +201,22 @@ class UsageStore:
         noted = served_targets.c
         rows = await self._read(select(noted.provider, noted.model, noted.last_served_at, noted.first_served_at))
         return {(row["provider"], row["model"]): row["last_served_at"] or row["first_served_at"] for row in rows}
+
+    async def fallbacks_answered(self, since: datetime | None = None) -> dict[str, datetime]:
+        """Return when a fallback last answered, live, in a rehearsal or in an evaluation, by the route's name.
+
+        From the totals of whole days (UTC), from that of ``since`` on.
+        """
+        row = usage_days.c
+        answered = row.attempts - row.failed - row.interrupted - row.cancelled > 0
+        query = (
+            select(row.route, func.max(row.last_at).label("last_at"))
+            .where(row.role == Role.FALLBACK, row.kind.in_(_EXERCISING), answered)
+            .group_by(row.route)
+        )
+        if since is not None:
+            query = query.where(row.day >= since.replace(hour=0, minute=0, second=0, microsecond=0))
+        return {found["route"]: found["last_at"] for found in await self._read(query)}
 
     async def attempts(self, *, limit: int = 100, route: str | None = None) -> list[dict[str, Any]]:
         """Return the latest rows, newest first, by column name."""

@@ -53,7 +53,7 @@ def test_only_a_fallback_counts_as_one(metrics: Metrics) -> None:
         sample.labels["reason"]: sample.value
         for family in metrics.registry.collect()
         for sample in family.samples
-        if sample.name == "gateway_fallbacks_total"
+        if sample.name == "gateway_fallbacks_total" and sample.value
     }
     assert samples == {"gone": 2}
 
@@ -62,3 +62,31 @@ def test_a_targets_series_are_there_at_zero_before_its_first_request(metrics: Me
     TargetMeters(metrics, a_route(), a_primary())
     labels = {"provider": "here", "model": a_primary().model, "outcome": "failed"}
     assert metrics.registry.get_sample_value("gateway_upstream_attempts_total", labels) == 0
+
+
+def counted(metrics: Metrics, name: str, label: str) -> dict[str, float]:
+    samples = [sample for family in metrics.registry.collect() for sample in family.samples if sample.name == name]
+    return {sample.labels[label]: sample.value for sample in samples}
+
+
+def test_what_objectives_are_about_is_there_at_zero_before_the_first_request(metrics: Metrics) -> None:
+    RouteMeters(metrics, a_route())
+    codes = counted(metrics, "gateway_requests_total", "code")
+    assert codes == dict.fromkeys(("200", "429", "499", "500", "502", "503", "504"), 0.0)
+    assert counted(metrics, "gateway_route_answers_total", "intended") == {"false": 0.0, "true": 0.0}
+
+
+def test_a_fallbacks_reasons_are_there_at_zero(metrics: Metrics) -> None:
+    route = a_route()
+    TargetMeters(metrics, route, a_primary())
+    assert counted(metrics, "gateway_fallbacks_total", "reason") == {}, "a primary is nobody's fallback"
+    TargetMeters(metrics, route, a_fallback())
+    reasons = counted(metrics, "gateway_fallbacks_total", "reason")
+    assert {"gone", "shutdown_reached", "circuit_open", "timeout", "rehearsal"} <= reasons.keys()
+    assert not {"primary", "no_primary"} & reasons.keys()
+    assert set(reasons.values()) == {0.0}
+
+
+def test_a_route_of_vectors_expects_requests_at_embeddings(metrics: Metrics) -> None:
+    RouteMeters(metrics, a_route(primary=a_primary(model="text-embedding-3-small", base=None)))
+    assert set(counted(metrics, "gateway_requests_total", "endpoint")) == {"embeddings"}

@@ -6,9 +6,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.config.routes import ModelDates
+from gateway.config.routes_slo import Slo
+from gateway.execution.exercised import Exercised
 from gateway.execution.prepared import Snapshot
+from gateway.execution.process_collector import ProcessCollector, ProcessFacts
 from gateway.execution.route_collector import FALLBACK_REASONS, RouteCollector
 from gateway.execution.target_board import TargetBoard, key_of
+from gateway.execution.target_collector import TargetCollector
 from gateway.ledger.figures import LedgerFigures
 from gateway.metrics import Metrics
 from gateway.policy.breaker import FAILURES_TO_OPEN
@@ -53,9 +57,17 @@ def running(clock: FakeClock) -> Running:
 
 
 @pytest.fixture
-def registry(running: Running) -> CollectorRegistry:
+def exercised(clock: FakeClock) -> Exercised:
+    return Exercised(lambda: None, clock)
+
+
+@pytest.fixture
+def registry(running: Running, exercised: Exercised) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(RouteCollector(running, lambda: FIGURES))
+    registry.register(RouteCollector(running, exercised))
+    registry.register(TargetCollector(running))
+    facts = ProcessFacts(lambda: FIGURES, lambda: 0.25, lambda: True, lambda: False)
+    registry.register(ProcessCollector(running, facts))
     return registry
 
 
@@ -124,6 +136,12 @@ def test_the_rest_of_the_page(registry: CollectorRegistry, running: Running) -> 
     assert value("gateway_ledger_journal_bytes") == 4096
     assert value("gateway_ledger_sync_failures_total") == 5
     assert value("gateway_ledger_damaged_total") == 6
+    assert value("gateway_ledger_journal_limit_bytes") == 1024 * 1024 * 1024
+    assert value("gateway_event_loop_lag_seconds") == 0.25
+    assert value("gateway_ready") == 1
+    assert value("gateway_config_reload_failed") == 0
+    assert value("gateway_config_info", {"config_hash": "0123456789ab"}) == 1
+    assert value("gateway_config_loaded_timestamp_seconds") == running.snapshot.loaded_at.timestamp()
     sunset = {"provider": "here", "model": FINE_TUNE, "source": "routes.yaml"}
     assert value("gateway_model_sunset_timestamp_seconds", sunset) == 1_799_884_800
     info = {"route": "forum-reply", "role": "fallback", "provider": "there", "model": "model-of-luna"}
@@ -155,8 +173,74 @@ def test_sources_that_disagree_are_all_shown(clock: FakeClock) -> None:
     snapshot = Snapshot(configured, upstreams, metrics=Metrics(), clock=clock)
     registry = CollectorRegistry()
     board = TargetBoard(clock, lambda target, carefully: None)
-    registry.register(RouteCollector(Running(snapshot, board), LedgerFigures))
+    registry.register(TargetCollector(Running(snapshot, board)))
     labels = {"provider": "here", "model": FINE_TUNE}
     name = "gateway_model_sunset_timestamp_seconds"
     assert registry.get_sample_value(name, labels | {"source": "routes.yaml"}) == 1_801_440_000
     assert registry.get_sample_value(name, labels | {"source": "curated"}) == 1_799_884_800
+
+
+LIVING = "gateway_route_living_targets"
+
+
+def test_living_targets_are_those_that_could_answer_now(registry: CollectorRegistry, running: Running) -> None:
+    value = registry.get_sample_value
+    assert (value(LIVING, {"route": "forum-reply"}), value(LIVING, {"route": "tone-rewrite"})) == (2, 1)
+    running.board.verified(key_of(PRIMARY), Availability.GONE)
+    assert value(LIVING, {"route": "forum-reply"}) == 1
+    running.board.verified(("there", "model-of-luna"), Availability.GONE)
+    assert (value(LIVING, {"route": "forum-reply"}), value(LIVING, {"route": "tone-rewrite"})) == (0, 0)
+
+
+def test_nobody_counts_on_a_suspect(registry: CollectorRegistry, running: Running) -> None:
+    running.board.verified(("there", "model-of-luna"), Availability.GONE)
+    running.board.suspect(PRIMARY)
+    assert registry.get_sample_value(LIVING, {"route": "forum-reply"}) == 0
+
+
+def test_the_primarys_end_is_one_date_whatever_sources_say(registry: CollectorRegistry) -> None:
+    name = "gateway_route_primary_sunset_timestamp_seconds"
+    labels = {"route": "forum-reply", "owner": "", "provider": "here", "model": FINE_TUNE}
+    assert registry.get_sample_value(name, labels | {"base": "gpt-4o-mini-2024-07-18"}) == 1_799_884_800
+    ends = [sample.labels["route"] for metric in registry.collect() for sample in metric.samples if sample.name == name]
+    assert ends == ["forum-reply"], "a route without a primary has no end of it"
+
+
+def test_a_route_says_whose_it_is_and_what_its_primary_was_trained_from(registry: CollectorRegistry) -> None:
+    info = [s.labels for metric in registry.collect() for s in metric.samples if s.name == "gateway_route_info"]
+    assert info == [
+        {"route": "forum-reply", "owner": "", "base": "gpt-4o-mini-2024-07-18"},
+        {"route": "tone-rewrite", "owner": "", "base": ""},
+    ]
+
+
+def objectives(clock: FakeClock, slo: Slo) -> dict[str, float]:
+    configured = some_routes(a_route(slo=slo))
+    upstreams = {name: Upstream(each, HttpClient(), {}, clock) for name, each in configured.providers.items()}
+    board = TargetBoard(clock, lambda target, carefully: None)
+    running = Running(Snapshot(configured, upstreams, metrics=Metrics(), clock=clock), board)
+    registry = CollectorRegistry()
+    registry.register(RouteCollector(running, Exercised(lambda: None, clock)))
+    return {
+        sample.labels["objective"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "gateway_route_objective"
+    }
+
+
+def test_objectives_are_exported_and_none_is_made_up_for_the_first_token(clock: FakeClock) -> None:
+    assert objectives(clock, Slo()) == {"availability": 0.99, "intended": 0.9}
+    assert objectives(clock, Slo(availability=0.995, first_token_s=2.0)) == {
+        "availability": 0.995,
+        "intended": 0.9,
+        "first_token_seconds": 2.0,
+    }
+
+
+def test_until_the_ledger_was_read_nobody_says_never(registry: CollectorRegistry, exercised: Exercised) -> None:
+    name, labels = "gateway_route_fallback_exercised_timestamp_seconds", {"route": "forum-reply"}
+    assert registry.get_sample_value(name, labels) is None
+    exercised.answered("forum-reply", 1_790_000_000.0)
+    exercised.answered("forum-reply", 1_780_000_000.0)
+    assert registry.get_sample_value(name, labels) == 1_790_000_000.0

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -71,3 +72,16 @@ async def test_one_that_raises_does_not_stop_the_ticks() -> None:
     await swept(unlucky, 3)
     sweeper.discard(unlucky)
     assert len(told) >= 2
+
+
+async def test_when_the_loop_was_held_what_arrived_is_read_first_but_deadlines_are_kept() -> None:
+    sweeper, waiting = Sweeper(), Waiting()
+    sweeper.add(waiting)
+    # Holds the loop on purpose, three times in a row.
+    time.sleep(module.HELD_S + 0.05)  # noqa: ASYNC251
+    sweeper._tick()
+    assert waiting.times == [], "an answer may lie there unread"
+    time.sleep(module.HELD_S + 0.05)  # noqa: ASYNC251
+    sweeper._tick()
+    assert len(waiting.times) == 1, "a loop that is always late keeps deadlines too"
+    sweeper.discard(waiting)

@@ -268,11 +268,13 @@ async def served(
     environ: Mapping[str, str],
     now: datetime | None = None,
     ready: bool = True,
+    log_fd: int | None = None,
     **settings: Any,
 ) -> AsyncIterator[ServedGateway]:
     """Serve these routes on a free port, with a copy of a migrated database; stop in order at the end.
 
-    ``now`` is where the story's clock begins; without ``ready`` the story begins before the gateway is.
+    ``now`` is where the story's clock begins; without ``ready`` the story begins before the gateway is. ``log_fd`` is
+    where requests are logged.
     """
     (directory / "config").mkdir()
     file, database = directory / "config" / "routes.yaml", directory / "ledger.db"
@@ -280,7 +282,8 @@ async def served(
     shutil.copy(template, database)
     clock = StoryClock(now)
     url = f"sqlite+aiosqlite:///{database}"
-    app = create_app(Settings(routes_file=file, database_url=url, **settings), clock=clock, environ=environ)
+    told = Settings(routes_file=file, database_url=url, **settings)
+    app = create_app(told, clock=clock, environ=environ, log_fd=log_fd)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(listening(app))
         # No certificate is looked at, and loading the system's takes longer than many a story.

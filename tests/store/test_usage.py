@@ -172,6 +172,26 @@ async def test_totals_are_of_live_traffic_by_the_model_that_answered(store: Usag
     ]
 
 
+async def test_a_fallback_was_exercised_by_whatever_it_answered_last(store: UsageStore) -> None:
+    fallback = {"role": Role.FALLBACK, "target": "luna"}
+    rows = [
+        an_entry(after, route=route, **fields)
+        for route, after, fields in (
+            ("live", HOUR, fallback),
+            ("live", -3 * DAY, fallback),
+            ("shadow", HOUR, fallback | {"kind": "rehearsal"}),
+            ("evaluated", -40 * DAY, fallback | {"kind": "evaluation"}),
+            ("probed", HOUR, fallback | {"kind": "probe"}),
+            ("failed", HOUR, fallback | {"outcome": Outcome.FAILED}),
+            ("its own primary", HOUR, {"role": Role.PRIMARY}),
+        )
+    ]
+    await store.insert_attempts(rows)
+    lasts = {"live": START + HOUR, "shadow": START + HOUR, "evaluated": START - 40 * DAY}
+    assert await store.fallbacks_answered() == lasts
+    assert (await store.fallbacks_answered(START - 2 * DAY)).keys() == {"live", "shadow"}
+
+
 async def test_a_schema_that_is_missing_is_worth_another_try(path: Any) -> None:
     database = await Database.open(f"sqlite:///{path}")
     with pytest.raises(DatabaseUnavailable, match=r"gateway\.db: no such table: attempts"):

@@ -3,16 +3,13 @@
 One process, one registry: the gateway is scaled by replicas, and Prometheus adds them up.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
-from itertools import accumulate
-from math import inf
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Info
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from gateway.metrics.families import Counter, Counters, Described, Gauge, Histogram, Histograms
+
+__all__ = ["OTHER", "OVERHEAD_S", "Counter", "Counters", "Described", "Gauge", "Histogram", "Histograms", "Metrics"]
 
 OTHER = "_other"
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
@@ -20,87 +17,6 @@ FIRST_TOKEN_S = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 60)
 PER_TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 OVERHEAD_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 TARGET = ("route", "provider", "model", "served_by")
-
-
-class Counter:
-    """One series that only rises.
-
-    The library's own children take a lock for every count and cost ten times as much; here all counting happens in the
-    event loop's thread, which is also the one that answers scrapes.
-    """
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def inc(self, amount: float = 1.0) -> None:
-        """Count."""
-        self.value += amount
-
-
-class Histogram:
-    """One distribution: how many observations fell into each bucket, and their sum."""
-
-    __slots__ = ("_bounds", "counts", "sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
-
-
-class Counters(Collector):
-    """A family of counters, by label values."""
-
-    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
-        self._name, self._text, self._labels = name, text, labels
-        self._children: dict[tuple[str, ...], Counter] = {} if labels else {(): Counter()}
-
-    def labels(self, *values: str) -> Counter:
-        """Return the child of these label values."""
-        return self._children.setdefault(values, Counter())
-
-    def inc(self, amount: float = 1.0) -> None:
-        """Count in a family without labels."""
-        self._children[()].inc(amount)
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield the family as Prometheus reads it."""
-        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for values, child in self._children.items():
-            family.add_metric(values, child.value)
-        yield family
-
-
-class Histograms(Collector):
-    """A family of histograms, by label values."""
-
-    def __init__(self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
-        self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
-        self._upper = [floatToGoString(bound) for bound in (*bounds, inf)]  # type: ignore[no-untyped-call]
-        self._children: dict[tuple[str, ...], Histogram] = {}
-
-    def labels(self, *values: str) -> Histogram:
-        """Return the child of these label values."""
-        child = self._children.get(values)
-        if child is None:
-            child = self._children[values] = Histogram(self._bounds)
-        return child
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the family as Prometheus reads it: buckets add up."""
-        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for values, child in self._children.items():
-            buckets = list(zip(self._upper, accumulate(child.counts), strict=True))
-            family.add_metric(values, buckets=buckets, sum_value=child.sum)
-        yield family
-
 
 _Family = TypeVar("_Family", Counters, Histograms)
 
@@ -170,6 +86,16 @@ class Metrics:
             "model",
         )
         self.fallbacks = counter("gateway_fallbacks_total", "Requests that a fallback answered.", "route", "reason")
+        self.answers = counter(
+            "gateway_route_answers_total",
+            "Requests answered, by whether the target that is meant to answer did; pinned ones left out.",
+            *("route", "intended"),
+        )
+        self.rate_limited = counter(
+            "gateway_upstream_rate_limited_total",
+            "Calls that a provider answered with 429.",
+            *("provider", "model"),
+        )
         self.cutovers = counter("gateway_cutovers_total", "Moves of a route to another target.", "route", "reason")
         self.substitutions = counter("gateway_substitutions_total", "Answers by another model than was asked.", "route")
         self.adaptations = counter(
@@ -189,6 +115,12 @@ class Metrics:
         self.retries = counter("gateway_retries_total", "Calls repeated on a new connection.", "provider")
         self.unrecordable = counter(
             "gateway_unrecordable_requests_total", "Requests refused because the ledger could not take their rows."
+        )
+        self.log_lines_dropped = counter(
+            "gateway_log_lines_dropped_total", "Request events that nobody took from the log in time."
+        )
+        self.spans_dropped = counter(
+            "gateway_trace_spans_dropped_total", "Spans that the collector of traces did not take in time."
         )
         self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
         self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")
