@@ -2,7 +2,9 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test future rigs soak check bench lock schema clean
+.PHONY: help run demo test future rigs soak check bench lock schema screenshots clean
+# What was compiled for one run serves the next: a tenth of the time of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,6 +12,10 @@ help:  ## Show this list
 run:  ## Set up, then start the gateway on 127.0.0.1:8080 with the sandbox provider on 127.0.0.1:8081
 	@python3 scripts/bootstrap.py
 	@$(PY) -m gateway serve --with-sandbox
+
+demo:  ## Set up, then see a fine-tune be deprecated, ramped over and die, in two minutes
+	@python3 scripts/bootstrap.py
+	@$(PY) -m gateway demo
 
 test:  ## Set up, then run unit tests and stories (≤ 5 minutes)
 	@python3 scripts/bootstrap.py --dev
@@ -43,9 +49,17 @@ bench:  ## Measure against nginx, TensorZero, Portkey and LiteLLM, in one run
 lock:  ## Resolve the locks anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra azure --extra google --extra otel -c requirements-dev.lock $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml -o requirements-extras.lock
+	echo "hatchling>=1.27" | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
 
-schema:  ## Write the JSON Schema and routes.reference.yaml from the models
+schema:  ## Write what is generated: JSON Schema, routes.reference.yaml, the table of metrics, the dashboards
 	@$(PY) -m gateway.config.reference
+	@$(PY) -m gateway.execution.metrics_reference
+	@$(PY) scripts/dashboards.py
+
+screenshots:  ## Draw docs/images anew from the pages as they are (needs chromium)
+	@python3 scripts/bootstrap.py --dev
+	@$(PY) tests/screenshots.py
 
 clean:  ## Remove the environment and what tests left behind
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis state

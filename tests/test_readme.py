@@ -17,7 +17,7 @@ from gateway.clock import SystemClock
 CALENDAR = (ROOT / "docs" / "calendar.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MAKES_THE_GATEWAY = ("make run", "make test")
+MAKES_THE_GATEWAY = ("make demo", "make run", "make test")
 DIES = "because: suspect · attempts: 2 ·"
 KNOWN_TO_BE_DEAD = "because: gone · attempts: 1 ·"
 """Also true of the request after a model was retired: on a slow machine the calendar's look at the list comes first."""
