@@ -7,7 +7,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run:  ## Set up, then start the gateway on 127.0.0.1:8080 with the sandbox provider on 127.0.0.1:8081
 	@python3 scripts/bootstrap.py
@@ -54,7 +54,7 @@ lock:  ## Resolve the locks anew (needs uv)
 
 schema:  ## Write what is generated: JSON Schema, routes.reference.yaml, the table of metrics, the dashboards
 	@$(PY) -m gateway.config.reference
-	@$(PY) -m gateway.execution.metrics_reference
+	@$(PY) -m gateway.cli.metrics_reference
 	@$(PY) scripts/dashboards.py
 
 screenshots:  ## Draw docs/images anew from the pages as they are (needs chromium)

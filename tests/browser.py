@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, expect, sync_playwright
 from programs import required
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
@@ -50,6 +50,7 @@ class Account:
 def running_browser() -> Iterator[Browser]:
     """Start chromium; everything that was opened in it is closed at the end."""
     path = required("chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # As root there is no sandbox of its own, and a container's /dev/shm is small.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
@@ -88,7 +89,7 @@ def watched_page(context: BrowserContext) -> Iterator[tuple[Page, Account]]:
     page.add_init_script(_REPORTS)
     page.on("console", lambda said: said.type in ("error", "warning") and account.errors.append(said.text))
     page.on("pageerror", lambda error: account.errors.append(str(error)))
-    page.on("requestfailed", lambda request: account.failed.append(f"{request.url}: {request.failure}"))
+    page.on("requestfailed", lambda request: _note_failed(account, request))
     page.on("request", lambda request: account.requested.append(_path_of(request.url)))
     page.on("response", lambda answer: _note(account, answer, page))
     session = context.new_cdp_session(page)
@@ -102,6 +103,12 @@ def watched_page(context: BrowserContext) -> Iterator[tuple[Page, Account]]:
         yield page, account
     finally:
         page.close()
+
+
+def _note_failed(account: Account, request: Request) -> None:
+    # What a page had not got yet when it was left, its browser gives up.
+    if request.failure != "net::ERR_ABORTED":
+        account.failed.append(f"{request.url}: {request.failure}")
 
 
 def _note(account: Account, answer: Response, page: Page) -> None:

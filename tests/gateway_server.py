@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +50,28 @@ def running_gateway(
     command = [sys.executable, "-m", "gateway", "serve", "--routes", str(routes), "--port", str(port)]
     command += ["--database", database_url or f"sqlite+aiosqlite:///{database}"]
     environ = {"GATEWAY_JOURNAL_DIR": str(state / "journals"), **environ} if database_url else environ
+    with running_process(command, log, clean | environ) as process:
+        if wait:
+            wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        yield RunningGateway(f"http://127.0.0.1:{port}", database, log, process)
+
+
+@contextlib.contextmanager
+def running_process(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None, *, ends_in_s: float = 40
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program that writes to ``log``; SIGTERM at the end, and SIGKILL where that is not enough."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=clean | environ, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.terminate()
         try:
-            if wait:
-                wait_until_ready(f"http://127.0.0.1:{port}", process, log)
-            yield RunningGateway(f"http://127.0.0.1:{port}", database, log, process)
-        finally:
-            process.terminate()
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+            process.wait(ends_in_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import orjson
-from gateway_server import free_port
+from gateway_server import free_port, running_process
 from programs import required
 
 READY_S = 30
@@ -141,7 +141,7 @@ def running_prometheus(
         command = [program, f"--config.file={state / 'prometheus.yml'}", f"--storage.tsdb.path={state / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-lifecycle"]
         command += ["--rules.alert.resend-delay=1s", "--rules.alert.for-grace-period=0s", "--log.level=warn"]
-        with _process(command, state / "prometheus.log") as process:
+        with running_process(command, state / "prometheus.log", ends_in_s=10) as process:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(f"{url}/-/ready", process, state / "prometheus.log", http)
             yield RunningPrometheus(url, state / "prometheus.log", process, http)
@@ -155,7 +155,7 @@ def running_alertmanager(config: dict[str, Any]) -> Iterator[RunningAlertmanager
         (state / "alertmanager.yml").write_bytes(orjson.dumps(config))
         command = [program, f"--config.file={state / 'alertmanager.yml'}", f"--storage.path={state / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=", "--log.level=warn"]
-        with _process(command, state / "alertmanager.log") as process:
+        with running_process(command, state / "alertmanager.log", ends_in_s=10) as process:
             _wait_until_ready(f"http://127.0.0.1:{port}/-/ready", process, state / "alertmanager.log", http)
             yield RunningAlertmanager(f"127.0.0.1:{port}", state / "alertmanager.log", process, http)
 
@@ -169,21 +169,6 @@ def _directory() -> Iterator[Path]:
     parent = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="understudy-watch-", dir=parent, ignore_cleanup_errors=True) as directory:
         yield Path(directory)
-
-
-@contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, http: httpx.Client) -> None:

@@ -13,7 +13,7 @@ from gateway.config.routes_ledger import Ledger
 from gateway.config.settings import LINGER_S, Settings
 from gateway.errors import GatewayStopping, LedgerUnavailable
 from gateway.execution.draining import LEDGER_CLOSE_S
-from gateway.execution.route_collector import _of_ledger
+from gateway.execution.process_collector import of_ledger
 from gateway.ledger import frames, journal, records
 from gateway.ledger.figures import LedgerFigures
 from gateway.ledger.journal import Intent
@@ -58,7 +58,7 @@ def test_the_settings_it_names_are_there() -> None:
 
 
 def test_the_metrics_files_and_codes_it_names_are_there() -> None:
-    known = {f"{family.name}_total" for family in _of_ledger(LedgerFigures(0, 0.0, 0, 0))}
+    known = {f"{family.name}_total" for family in of_ledger(LedgerFigures(0, 0.0, 0, 0))}
     known |= {f"{family.name}_total" for family in Metrics().registry.collect()}
     named = set(re.findall(r"gateway_[a-z_]+_total", TEXT))
     assert len(named) == 5

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from gateway.execution import metrics_reference
-from gateway.execution.metrics_reference import families, unit_of
+from gateway.cli import metrics_reference
+from gateway.cli.metrics_reference import families, unit_of
 from gateway.execution.otel_spans import attempt_attributes, request_attributes
 from gateway.execution.request_event import RequestEvent
 from gateway.execution.request_log import line_of

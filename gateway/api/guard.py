@@ -13,6 +13,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"api-key", b"x-api-key"))
 READ_HEADERS = CREDENTIAL_HEADERS | {b"host", b"origin", b"content-type", b"content-encoding"}
 BODY_TYPES = (b"application/json", b"multipart/form-data")
+ONE_CREDENTIAL = "Send one credential: the Authorization header, once."
 FORM_TYPE = b"application/x-www-form-urlencoded"
 
 
@@ -53,7 +54,7 @@ class Guard:
             elif name == b"content-encoding" and value.lower() != b"identity":
                 raise UnsupportedMediaType("Send the body as it is: compressed requests are not taken.")
         if len(credentials) > 1:
-            raise TwoCredentials("Send one credential: the Authorization header, once.")
+            raise TwoCredentials(ONE_CREDENTIAL)
         # Nothing is sent along to cancel something, and not every client names a type for nothing.
         bodiless = not content_type and path.endswith("/cancel")
         if method == "POST" and not bodiless and not content_type.lower().startswith(BODY_TYPES):
@@ -69,9 +70,12 @@ class Guard:
         """Let a request through to the pages, which ask for a login themselves; what else holds here, holds there.
 
         Raises:
+            TwoCredentials: more than one credential.
             ForbiddenOrigin: no keys are configured, and this does not come from this machine.
             UnsupportedMediaType: what is sent is no form, or a compressed one.
         """
+        if sum(name in CREDENTIAL_HEADERS for name, _ in headers) > 1:
+            raise TwoCredentials(ONE_CREDENTIAL)
         found = {name: value for name, value in headers if name in READ_HEADERS}
         if found.get(b"content-encoding", b"identity").lower() != b"identity":
             raise UnsupportedMediaType("Send the body as it is: compressed requests are not taken.")

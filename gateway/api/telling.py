@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LEFT = 499
 _NEVER_TOLD = frozenset(("/healthz", "/readyz"))
 """Asked every few seconds by machines, and 503 is an answer there."""
+_LONGEST_TRACEPARENT = 512
+"""OpenTelemetry logs a warning for each that is longer: a caller must not fill the log."""
 _TROUBLE_TOLD = ("/metrics", "/ui")
 """Asked again and again: only what went wrong is told."""
 
@@ -72,10 +74,10 @@ def other_event(
 
 
 def traceparent_of(headers: RawHeaders) -> bytes | None:
-    """Return what the caller says of the trace that the request is part of; unread."""
+    """Return what the caller says of the trace that the request is part of, unread; None: nothing, or far too much."""
     for name, value in headers:
         if name == b"traceparent":
-            return value
+            return value if len(value) <= _LONGEST_TRACEPARENT else None
     return None
 
 

@@ -28,6 +28,9 @@ def try_route(
     body = json.dumps({"model": route, "messages": [{"role": "user", "content": text}]}).encode()
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{url!r} is no address; write http://127.0.0.1:8080/v1", param_hint="--url")
+    url = url.rstrip("/")
+    if "/" not in url.partition("://")[2]:
+        url += "/v1"
     try:
         request = urllib.request.Request(f"{url}/chat/completions", body, {"content-type": "application/json"})
     except ValueError as error:

@@ -81,11 +81,12 @@ def _play(
     from gateway.cli.demo_stage import Stage
     from gateway.cli.demo_story import DAYS
     from gateway.cli.demo_tellers import Painter, say
+    from gateway.cli.typed import typed
     from gateway.clock import SystemClock
 
     clock = AcceleratedClock(SystemClock(), days=DAYS, seconds=seconds)
     stage = Stage(directory, clock, port=ports[0], sandbox_port=ports[1])
-    hint = f"{DAYS} days in {seconds:g} s; the gateway is at {stage.url}, its pages at {stage.url}/ui"
+    hint = f"{DAYS} days in {seconds:g} s; look inside: {stage.url}/ui"
     typer.echo(hint, err=True)
     with stage.running():
         with telling() as teller:
@@ -97,7 +98,11 @@ def _play(
         if as_json:
             say(demo_ending.document(ended.measured))
         else:
-            typer.echo("\n".join(["", *demo_ending.summary(ended.measured, stage.url, keeps=keep and not ended.early)]))
+            keeps = keep and not ended.early
+            lines = demo_ending.summary(ended.measured, stage.url, keeps=keeps, typed=typed())
+            if sys.stdout.isatty():
+                lines = demo_ending.fitted(lines, shutil.get_terminal_size().columns)
+            typer.echo("\n".join(["", *lines]))
         if keep and not ended.early:
             uvloop.run(demo.stay())
     if not ended.measured.is_well:

@@ -1,7 +1,8 @@
 """The end of the demo: what was measured, and whether the ledger and the provider's bill agree, row by row."""
 
+import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +12,11 @@ from gateway.store.ledger_export import COLUMNS, Chosen, LedgerRows
 
 NANO: Final = 1_000_000_000
 _SHOWN: Final = 3
+_NEXT: Final = (
+    ("demo --keep", "the same, and /ui stays open at the end"),
+    ("serve --with-sandbox", "try it by hand; retire a model yourself"),
+    ("init --from openai", "your own fine-tunes, and the day each of them stops"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +100,21 @@ def costs(rows: Sequence[Mapping[str, Any]]) -> tuple[CostOf, ...]:
     )
 
 
-def summary(measured: Measured, url: str, *, keeps: bool) -> list[str]:
-    """Return what a person should know, in lines. Pure."""
+def summary(measured: Measured, url: str, *, keeps: bool, typed: str = "gateway") -> list[str]:
+    """Return what a person should know, in lines; ``typed`` is how they type the command. Pure."""
     failed = len(measured.failures)
     lines = [
         f"{measured.requests:,} requests, {measured.streams:,} of them streams: {failed} failed.",
     ]
     lines += [f"  failed: {failure}" for failure in measured.failures[:_SHOWN]]
     if measured.dead_calls:
-        met = ", ".join(f"{count} {model}" for model, count in measured.dead_calls.items())
+        met = ", ".join(
+            f"{count} {'request' if count == 1 else 'requests'} to {model}"
+            for model, count in measured.dead_calls.items()
+        )
         lines.append(
             f"Sent to a model that was gone, and answered by the fallback in the same breath: {met}. "
-            "Then the gateway had verified it, and sent no other request there."
+            "Then the gateway had verified it, and sent no other there."
         )
     else:
         lines.append("None of them was sent to a model that was gone.")
@@ -125,10 +134,18 @@ def summary(measured: Measured, url: str, *, keeps: bool) -> list[str]:
         lines.append(f"It is still running: {url}/ui shows it, {url}/metrics measures it. Ctrl-C ends it.")
     else:
         lines.append("What next:")
-        lines.append("  gateway demo --keep            the same, and /ui stays open at the end")
-        lines.append("  gateway serve --with-sandbox   try it by hand; retire a model yourself")
-        lines.append("  gateway init --from openai     your own fine-tunes, and the day each of them stops")
+        lines += [f"  {typed} {arguments:<22}  {what}" for arguments, what in _NEXT]
     return lines
+
+
+def fitted(lines: Iterable[str], width: int) -> list[str]:
+    """Return the lines as they fit a terminal of so many columns: broken between words. Pure."""
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, subsequent_indent="    " * line.startswith(" "), break_on_hyphens=False)
+        or [""]
+    ]
 
 
 def document(measured: Measured) -> dict[str, Any]:

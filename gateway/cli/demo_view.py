@@ -1,6 +1,7 @@
 """The demo on a terminal: one screen that tells what happens; the same as plain lines, or as JSON."""
 
 import re
+import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +19,9 @@ WIDE: Final = 114
 FRAME: Final = 4
 BAR: Final = 10
 SHOWN: Final = 9
-"""How many of the latest events are shown."""
+"""How many lines the latest events have."""
+SAID: Final = 16
+"""The column of an event where its text begins: behind its day and who it is about."""
 _MODEL: Final = re.compile(r"\bft:[^\s,]+\w")
 _WHO: Final = {"vendor": "magenta", "gateway": "cyan", "callers": "yellow"}
 
@@ -41,7 +44,7 @@ def screen(scene: Scene, width: int = WIDTH) -> RenderableType:
         Text(),
         routes(scene.routes, is_wide=width >= WIDE),
         Text(),
-        events(scene.told),
+        events(scene.told, width - FRAME),
         Text(),
         _sides(counts, inside),
     ]
@@ -115,20 +118,18 @@ def _bar(share: float | None) -> Text:
     return bar
 
 
-def events(told: Iterable[Told]) -> Group:
-    """Return the latest events, the newest last; always as many lines, so that nothing jumps."""
-    latest = list(told)[-SHOWN:]
-    lines = [
-        Text.assemble(
-            (f"{each.at:%d %b} ", "dim"),
-            (f"{each.who:<8} ", _WHO.get(each.who, "")),
-            _MODEL.sub(lambda found: short(found[0]), each.text),
-            overflow="ellipsis",
-        )
-        for each in latest
-    ]
-    for line in lines:
-        line.no_wrap = True
+def events(told: Iterable[Told], width: int) -> Group:
+    """Return the latest events, the newest last; always as many lines, so that nothing jumps.
+
+    What does not fit a line of so many columns goes on below it; events that then have no room are the oldest ones.
+    """
+    lines: list[Text] = []
+    for each in reversed(list(told)[-SHOWN:]):
+        said = textwrap.wrap(_MODEL.sub(lambda found: short(found[0]), each.text), width - SAID) or [""]
+        if len(lines) + len(said) > SHOWN:
+            break
+        first = Text.assemble((f"{each.at:%d %b} ", "dim"), (f"{each.who:<8} ", _WHO.get(each.who, "")), said[0])
+        lines[:0] = [first, *(Text(" " * SAID + rest) for rest in said[1:])]
     return Group(*lines, *(Text() for _ in range(SHOWN - len(lines))))
 
 

@@ -1,11 +1,27 @@
 """The server of a port for machines alone: beside the gateway's own, in the same loop, until the very end."""
 
+import asyncio
 import socket
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_AT_ONCE = 100
+"""Connections; one more closes an old one. Were it refused, who keeps so many open would have the kubelet end us."""
+
+
+class LatestFirst(HttpToolsProtocol):
+    """A connection that takes the place of another where there are too many: of one that rests, else of the oldest."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection."""
+        super().connection_made(transport)
+        self.made_at = self.loop.time()
+        others = [other for other in self.connections if other is not self and not other.transport.is_closing()]
+        if len(others) >= MOST_AT_ONCE:
+            min(others, key=lambda other: (not rests(other), other.made_at)).transport.abort()  # type: ignore[union-attr]
 
 
 class OpsServer:
@@ -15,7 +31,7 @@ class OpsServer:
         config = uvicorn.Config(
             app,
             interface="asgi3",
-            http="httptools",
+            http=LatestFirst,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -23,7 +39,6 @@ class OpsServer:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=MOST_AT_ONCE,
         )
         config.load()
         self._listener = listener
@@ -38,3 +53,8 @@ class OpsServer:
         """Close everything."""
         self._server.force_exit = True
         await self._server.shutdown(sockets=[self._listener])
+
+
+def rests(connection: Any) -> bool:
+    """Tell whether nothing was asked on a connection yet, or nothing more since its last answer."""
+    return connection.cycle is None or bool(connection.cycle.response_complete)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.typed import typed
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def serve(
 
     with _stoppable():
         settings = read_settings(routes_file=routes, host=host, port=port, database_url=database)
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, waits=False)
         for warning in unknown_variables(os.environ):
             typer.echo(f"warning: {warning}", err=True)
         with _sandbox() if with_sandbox else contextlib.nullcontext():
@@ -153,14 +154,14 @@ def _listen(host: str, port: int, chosen_by: str = "--port") -> socket.socket:
 def _greet(listener: socket.socket, routes: list[str]) -> None:
     """Tell a person what to do next."""
     host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     typer.echo(
-        f"understudy serves {len(routes)} route{'s' * (len(routes) != 1)} at {url}: {', '.join(routes[:8])}", err=True
+        f"understudy serves {len(routes)} route{'s' * (len(routes) != 1)} at {url}/v1: {', '.join(routes[:8])}",
+        err=True,
     )
     if routes and sys.stderr.isatty():
-        typer.echo(
-            f'try it in another terminal:  .venv/bin/gateway try {routes[0]} "My order has not arrived."', err=True
-        )
+        typer.echo(f"look at it in a browser:    {url}/ui", err=True)
+        typer.echo(f'try it in another terminal: {typed()} try {routes[0]} "My order has not arrived."', err=True)
 
 
 @contextlib.contextmanager

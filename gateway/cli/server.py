@@ -8,10 +8,10 @@ until the deadline; whoever is left then is told why.
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 
 from gateway.app import FrontDoor
-from gateway.cli.ops_server import OpsServer
+from gateway.cli.ops_server import OpsServer, rests
 
 log = structlog.get_logger()
 POLL_S = 0.02
@@ -145,7 +145,7 @@ class Server(uvicorn.Server):
         rests_since: dict[Any, float] = {}
         while not self._is_idle() and loop.time() < self._deadline:
             for connection in list(self.server_state.connections):
-                if not _rests(connection):
+                if not rests(connection):
                     rests_since.pop(connection, None)
                 elif loop.time() - rests_since.setdefault(connection, loop.time()) >= settles_s:
                     connection.shutdown()
@@ -182,13 +182,7 @@ class Server(uvicorn.Server):
             watch.cancel()
 
 
-def _rests(connection: Any) -> bool:
-    """Tell whether nothing was asked on a connection yet, or nothing more since its last answer."""
-    return connection.cycle is None or connection.cycle.response_complete
-
-
 def _leave_unfinished() -> None:
     log.error("left_unfinished", why="the app did not end in time; what is in the journal is taken up again")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    logging.shutdown()
     os._exit(0)

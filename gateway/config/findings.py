@@ -10,6 +10,8 @@ from gateway.errors import ConfigError
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_FINDINGS = 1000
+_ABBREVIATED = 4
+"""Letters from which on a beginning is taken for the word, where it is that of one word alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,10 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     # difflib compares pairwise: a hostile file must not buy minutes of it.
     if len(word) > 100 or len(known) > 500:
         return None
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near and len(word) >= _ABBREVIATED:
+        near = [each for each in known if each.startswith(word)]
+    return near[0] if len(near) == 1 else None
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

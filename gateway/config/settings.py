@@ -14,6 +14,8 @@ from gateway.errors import ConfigError
 PREFIX = "GATEWAY_"
 LINGER_S = 5.0
 _SECRETS = ("key", "admin_key")
+_BOOLEAN = ("bool_parsing", "bool_type")
+_INTEGER = ("int_parsing", "int_type", "int_from_float")
 
 
 class Settings(BaseSettings):
@@ -145,8 +147,12 @@ def _secret_from(file: Path, name: str) -> str:
 
 def _sentence(problem: Any) -> str:
     name = _variable(str(problem["loc"][0])) if problem["loc"] else "The settings"
+    if problem["type"] in _BOOLEAN:
+        return f"{name}: should be true or false."
+    if problem["type"] not in _INTEGER:
+        return f"{name}: {problem['msg'].replace('Input should', 'should')}."
     hint = ""
     service = {_variable("port"): "gateway", _variable("metrics_port"): "gateway-metrics"}.get(name)
     if service is not None:
         hint = f" (Kubernetes sets this variable for a Service named {service}: enableServiceLinks: false prevents it)"
-    return f"{name}: {problem['msg'].replace('Input should', 'should')}{hint}."
+    return f"{name}: should be a whole number{hint}."

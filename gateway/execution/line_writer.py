@@ -18,6 +18,8 @@ class LineWriter:
 
     def __init__(self, fd: int, dropped: Counters) -> None:
         self._fd = fd
+        self._is_torn = False
+        """Whether the last line has no end: a disk became full in the middle of it."""
         self._behind: Behind[bytes] = Behind("request log", self._write, dropped, most=MOST_WAITING)
 
     def write(self, line: bytes) -> None:
@@ -31,12 +33,15 @@ class LineWriter:
     def _write(self, lines: list[bytes]) -> int:
         lost = 0
         for piece, held in pieces_of(lines):
+            whole = b"\n" + piece if self._is_torn else piece
+            rest = memoryview(whole)
             try:
-                rest = memoryview(piece)
                 while rest:
                     rest = rest[os.write(self._fd, rest) :]
             except OSError:
                 lost += held
+            if len(rest) < len(whole):
+                self._is_torn = bool(rest)
         return lost
 
 

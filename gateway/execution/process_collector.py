@@ -72,10 +72,11 @@ class ProcessCollector(Collector):
         yield REFUSED.of(float(facts.is_refused()))
         yield LAG.of(facts.lag_s())
         yield JOURNAL_LIMIT.of(snapshot.routes.ledger.journal_mib * _MIB)
-        yield from _of_ledger(facts.ledger())
+        yield from of_ledger(facts.ledger())
 
 
-def _of_ledger(figures: LedgerFigures) -> Iterator[Metric]:
+def of_ledger(figures: LedgerFigures) -> Iterator[Metric]:
+    """Yield what the ledger says of itself."""
     yield QUEUE.of(figures.queued)
     yield OLDEST.of(figures.oldest_age_s)
     yield JOURNAL.of(figures.journal_bytes)

@@ -13,7 +13,9 @@ from gateway.reasons import Availability
 
 _VALUE: Final = {Availability.AVAILABLE: 1.0, Availability.UNKNOWN: 1.0}
 """What has not been seen to be absent counts as there; a suspect does not."""
-AVAILABLE: Final = Gauge("gateway_model_available", "0 while a model is suspect or gone.", ("provider", "model"))
+AVAILABLE: Final = Gauge(
+    "gateway_model_available", "0 while a model is suspect, gone or closed to us.", ("provider", "model")
+)
 CIRCUIT: Final = Gauge("gateway_circuit_state", "1 for the state it is in.", ("provider", "model", "state"))
 SUNSET: Final = Gauge(
     "gateway_model_sunset_timestamp_seconds",

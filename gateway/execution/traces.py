@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
@@ -30,10 +31,24 @@ def endpoint_of(environ: Mapping[str, str]) -> str | None:
         return None
     base = environ.get(BASE)
     endpoint = environ.get(OF_TRACES) or (f"{base.rstrip('/')}/v1/traces" if base else None)
-    if endpoint and importlib.util.find_spec("opentelemetry") is None:
+    if endpoint and not _has_extra():
         log.warning("traces_not_exported", why=f"{BASE} is set, and the extra is not installed: understudy[otel]")
         return None
     return endpoint or None
+
+
+def _has_extra() -> bool:
+    """Whether spans can be made and sent; the API alone, which other packages bring along, cannot."""
+    try:
+        return all(map(importlib.util.find_spec, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")))
+    except ModuleNotFoundError:
+        return False
+
+
+def shown(endpoint: str) -> str:
+    """Return an address as it may be logged: without a name and a password, and without its query."""
+    parts = urlsplit(endpoint)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Traces:
@@ -51,7 +66,7 @@ class Traces:
     ) -> None:
         """``name`` is the service's; ``provider`` returns a provider of the current configuration."""
         self._open = (endpoint, instance, version, provider, name)
-        self._endpoint = endpoint
+        self._shown = shown(endpoint)
         self._spans: Spans | None = None
         self._taken = True
         self._behind: Behind[RequestEvent] = Behind(
@@ -88,4 +103,4 @@ class Traces:
         if taken is not self._taken:
             self._taken = taken
             say = log.info if taken else log.warning
-            say("traces_taken" if taken else "traces_not_taken", endpoint=self._endpoint)
+            say("traces_taken" if taken else "traces_not_taken", endpoint=self._shown)

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.clock import Clock
@@ -17,12 +17,20 @@ from gateway.learning.asking import Asker
 from gateway.learning.capture.worker import CaptureWorker
 from gateway.learning.listener import Listener
 from gateway.learning.rehearsals import Rehearsals
-from gateway.metrics import Metrics
+from gateway.metrics import Gauge, Metrics
 from gateway.store.captured import CapturedStore
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.rehearsals import RehearsalStore
 
 CLOSE_S: Final = 3.0
+DIFFERENCE: Final = Gauge(
+    "gateway_rehearsal_difference",
+    "Mean of the latest pairs, fallback minus primary: cost_usd, duration_seconds, first_token_seconds; and their "
+    "agreement, from 0 to 1.",
+    ("route", "measure"),
+)
+PAIRS: Final = Gauge("gateway_rehearsal_pairs", "Pairs that gateway_rehearsal_difference is the mean of.", ("route",))
+GAUGES: Final = (DIFFERENCE, PAIRS)
 
 
 class LiveLearning:
@@ -83,18 +91,9 @@ class RehearsalCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the means of the latest pairs."""
-        difference = GaugeMetricFamily(
-            "gateway_rehearsal_difference",
-            "Mean of the latest pairs, fallback minus primary: cost_usd, duration_seconds, first_token_seconds; and "
-            "their agreement, from 0 to 1.",
-            labels=["route", "measure"],
-        )
+        difference, pairs = (gauge.family() for gauge in GAUGES)
         for route, measure, mean in self._rehearsals.means():
             difference.add_metric([route, measure], mean)
-        yield difference
-        pairs = GaugeMetricFamily(
-            "gateway_rehearsal_pairs", "Pairs that gateway_rehearsal_difference is the mean of.", labels=["route"]
-        )
         for route, latest in self._rehearsals.pairs.items():
             pairs.add_metric([route], len(latest))
-        yield pairs
+        yield from (difference, pairs)

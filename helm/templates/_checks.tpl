@@ -126,6 +126,8 @@
 
 {{- if eq (toString $v.metricsPort) "8080" -}}
 {{- $wrong = append $wrong "metricsPort is 8080, where callers are served: choose another" -}}
+{{- else if and (eq (toString $v.metricsPort) "8081") (eq (include "understudy.trial" .) "true") -}}
+{{- $wrong = append $wrong "metricsPort is 8081, where the trial's sandbox listens: choose another" -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
 {{- $wrong = append $wrong "ingress.enabled without ingress.hosts: name the host that applications call" -}}

@@ -14,7 +14,9 @@ from programs import required
 from typer.main import get_command
 
 from gateway.cli.main import app
-from gateway.execution.metrics_reference import families
+from gateway.cli.metrics_reference import families
+from gateway.execution.route_collector import FALLBACK_REASONS
+from gateway.policy.intended import is_intended
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -186,6 +188,13 @@ def test_what_a_rule_asks_for_exists(rule: dict[str, Any]) -> None:
     assert set(A_METRIC.findall(text_of(rule))) <= exported
     recorded = {recording["record"] for recording in RECORDINGS}
     assert set(A_RECORDED_SERIES.findall(text_of(rule))) <= recorded
+
+
+def test_a_fallback_that_is_not_meant_is_what_objectives_count() -> None:
+    unplanned = {reason.value for reason in FALLBACK_REASONS if not is_intended(reason, first_after_date=False)}
+    (rule,) = (rule for rule in ALERTS if rule["alert"] == "FallbackActiveLong")
+    (reasons,) = re.findall(r'reason=~"([^"]+)"', rule["expr"])
+    assert set(reasons.split("|")) == unplanned
 
 
 def test_nothing_is_recorded_that_is_named_otherwise_or_that_is_there_twice() -> None:

@@ -10,13 +10,14 @@ from gateway.api.pages.access import (
     FAILURES_A_MINUTE,
     HOME,
     LASTS,
+    MOST_PEERS,
     Access,
     Standing,
     is_https,
     is_same_origin,
     own_view,
 )
-from gateway.errors import ForbiddenOrigin, UnsupportedMediaType
+from gateway.errors import ForbiddenOrigin, TwoCredentials, UnsupportedMediaType
 
 KEY, ADMIN_KEY = "sk-caller", "sk-admin"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -87,13 +88,24 @@ def test_each_login_has_its_own_word_for_forms() -> None:
     assert OPEN.visitor(Headers(), None, NOW).csrf != Access(None, None).visitor(Headers(), None, NOW).csrf
 
 
-def test_ten_failures_a_minute_end_all_tries() -> None:
+def test_ten_failures_a_minute_end_all_tries_of_that_address() -> None:
     access = Access(KEY, ADMIN_KEY)
     for second in range(FAILURES_A_MINUTE):
-        assert access.may_try(float(second))
-        access.failed(float(second))
-    assert not access.may_try(59.9)
-    assert access.may_try(60.0)
+        assert access.may_try("stranger", float(second))
+        access.failed("stranger", float(second))
+    assert not access.may_try("stranger", 59.9)
+    assert access.may_try("admin", 59.9), "no stranger keeps the admin out"
+    assert access.may_try("stranger", 60.0)
+
+
+def test_failures_of_many_addresses_are_not_remembered_for_ever() -> None:
+    access = Access(KEY, ADMIN_KEY)
+    for _ in range(FAILURES_A_MINUTE):
+        access.failed("first", 0.0)
+    for number in range(MOST_PEERS):
+        assert not access.may_try("first", 1.0)
+        access.failed(str(number), 1.0)
+    assert access.may_try("first", 1.0)
 
 
 ORIGIN = "http://gateway.internal:8080"
@@ -192,6 +204,20 @@ FORM = (b"content-type", FORM_TYPE + b"; charset=utf-8")
         ),
         pytest.param(
             Guard(KEY, ADMIN_KEY), "POST", [FORM, (b"content-encoding", b"gzip")], UnsupportedMediaType, id="compressed"
+        ),
+        pytest.param(
+            Guard(KEY, ADMIN_KEY),
+            "GET",
+            [(b"authorization", b"Bearer sk-admin"), (b"authorization", b"Bearer sk-caller")],
+            TwoCredentials,
+            id="two keys",
+        ),
+        pytest.param(
+            Guard(KEY, ADMIN_KEY),
+            "GET",
+            [(b"authorization", b"Bearer sk-admin"), (b"x-api-key", b"sk-caller")],
+            TwoCredentials,
+            id="a key in two headers",
         ),
     ],
 )

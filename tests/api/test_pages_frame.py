@@ -1,14 +1,18 @@
 """The frame around every page: logging in, forms, headers, files, and that nothing anybody wrote becomes markup."""
 
+import asyncio
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
 from viewed_gateway import ADMIN_KEY, HOSTILE, ROUTES, viewed
 
 from gateway.api.pages.access import COOKIE
-from gateway.api.pages.frame import MOST_FORM_BYTES, PLACES
+from gateway.api.pages.frame import MOST_FORM_BYTES, PLACES, PageError, read_form
 from gateway.api.pages.static_files import static_files
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -99,6 +103,17 @@ async def test_who_may_look_and_whose_forms_are_obeyed(tmp_path: Path, empty_led
         assert (await client.get("/ui")).status_code == 200, "none of them has logged anybody out"
         by_origin = {"origin": str(client.base_url).rstrip("/")}
         assert (await client.post("/ui/logout", data={"csrf": word}, headers=by_origin)).status_code == 303
+
+
+async def test_a_form_that_never_arrives_is_given_up() -> None:
+    async def receive() -> Message:
+        return await asyncio.get_running_loop().create_future()
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    with pytest.raises(PageError) as refused:
+        await read_form(request, 0.01)
+    assert refused.value.status == 408
 
 
 async def _failures(client: httpx.AsyncClient) -> float:

@@ -79,14 +79,15 @@ async def test_costs_are_known_by_six_more_dimensions(tmp_path: Path, empty_ledg
 
 
 async def test_a_spreadsheet_gets_no_formulas_and_unpriced_as_a_word(tmp_path: Path, empty_ledger: Path) -> None:
-    marks = ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\tx", 'a"b,c')
+    marks = ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", 'a"b,c', "a;=1+1", "\x1b[31m\u2028\t")
     rows = [a_row(HOUR, team=mark, cost_nanousd=None if mark == "+1+1" else CENT) for mark in marks]
     async with viewed(tmp_path, empty_ledger, rows) as gateway:
         answer = await gateway.get("/ui/cost.csv?by=team")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="cost-7d-by-team.csv"'
     found = {row["team"]: row for row in csv.DictReader(io.StringIO(answer.html, newline=""))}
-    assert set(found) == {*(f"'{mark}" for mark in marks[:-1]), marks[-1]}
+    assert set(found) == {*(f"'{mark}" for mark in marks[:4]), *marks[4:6], r"\x1b[31m\u2028\t"}
+    assert '\n"a;=1+1",' in answer.html, "in quotes: some spreadsheets part cells at semicolons"
     assert (found["'+1+1"]["cost_usd"], found["'@SUM(A1)"]["cost_usd"]) == ("unpriced", "0.01")
 
 

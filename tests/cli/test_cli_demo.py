@@ -210,6 +210,14 @@ def test_the_screen_is_always_as_high() -> None:
     assert len({text_of(view.screen(scene)).count("\n") for scene in (early, SCENE, many)}) == 1
 
 
+def test_what_is_told_is_told_to_its_end_on_a_narrow_terminal() -> None:
+    told = Told(STARTS, "gateway", "notice", "1 fine-tune of a-base-with-a-long-name stops at sandbox in 46 days: one")
+    lines = text_of(view.events([told, told], 60), 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line.split()[-1] for line in lines if line.strip()] == ["stops", "one"] * 2
+    assert [line.startswith(" " * view.SAID) for line in lines[:4]] == [False, True] * 2
+
+
 def test_failures_are_seen() -> None:
     assert "3 failed" in text_of(view.screen(replace(SCENE, failed=3)))
     assert view.scene_line(replace(SCENE, failed=3)).startswith("2026-11-03  862 answered, 3 failed: forum-reply 54%")
@@ -299,11 +307,19 @@ def test_all_is_well_only_if_nothing_failed_and_the_bill_agrees(fields: dict[str
 def test_the_summary_says_what_was_measured_and_what_comes_next() -> None:
     lines = "\n".join(ending.summary(measured(), "http://127.0.0.1:8080", keeps=False))
     assert "100 requests, 50 of them streams: 0 failed." in lines
-    assert "1 m" in lines
+    assert "1 request to m" in lines
     assert "101 rows" in lines
     assert "$0.000  on m (2 requests)" in lines
     assert "gateway init --from openai" in lines
     assert "/ui shows it" in "\n".join(ending.summary(measured(), "http://127.0.0.1:8080", keeps=True))
+
+
+def test_the_summary_fits_a_narrow_terminal() -> None:
+    lines = ending.summary(measured(), "http://127.0.0.1:8080", keeps=False, typed=".venv/bin/gateway")
+    assert "  .venv/bin/gateway demo --keep             the same, and /ui stays open at the end" in lines
+    narrow = ending.fitted(lines, 60)
+    assert max(map(len, narrow)) <= 60
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines).split())
 
 
 def test_only_callers_requests_count_as_dead_calls() -> None:

@@ -1,9 +1,13 @@
 """A port of its own for machines: no key, three paths, and nothing else."""
 
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 from gateway_server import free_port, running_gateway
+
+from gateway.cli.ops_server import MOST_AT_ONCE
 
 ROUTES = """\
 version: 1
@@ -51,3 +55,17 @@ def test_a_port_for_machines_that_is_taken_says_which_setting(tmp_path: Path) ->
         assert gateway.process.wait(30) == 1
     assert f"cannot listen on 127.0.0.1:{port}" in gateway.log.read_text()
     assert "choose another with GATEWAY_METRICS_PORT" in gateway.log.read_text()
+
+
+def test_connections_that_are_kept_open_keep_nobody_out(tmp_path: Path) -> None:
+    """A kubelet that is not answered ends the process."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(ROUTES)
+    port = free_port()
+    with running_gateway(path, tmp_path, GATEWAY_METRICS_PORT=str(port)), ExitStack() as stack:
+        half = b"GET /metrics HTTP/1.1\r\nhost: loc"
+        for number in range(2 * MOST_AT_ONCE):
+            kept = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            kept.sendall(half if number % 2 else b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        for path_ in ("/healthz", "/readyz", "/metrics"):
+            assert httpx.get(f"http://127.0.0.1:{port}{path_}", trust_env=False).status_code == 200

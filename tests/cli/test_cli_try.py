@@ -44,6 +44,11 @@ def test_the_answer_is_on_stdout_and_who_gave_it_beside_it(gateway: RunningGatew
     assert "the primary stops on 2999-01-14" in ran.err
 
 
+def test_the_gateways_bare_address_will_do(gateway: RunningGateway, run: Run) -> None:
+    ran = run("try", "forum-reply", "Hello.", "--url", gateway.v1.removesuffix("v1"), "--key", "sk-caller")
+    assert ran.code == 0
+
+
 def test_the_answer_as_json_with_headers(gateway: RunningGateway, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_KEY", "sk-caller")
     ran = run("try", "forum-reply@fallback", "Hello.", "--url", gateway.v1, "--json")

@@ -61,7 +61,15 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"KEY": "k", "KEY_FILE": "f"}, "GATEWAY_KEY and GATEWAY_KEY_FILE are both set", id="a key twice"),
         pytest.param({"KEY_FILE": "/nowhere/k"}, "GATEWAY_KEY_FILE names a file that cannot be read", id="no key file"),
         pytest.param({"ADMIN_KEY_FILE": "/dev/null"}, "GATEWAY_ADMIN_KEY_FILE names an empty file", id="an empty one"),
-        pytest.param({"PORT": "tcp://10.0.0.1:80"}, "GATEWAY_PORT: ", id="a port that is none"),
+        pytest.param(
+            {"PORT": "tcp://10.0.0.1:80"},
+            "GATEWAY_PORT: should be a whole number (Kubernetes sets this variable for a Service named gateway:",
+            id="a port that is none",
+        ),
+        pytest.param(
+            {"METRICS_PORT": "70000"}, "GATEWAY_METRICS_PORT: should be less than or equal to 65535.", id="no such port"
+        ),
+        pytest.param({"UI_ACTIONS": "maybe"}, "GATEWAY_UI_ACTIONS: should be true or false.", id="neither yes nor no"),
         pytest.param({"PORT": "x", "LOG_LEVEL": "x"}, "\nGATEWAY_LOG_LEVEL: ", id="all of what is wrong"),
     ],
 )

@@ -54,6 +54,7 @@ def test_a_routes_objectives(tmp_path: Path, rest: str, slo: Slo) -> None:
         pytest.param("intended: true", "slo.intended", id="true is no number"),
         pytest.param("first_token_s: 0", "slo.first_token_s", id="no time at all"),
         pytest.param("latency: 2", "unknown key 'latency'", id="an unknown objective"),
+        pytest.param("avail: 0.99", "did you mean 'availability'?", id="the beginning of an objective"),
         pytest.param("availabilty: 0.99", "did you mean 'availability'?", id="a misspelt objective"),
     ],
 )

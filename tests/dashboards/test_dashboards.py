@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from gateway.execution.metrics_reference import families
+from gateway.cli.metrics_reference import families
+from gateway.execution.route_collector import FALLBACK_REASONS
+from gateway.policy.intended import is_intended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / "helm" / "files" / "dashboards").glob("*.json"))
@@ -59,12 +61,16 @@ EXPORTED = {
 }
 
 
-LEARNING = {"gateway_rehearsal_difference", "gateway_rehearsal_pairs"}
-"""What learning/live.py exports beside those."""
-
-
 def test_four_dashboards_ship() -> None:
     assert list(DASHBOARDS) == ["calendar", "cost", "overview", "route"]
+
+
+def test_planned_and_unplanned_fallbacks_are_told_apart_as_objectives_do() -> None:
+    planned = {reason.value for reason in FALLBACK_REASONS if is_intended(reason, first_after_date=False)}
+    unplanned = {reason.value for reason in FALLBACK_REASONS} - planned
+    asked = " ".join(expr for dashboard in DASHBOARDS.values() for expr in expressions(dashboard))
+    found = {frozenset(reasons.split("|")) for reasons in re.findall(r'reason=~"([^"]+)"', asked)}
+    assert found == {frozenset(planned), frozenset(unplanned)}
 
 
 def test_the_files_are_what_the_script_writes() -> None:
@@ -141,13 +147,11 @@ class TestDashboard:
 
     def test_every_metric_is_one_that_the_gateway_exports(self, name: str) -> None:
         used = {n for e in expressions(DASHBOARDS[name]) for n in re.findall(r"\b[a-z:]*gateway_[\w:]+", e)}
-        assert used <= set(EXPORTED) | LEARNING
+        assert used <= set(EXPORTED)
 
     def test_metrics_are_chosen_by_labels_that_they_have(self, name: str) -> None:
         for expr in expressions(DASHBOARDS[name]):
             for metric, matchers in re.findall(r"\b(gateway_\w+)\{([^}]*)\}", expr):
-                if metric in LEARNING:
-                    continue
                 assert set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", matchers)) <= {*EXPORTED[metric].labels, "le"}, expr
 
     def test_nothing_rests_on_the_labels_of_one_installation(self, name: str) -> None:

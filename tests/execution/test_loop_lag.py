@@ -11,6 +11,7 @@ def test_before_it_runs_there_is_no_lag() -> None:
 async def test_a_handler_that_blocks_is_seen() -> None:
     lag = LoopLag()
     task = asyncio.create_task(lag.run())
+    began = time.monotonic()
     await asyncio.sleep(0)
     # Blocks on purpose: that is what is measured.
     time.sleep(EVERY_S + 0.3)  # noqa: ASYNC251
@@ -19,4 +20,4 @@ async def test_a_handler_that_blocks_is_seen() -> None:
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert 0.25 < lag.worst_s() < 5
+    assert 0.25 < lag.worst_s() < time.monotonic() - began

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import re
@@ -148,6 +149,8 @@ async def test_a_reader_who_takes_nothing_holds_nobody_up_and_what_is_lost_is_co
     assert dropped(metrics) == 79, "a pipe holds 64 KiB, and 200 kB wait"
     behind.close(0.05)
     os.close(reads)
+    # Its thread wakes up now, and must be through with the pipe before the pipe's number is somebody else's.
+    behind.close(10)
     os.close(writes)
 
 
@@ -161,3 +164,18 @@ async def test_a_log_that_is_closed_loses_lines_and_nothing_else() -> None:
     writer.close()
     os.close(writes)
     assert dropped(metrics) == 3
+
+
+def test_a_line_that_was_torn_does_not_take_the_next_one_along() -> None:
+    reads, writes = os.pipe()
+    # It takes a part of a long line and no more: what a full disk does to a file.
+    os.set_blocking(writes, False)
+    fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 8192)
+    writer = LineWriter(writes, Metrics().log_lines_dropped)
+    with os.fdopen(reads, "rb", buffering=0) as pipe:
+        assert writer._write([b"x" * 20_000 + b"\n"]) == 1
+        assert pipe.read(20_000) == b"x" * 8192
+        assert writer._write([b"{}\n", b"[]\n"]) == 0
+        assert pipe.read(20_000) == b"\n{}\n[]\n"
+    writer.close()
+    os.close(writes)

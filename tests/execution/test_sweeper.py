@@ -77,7 +77,7 @@ async def test_one_that_raises_does_not_stop_the_ticks() -> None:
 async def test_when_the_loop_was_held_what_arrived_is_read_first_but_deadlines_are_kept() -> None:
     sweeper, waiting = Sweeper(), Waiting()
     sweeper.add(waiting)
-    # Holds the loop on purpose, three times in a row.
+    # Holds the loop on purpose, twice in a row.
     time.sleep(module.HELD_S + 0.05)  # noqa: ASYNC251
     sweeper._tick()
     assert waiting.times == [], "an answer may lie there unread"

@@ -164,6 +164,10 @@ TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
         "extraEnv has GATEWAY_DRAIN_S, which the chart sets itself",
     ),
     "metrics where callers are served": ({"metricsPort": 8080}, "metricsPort is 8080, where callers are served"),
+    "metrics where the trial's sandbox listens": (
+        {"metricsPort": 8081},
+        "metricsPort is 8081, where the trial's sandbox listens",
+    ),
     "an ingress to nowhere": ({"ingress": {"enabled": True}}, "ingress.enabled without ingress.hosts"),
     "a route of no Gateway": ({"httpRoute": {"enabled": True}}, "httpRoute.enabled without httpRoute.parentRefs"),
 }

@@ -131,6 +131,34 @@ async def test_rows_gather_for_a_moment_and_leave_together_with_the_place_up_to_
     assert sink.checkpoints == {journal.name: Checkpoint(journal.name, *journal.end)}
 
 
+class FastCalendar(ManualClock):
+    """A clock whose days pass in seconds."""
+
+    def now(self) -> datetime:
+        return START + timedelta(hours=12 * self.elapsed_s)
+
+
+async def test_rows_wait_no_longer_than_has_really_passed_however_fast_the_calendar_is(
+    root: Path, delivery: Delivery, sink: Sink
+) -> None:
+    clock = FastCalendar()
+    journal = a_journal(root, clock)
+    drain = Drain(journal, delivery, clock)
+    drain.start()
+    await settle()
+    await clock.advance(90)
+    write(journal, entries(1))
+    await clock.advance(FLUSH_INTERVAL_S)
+    assert (drain.queued, drain.oldest_age_s) == (0, 0.0)
+    sink.available = False
+    write(journal, entries(2)[1:])
+    await clock.advance(FLUSH_INTERVAL_S)
+    await clock.advance(30)
+    assert drain.oldest_age_s == pytest.approx(30 + FLUSH_INTERVAL_S, abs=1)
+    sink.available = True
+    await closed(drain, clock, 1)
+
+
 async def test_a_drain_without_rows_sleeps(drain: Drain, sink: Sink, clock: ManualClock) -> None:
     await clock.advance(60)
     assert (sink.calls, clock.pauses_s, drain.oldest_age_s) == (0, [], 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import httpx
-from browser import DESKTOP, PHONE, THEMES, axe_violations, first_paint_ms, overflowing, watched_page
+from browser import DESKTOP, PHONE, THEMES, Account, axe_violations, first_paint_ms, overflowing, watched_page
 from playwright.sync_api import BrowserContext, Page
 from watched_gateway import ADMIN_KEY, CALLERS_KEY, WatchedGateway
 from watched_routes import BY_NAME
@@ -28,8 +28,8 @@ def hold_sound(context: BrowserContext, path: str, name: str, themes: Sequence[s
     """Hold that a page loads without a fault, is light, and that nobody is shut out of it."""
     with watched_page(context) as (page, account):
         page.goto(path, wait_until="networkidle")
-        received, painted = account.received_bytes, first_paint_ms(page)
-        print(f"{name}: {received / 1024:.1f} KiB, first paint after {painted:.0f} ms")
+        received = account.received_bytes
+        print(f"{name}: {received / 1024:.1f} KiB, first paint after {first_paint_ms(page)} ms")
         assert received < MOST_BYTES
         assert page.locator("h1").count() == 1
         hold_in_every_size(page, themes)
@@ -46,6 +46,14 @@ def hold_in_every_size(page: Page, themes: Sequence[str] = THEMES) -> None:
             # Another theme is other colours, and nothing else.
             rules = None if theme == themes[0] else ["color-contrast", "link-in-text-block"]
             assert axe_violations(page, rules) == [], f"{theme}, {width} px"
+
+
+def heard_of(page: Page, account: Account, words: str) -> None:
+    """Wait until the browser has reported an error with these words."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(words in fault for fault in account.errors):
+        assert time.monotonic() < deadline, account
+        page.wait_for_timeout(20)
 
 
 def row_that_says(page: Page, route: str, word: str) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from gateway_server import ROOT, free_port, wait_until_ready
+from gateway_server import ROOT, free_port, running_process, wait_until_ready
 from programs import required
 from prometheus_server import RunningPrometheus, running_alertmanager, running_prometheus
 from sandbox_server import fast_catalogue, running_sandbox
@@ -127,20 +126,9 @@ def quick_gateway(sandbox_port: int, directory: Path) -> Iterator[str]:
         "GATEWAY_PORT": str(port),
     }
     program = Path(__file__).with_name("quick_gateway.py")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(program), str(SPEED)], cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
+    with running_process([sys.executable, str(program), str(SPEED)], log, environ) as process:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
         yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
 
 
 class Callers:
@@ -220,7 +208,9 @@ def test_a_model_dies_its_alerts_arrive_and_they_are_resolved_when_it_is_back(tm
         )
         the_messages_say_what_to_do(lost[0]["alerts"][0], moved[0]["alerts"][0])
         count = len(callers.answers)
-        prometheus.wait_until("the fallback answers", lambda: "fallback" in callers.since(count, "forum-reply"), 20)
+        prometheus.wait_until(
+            "the fallback answers", lambda: "fallback" in callers.since(count, "forum-reply"), PATIENCE_S
+        )
 
         command(sandbox.url, FORUM, "restore")
         for name in ("ModelAvailabilityLost", "FallbackActiveLong"):
@@ -228,7 +218,9 @@ def test_a_model_dies_its_alerts_arrive_and_they_are_resolved_when_it_is_back(tm
                 f"{name} is resolved", lambda name=name: receiver.messages("tickets", "resolved", name), PATIENCE_S
             )
         count = len(callers.answers)
-        prometheus.wait_until("the primary answers", lambda: "primary" in callers.since(count, "forum-reply"), 20)
+        prometheus.wait_until(
+            "the primary answers", lambda: "primary" in callers.since(count, "forum-reply"), PATIENCE_S
+        )
         assert prometheus.broken_rules() == {}
         assert not firing(prometheus) - {"ModelStopsIn90Days"}
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from gateway_server import ROOT, free_port
 pytestmark = pytest.mark.rig
 LONGEST_S = 120.0
 FORUM, TRIAGE = "forum-reply", "ticket-triage"
+MOST_UNDER_WAY = 12
+"""Two seconds of the dead model's requests: a busy machine sends late ones all at once."""
 
 
 @contextmanager
@@ -65,22 +68,20 @@ def test_what_it_tells_is_what_happens(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert (kept.status_code, FORUM in kept.text) == (200, True), "its pages can be looked at in the end"
 
+    # By the demo's calendar: a busy machine tells of things later, and of several at once.
     order = [
-        place(told, "vendor", "announced"),
-        place(told, "gateway", "dates_changed"),
-        place(told, "gateway", "cutover", FORUM, "has begun to move"),
-        place(told, "vendor", "vanished"),
-        place(told, "gateway", "verified"),
-        place(told, "gateway", "cutover", TRIAGE),
-        place(told, "gateway", "cutover", f"{FORUM} moved"),
-        place(told, "vendor", "stopped"),
+        first(told, "vendor", "announced"),
+        first(told, "gateway", "dates_changed"),
+        first(told, "gateway", "cutover", FORUM, "has begun to move"),
+        first(told, "vendor", "vanished"),
+        first(told, "gateway", "verified"),
+        first(told, "gateway", "cutover", TRIAGE),
+        first(told, "gateway", "cutover", f"{FORUM} moved"),
+        first(told, "vendor", "stopped"),
     ]
     assert order == sorted(order), [line["text"] for line in told]
     # Whoever met the dead model had asked before the route moved; the answer, a fallback's, may have come after.
-    met, moved = (
-        told[place(told, *what)]["at"] for what in (("callers", "suspect", TRIAGE), ("gateway", "cutover", TRIAGE))
-    )
-    assert met <= moved
+    assert first(told, "callers", "suspect", TRIAGE) <= first(told, "gateway", "cutover", TRIAGE)
 
     shares = [scene["routes"][FORUM]["fallback_share"] for scene in scenes]
     on_the_way = [share for share in shares if share is not None and 0 < share < 1]
@@ -98,7 +99,7 @@ def test_what_it_tells_is_what_happens(tmp_path: Path) -> None:
     assert summary["ledger_rows"] == summary["billed_rows"] >= summary["requests"] > 300
     assert summary["streams"] == pytest.approx(summary["requests"] / 2, abs=1)
     # Whoever was under way when the first verdict came; of the one that was announced, nobody.
-    assert sum(summary["dead_calls"].values()) == summary["second_tries"] <= 5
+    assert sum(summary["dead_calls"].values()) == summary["second_tries"] <= MOST_UNDER_WAY
     assert all(":triage:" in model for model in summary["dead_calls"])
     assert {(cost["route"], cost["served_by"]) for cost in summary["costs"]} >= {
         (FORUM, "primary"),
@@ -109,11 +110,11 @@ def test_what_it_tells_is_what_happens(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"], "it cleans up"
 
 
-def place(told: list[dict[str, Any]], who: str, kind: str, *parts: str) -> int:
-    """Return where the first such event was told."""
-    for number, line in enumerate(told):
+def first(told: list[dict[str, Any]], who: str, kind: str, *parts: str) -> datetime:
+    """Return when the first such event was."""
+    for line in told:
         if (line["who"], line["kind"]) == (who, kind) and all(part in line["text"] for part in parts):
-            return number
+            return datetime.fromisoformat(line["at"])
     raise AssertionError(f"nobody told of {kind} by {who}: {[line['text'] for line in told]}")
 
 

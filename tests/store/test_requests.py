@@ -123,7 +123,7 @@ async def test_a_request_is_found_by_its_id_and_where_one_comes_again_the_latest
 
 async def test_the_search_for_an_id_stops_within_its_bounds_and_goes_on(store: UsageStore, database: Database) -> None:
     await store.insert_attempts([asked(0, "old"), *(asked(1 + number, f"r{number}") for number in range(30))])
-    requests = RequestStore(database, most_rows=5)
+    requests = RequestStore(database, most_rows=5, longest_s=60)
     first = await requests.of_request("old")
     assert (first.requests, first.stopped, first.looked_back_to) == ((), True, START + 6 * SECOND)
     second = await requests.of_request("old", before=first.before)

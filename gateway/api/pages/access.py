@@ -24,6 +24,8 @@ from starlette.datastructures import Headers
 COOKIE: Final = "understudy_pages"
 LASTS: Final = timedelta(hours=12)
 FAILURES_A_MINUTE: Final = 10
+MOST_PEERS: Final = 1_000
+"""Whose failures are remembered."""
 HOME: Final = "/ui"
 _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = 16
@@ -73,7 +75,8 @@ class Access:
         root = self._admin_key or secrets.token_bytes(32)
         self._cookie_key = hmac.digest(root, b"understudy pages: cookie", "sha256")
         self._csrf_key = hmac.digest(root, b"understudy pages: csrf", "sha256")
-        self._failed_at: deque[float] = deque(maxlen=FAILURES_A_MINUTE)
+        self._failed_at: dict[str, deque[float]] = {}
+        """By address, the one that failed last at the end."""
 
     def visitor(self, headers: Headers, cookie: str | None, now: datetime) -> Visitor:
         """Say who asks. A credential in ``Authorization`` counts alone, right or wrong."""
@@ -120,13 +123,21 @@ class Access:
     def _csrf(self, of: str) -> str:
         return hmac.new(self._csrf_key, of.encode("utf-8", "replace"), "sha256").hexdigest()
 
-    def may_try(self, monotonic: float) -> bool:
-        """Tell whether another login may be tried: at most ten fail in a minute, whoever tries."""
-        return len(self._failed_at) < FAILURES_A_MINUTE or monotonic - self._failed_at[0] >= 60.0
+    def may_try(self, peer: str, monotonic: float) -> bool:
+        """Tell whether an address may try another login: at most ten of its own fail in a minute.
 
-    def failed(self, monotonic: float) -> None:
+        Others' failures do not count, or any stranger could keep the admin out.
+        """
+        failed_at = self._failed_at.get(peer)
+        return failed_at is None or len(failed_at) < FAILURES_A_MINUTE or monotonic - failed_at[0] >= 60.0
+
+    def failed(self, peer: str, monotonic: float) -> None:
         """Remember that a login failed."""
-        self._failed_at.append(monotonic)
+        failed_at = self._failed_at.pop(peer, None) or deque(maxlen=FAILURES_A_MINUTE)
+        failed_at.append(monotonic)
+        self._failed_at[peer] = failed_at
+        if len(self._failed_at) > MOST_PEERS:
+            del self._failed_at[next(iter(self._failed_at))]
 
 
 def is_same_origin(headers: Headers) -> bool:

@@ -26,7 +26,7 @@ from gateway.store.states import StateStore
 log = structlog.get_logger()
 router = APIRouter(route_class=Page)
 BY: Final = "admin (ops page)"
-"""Who did it, as events and ``gateway events`` name them."""
+"""Who did it, as events and ``gateway lifecycle events`` name them."""
 DURATIONS: Final = (("1h", "an hour"), ("24h", "a day"), ("7d", "a week"), ("", "until it is taken back"))
 _T = TypeVar("_T")
 

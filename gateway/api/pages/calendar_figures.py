@@ -1,6 +1,5 @@
 """What the calendar says of a forecast: by base and day, which routes are ready, and what to do for the others."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -9,6 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from gateway.api.pages.calendar_words import doubt, facts, in_words, title
 from gateway.learning import evidence_words
 from gateway.lifecycle import forecast_words as words
 from gateway.lifecycle.forecast import Forecast, RouteForecast
@@ -16,7 +16,6 @@ from gateway.lifecycle.forecast_evidence import Proof
 from gateway.lifecycle.forecast_findings import SEVERE, Finding, FindingKind, who_says
 from gateway.lifecycle.forecast_headline import bill, headline, left_alone
 from gateway.lifecycle.timeline import HATCH, Axis, axis_of, shapes, spoken, when_it_stops
-from gateway.policy.lifecycle import Dates
 
 SPANS: Final = ((30, "30 days"), (90, "90 days"), (180, "180 days"), (365, "a year"))
 DAYS: Final = 90
@@ -24,7 +23,6 @@ LONGEST_DAYS: Final = 3650
 _MOST_TICKS: Final = 14
 THAT_DAY: Final = "that day"
 URGENT_DAYS: Final = 30
-_DAY: Final = re.compile(r"(?<![\w-])20\d\d-\d\d-\d\d(?![\w-])")
 
 
 class Readiness(StrEnum):
@@ -216,13 +214,13 @@ def _group(rows: Sequence[RouteForecast], found: Forecast, axis: Axis) -> BaseGr
     return BaseGroup(
         first.base or first.main.model,
         first.main.provider.name,
-        _title(first),
+        title(first),
         first.lost and first.is_gone_early,
         dates.shutdown,
-        _doubt(dates),
+        doubt(dates),
         in_words(words.believed(replace(dates, disputed_by=()))) if dates.shutdown is not None else "",
         dates.source,
-        tuple(map(in_words, _facts(dates))),
+        tuple(map(in_words, facts(dates))),
         tuple(in_words(f"{who_says(other, dates)} says {words.day(other.shutdown)}") for other in dates.disputed_by),
         tuple(axis.at(day) for day in others),
         _ready_words(ready, made),
@@ -232,44 +230,6 @@ def _group(rows: Sequence[RouteForecast], found: Forecast, axis: Axis) -> BaseGr
         (first.gone is not None or left is None or left <= URGENT_DAYS)
         and any(row.readiness is Readiness.NOT_READY for row in made),
     )
-
-
-def _doubt(dates: Dates) -> str:
-    if dates.disputed_by:
-        return "sources disagree"
-    if dates.certainty != "planned":
-        return dates.certainty
-    return "" if dates.acts else "nobody has confirmed it"
-
-
-def in_words(said: str) -> str:
-    """Write days as people do: 14 Jan 2027."""
-    return _DAY.sub(_day_in_words, said)
-
-
-def _day_in_words(found: re.Match[str]) -> str:
-    try:
-        day = date.fromisoformat(found[0])
-    except ValueError:
-        return found[0]
-    return f"{day.day} {day:%b %Y}"
-
-
-def _title(first: RouteForecast) -> str:
-    if first.lost and first.is_gone_early:
-        return "Closed to us already" if first.gone and first.gone.availability == "no_access" else "Gone already"
-    return words.in_days(first.days_left)
-
-
-def _facts(dates: Dates) -> Iterable[str]:
-    if dates.announced:
-        yield f"announced {dates.announced}"
-    if dates.last_training_day:
-        yield f"last training day {dates.last_training_day}"
-    if dates.inherited_from:
-        yield f"the date is that of {dates.inherited_from}"
-    if dates.replacement:
-        yield f"the vendor suggests {dates.replacement}"
 
 
 def _ready_words(ready: int, rows: Sequence[CalendarRow]) -> str:

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from gateway.config.findings import printable
 from gateway.lifecycle.forecast_words import counted, percent, signed
 from gateway.lifecycle.report_figures import FallbackUse, Report, RouteUse, TargetUse, Totals
 from gateway.lifecycle.report_words import begins_late, cost, notes
@@ -294,5 +295,7 @@ def _usd(nanousd: Decimal) -> str:
 
 
 def _csv_cell(text: str) -> str:
-    safe = f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-    return f'"{safe.replace(chr(34), chr(34) * 2)}"' if any(mark in safe for mark in ',"\r\n') else safe
+    text = printable(text)
+    safe = f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    # Some spreadsheets part cells at semicolons: what is behind one must not begin a cell.
+    return f'"{safe.replace(chr(34), chr(34) * 2)}"' if any(mark in safe for mark in ',;"') else safe

@@ -42,6 +42,8 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 MOST_FORM_BYTES: Final = 16_384
 MOST_FIELDS: Final = 50
+FORM_S: Final = 10.0
+"""For a form to arrive: no stop waits for one that never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +178,23 @@ def visitor_of(request: Request) -> Visitor:
     return known
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, within_s: float = FORM_S) -> Mapping[str, str]:
     """Read a form of a page.
 
     Raises:
-        PageError: it is no form, or a long one.
+        PageError: it is no form, a long one, or does not arrive in time.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise PageError(415, Said("Not a form", ("Send it as application/x-www-form-urlencoded, as browsers do.",)))
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_FORM_BYTES:
-            raise PageError(413, Said("Too long", (f"A form has at most {MOST_FORM_BYTES:,} bytes.",)))
+    try:
+        async with asyncio.timeout(within_s):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_FORM_BYTES:
+                    raise PageError(413, Said("Too long", (f"A form has at most {MOST_FORM_BYTES:,} bytes.",)))
+    except TimeoutError:
+        raise PageError(408, Said("Too slow", (f"A form arrives within {within_s:g} s.",))) from None
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

@@ -12,7 +12,6 @@ from gateway.api.pages.frame import (
     PageError,
     Said,
     access_of,
-    form_of,
     read_form,
     redirect,
     render,
@@ -54,13 +53,14 @@ async def log_in(request: Request) -> Response:
     except PageError as error:
         return await render(request, "said.html", error.said, error.said.title, status=error.status, live=False)
     onwards, now = own_view(form.get("next")), services.clock.monotonic()
-    if not access.may_try(now):
+    peer = request.client.host if request.client is not None else ""
+    if not access.may_try(peer, now):
         view = LoginView(onwards, "Too many logins have failed: wait a minute, then try again.")
         answer = await render(request, "login.html", view, "Log in", status=429, live=False)
         answer.headers["retry-after"] = "60"
         return answer
     if not access.is_admin_key(form.get("key", "")):
-        access.failed(now)
+        access.failed(peer, now)
         services.metrics.auth_failures.inc()
         view = LoginView(onwards, "That is not the admin’s key of this gateway.")
         return await render(request, "login.html", view, "Log in", status=401, live=False)
@@ -80,7 +80,6 @@ async def log_in(request: Request) -> Response:
 @inside.post("/logout")
 async def log_out(request: Request) -> Response:
     """Take the cookie back."""
-    form_of(request)
     answer = redirect("/ui/login")
     answer.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
     return answer

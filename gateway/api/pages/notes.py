@@ -45,9 +45,10 @@ def _of_ledger(services: Services) -> Iterator[Note]:
         )
     if figures.oldest_age_s > ROWS_WAIT_TOO_LONG_S:
         waiting = duration(timedelta(seconds=figures.oldest_age_s))
+        rows = f"{figures.queued:,} {'row waits' if figures.queued == 1 else 'rows wait'}"
         yield Note(
             f"The ledger has not reached the database for {waiting}.",
-            f"{figures.queued:,} rows wait in the journal ({figures.journal_bytes / _MIB:.0f} MiB); none is lost. "
+            f"{rows} in the journal ({figures.journal_bytes / _MIB:.0f} MiB); none is lost. "
             "What stands here of costs and latency ends there. gateway ledger status",
         )
     if figures.refused:
