@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -17,11 +17,14 @@ PATIENCE_S = 15.0
 
 @dataclass
 class RunningCollector:
-    """``status`` is what it answers with; while ``hangs`` it answers nothing."""
+    """``status`` is what it answers with; while ``hangs`` it answers nothing, and while ``rambles`` without an end."""
 
     port: int = 0
     status: int = 200
     hangs: bool = False
+    rambles: bool = False
+    said: int = 0
+    """Bytes of an answer without an end."""
     paths: list[str] = field(default_factory=list)
     resources: list[dict[str, Any]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -64,6 +67,13 @@ def running_collector() -> Iterator[RunningCollector]:
     collector = RunningCollector()
 
     class Handler(BaseHTTPRequestHandler):
+        def ramble(self) -> None:
+            self.end_headers()
+            with suppress(ConnectionError):
+                while not collector.stopped.is_set():
+                    self.wfile.write(bytes(65536))
+                    collector.said += 65536
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             if collector.hangs:
@@ -76,6 +86,11 @@ def running_collector() -> Iterator[RunningCollector]:
                     for scope in of_resource.scope_spans:
                         collector.spans.extend(scope.spans)
             self.send_response(collector.status)
+            if collector.rambles:
+                self.ramble()
+                return
+            if collector.status == 307:
+                self.send_header("location", f"{collector.url}/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
 

@@ -6,9 +6,12 @@ The only file that imports OpenTelemetry, which is an extra; nobody imports this
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.config.routes import Provider
     from gateway.ledger.entry import Entry
 
+LONGEST_ANSWER: Final = 64 * 1024
+"""Bytes of a collector's answer."""
 OPERATIONS: Final = {
     "chat_completions": "chat",
     "responses": "chat",
@@ -45,6 +50,18 @@ TIMEOUT_S: Final = 5.0
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 
 
+class _Short(requests.Session):
+    """Reads no more of an answer than a collector has to say: one without an end would fill the memory."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send one batch; a collector that points elsewhere has not taken it."""
+        with super().send(request, **kwargs | {"stream": True}) as answer:
+            answer.raw = BytesIO(answer.raw.read(LONGEST_ANSWER))
+            if answer.is_redirect:
+                answer.status_code = HTTPStatus.BAD_GATEWAY
+        return answer
+
+
 class Spans:
     """Makes spans of requests that are over, and brings them to the collector; in one thread alone."""
 
@@ -60,7 +77,7 @@ class Spans:
         self._provider = provider
         # What the exporter says of each batch that fails is said once, by whoever counts what is lost.
         logging.getLogger("opentelemetry.exporter.otlp.proto.http").setLevel(logging.CRITICAL)
-        self._exporter = OTLPSpanExporter(endpoint, timeout=TIMEOUT_S)
+        self._exporter = OTLPSpanExporter(endpoint, timeout=TIMEOUT_S, session=_Short())
 
     def export(self, events: list[RequestEvent]) -> int:
         """Bring these requests' spans to the collector; return how many spans it did not take."""

@@ -32,7 +32,9 @@ def endpoint_of(environ: Mapping[str, str]) -> str | None:
     base = environ.get(BASE)
     endpoint = environ.get(OF_TRACES) or (f"{base.rstrip('/')}/v1/traces" if base else None)
     if endpoint and not _has_extra():
-        log.warning("traces_not_exported", why=f"{BASE} is set, and the extra is not installed: understudy[otel]")
+        log.warning(
+            "traces_not_exported", why=f"{BASE} is set, and the extra is not installed: understudy-gateway[otel]"
+        )
         return None
     return endpoint or None
 

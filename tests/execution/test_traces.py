@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import subprocess
 import sys
@@ -194,10 +195,11 @@ async def test_a_refused_request_is_a_span_with_its_error(collector: RunningColl
     assert collector.resources[0]["service.name"] == "gateway-eu"
 
 
+@pytest.mark.parametrize("status", [400, 307], ids=["refuses", "points elsewhere"])
 async def test_a_collector_that_refuses_costs_its_spans_and_later_ones_arrive(
-    collector: RunningCollector, open_traces: Open, metrics: Metrics
+    status: int, collector: RunningCollector, open_traces: Open, metrics: Metrics
 ) -> None:
-    collector.status = 400
+    collector.status = status
     traces = open_traces(collector.url)
     traces.told(an_event())
     traces._behind.flush()
@@ -222,6 +224,17 @@ async def test_a_collector_that_hangs_holds_nobody_up_and_a_stop_waits_a_second(
     began = time.monotonic()
     traces.close()
     assert time.monotonic() - began < SOONER_S
+
+
+async def test_of_an_answer_without_an_end_little_is_read(collector: RunningCollector, open_traces: Open) -> None:
+    collector.rambles = True
+    traces = open_traces(collector.url)
+    traces.told(an_event())
+    traces.close()
+    wait_until(lambda: collector.said > 0, "it has answered")
+    await asyncio.sleep(0.5)
+    # What the system's own buffers take is beyond our say.
+    assert collector.said < 16 * 1024 * 1024
 
 
 async def test_nobody_at_the_collectors_address(open_traces: Open, metrics: Metrics) -> None:
@@ -260,7 +273,7 @@ def test_where_only_the_interface_is_installed_nothing_is_exported_and_it_is_sai
         "assert endpoint_of({'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://c:4318'}) is None"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert "understudy[otel]" in ran.stdout + ran.stderr
+    assert "understudy-gateway[otel]" in ran.stdout + ran.stderr
 
 
 def test_nothing_of_opentelemetry_is_imported_where_nobody_configured_it() -> None:
