@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -65,8 +66,12 @@ def serve(
         configure_logs(settings.log_level, waits=False)
         for warning in unknown_variables(os.environ):
             typer.echo(f"warning: {warning}", err=True)
-        with _sandbox() if with_sandbox else contextlib.nullcontext():
-            _run(settings)
+        try:
+            with _sandbox() if with_sandbox else contextlib.nullcontext():
+                _run(settings)
+        finally:
+            # What kept it from starting is the last thing that a person reads.
+            logging.shutdown()
 
 
 @contextlib.contextmanager
