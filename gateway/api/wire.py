@@ -12,13 +12,7 @@ from gateway.api.guard import Guard, RawHeaders, request_id
 from gateway.api.json_guard import read_object
 from gateway.api.telling import event_of
 from gateway.clock import Clock
-from gateway.errors import (
-    BodyTooLarge,
-    GatewayError,
-    RequestError,
-    Unauthenticated,
-    UnsupportedMediaType,
-)
+from gateway.errors import BodyTooLarge, GatewayError, RequestError, Unauthenticated, UnsupportedMediaType
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.endpoints.multipart import read_form
 from gateway.execution.pipeline import Pipeline
