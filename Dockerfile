@@ -8,7 +8,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
 WORKDIR /build
 
 # First what changes seldom: every package from the lock, by hash. Nothing is compiled.
-# The extras are in it: traces, and cloud identities in the place of keys.
+# The extras are in it: traces, cloud identities in the place of keys, and rate limits that replicas share.
 COPY requirements.lock requirements-extras.lock requirements-build.lock ./
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --require-hashes -r requirements.lock -r requirements-extras.lock
@@ -17,6 +17,7 @@ RUN python -m venv /opt/backend && /opt/backend/bin/pip install --require-hashes
 COPY pyproject.toml README.md LICENSE ./
 COPY alembic alembic
 COPY gateway gateway
+COPY sbom sbom
 RUN /opt/backend/bin/pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
  && /opt/venv/bin/pip install --no-deps dist/*.whl
 
@@ -34,7 +35,7 @@ RUN groupadd --gid 10001 understudy \
  && install -d /etc/understudy
 COPY --from=build /opt/venv /opt/venv
 
-# Keys are never in an image: without GATEWAY_KEY and GATEWAY_ADMIN_KEY it refuses to listen here.
+# Keys are never in an image: without GATEWAY_ADMIN_KEY, and GATEWAY_KEY or GATEWAY_KEY_PEPPER, it refuses to listen.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test future rigs soak check bench lock schema screenshots clean
+.PHONY: help run demo test future rigs soak check bench lock sbom schema screenshots clean
 # What was compiled for one run serves the next: a tenth of the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -49,8 +49,12 @@ bench:  ## Measure against nginx, TensorZero, Portkey and LiteLLM, in one run
 lock:  ## Resolve the locks anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra azure --extra google --extra otel -c requirements-dev.lock $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml -o requirements-extras.lock
-	echo "hatchling>=1.27" | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra azure --extra google --extra otel --extra redis -c requirements-dev.lock $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml -o requirements-extras.lock
+	echo "hatchling>=1.28" | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
+	$(PY) scripts/sbom.py
+
+sbom:  ## Write the bill of materials from the locks
+	@$(PY) scripts/sbom.py
 
 schema:  ## Write what is generated: JSON Schema, routes.reference.yaml, the table of metrics, the dashboards
 	@$(PY) -m gateway.config.reference

@@ -10,15 +10,15 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import openai, ops, stored
+from gateway.api import admin, openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
-from gateway.api.guard import Guard, request_id
+from gateway.api.guard import Guard, peer_of, request_id
+from gateway.api.openapi import Documented
 from gateway.api.ops_door import OpsDoor
 from gateway.api.pages import is_page
 from gateway.api.pages import router as pages
@@ -29,24 +29,33 @@ from gateway.api.telling import other_event
 from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
+from gateway.config.key_entries import refuse_without_pepper
 from gateway.config.loader import Loaded, load
 from gateway.config.lost_packs import refuse_lost_packs
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
-from gateway.errors import ConfigError, GatewayError, Unauthenticated
+from gateway.errors import ConfigError, GatewayError, TooManyFailures, Unauthenticated
 from gateway.execution.draining import Draining
 from gateway.execution.endpoints import ENDPOINTS
+from gateway.execution.id_owners import IdOwners
+from gateway.execution.key_ring import KeyRing
 from gateway.execution.listeners import log_listener, together, trace_listener
 from gateway.execution.process_collector import ProcessCollector, ProcessFacts
+from gateway.execution.rate_limits import counting
 from gateway.execution.request_event import Listener
 from gateway.ledger.store_opener import StoreOpener
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples, residency
 from gateway.providers import classify
+from gateway.providers.allowed_origins import AllowedOrigins
 from gateway.providers.http_client import HttpClient
+from gateway.providers.litellm_versions import refuse_malicious
+from gateway.reasons import ProtocolRefusal
 from gateway.wiring import Running
 
 log = structlog.get_logger()
+MOST_GAPS_TOLD = 50
+"""Lines of one load; there may be thousands of keys."""
 PREPARE_AFTER_S = 2.0
 HELD_AT_MOST_S = 3.0
 
@@ -63,33 +72,43 @@ class FrontDoor:
         log_fd: int | None = None,
     ) -> None:
         """``log_fd`` is where requests are logged; None: nowhere."""
+        refuse_malicious()
         self._settings = settings
         self._log_fd = log_fd
         self._told: Listener | None = None
         """Hears of every request when it is over."""
         self._clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
-        self._guard = Guard(secret(settings.key), secret(settings.admin_key))
+        pepper = secret(settings.key_pepper)
+        self.ring = KeyRing(
+            secret(settings.key),
+            secret(settings.admin_key),
+            pepper=pepper.encode() if pepper is not None else None,
+            residency=settings.key_residency,
+            pins=settings.key_pins,
+        )
+        self._guard = Guard(self.ring, self._clock, admits_all=settings.open and not settings.is_loopback)
         self.draining = Draining()
         """Whoever runs this app tells it here of a stop; the end of its lifespan alone is too late to say so."""
         self.unusable: ConfigError | None = None
         """Which setting kept it from starting."""
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
-        self._prove_residency(self.loaded)
+        refuse_without_pepper(self.loaded, is_keyed=self.ring.is_keyed)
         self._hot: dict[str, ASGIApp] = {}
         """Endpoints that take a model, by path."""
         self._until_known: asyncio.Event | None = None
         self._metrics: Metrics | None = None
-        self._rest = FastAPI(
+        self._rest = Documented(
             title="Understudy", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
         )
         self._rest.include_router(openai.router)
         self._rest.include_router(stored.router)
         self._rest.include_router(ops.router)
+        self._rest.include_router(admin.router)
         self._rest.include_router(pages)
         self.ops: ASGIApp = OpsDoor(self._rest, settings.metrics_host)
         """What machines ask, for a port of its own."""
-        self._rest.state.access = Access(secret(settings.key), secret(settings.admin_key))
+        self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open)
         add_error_handlers(self._rest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,10 +128,17 @@ class FrontDoor:
                 await answering.say_why(send, scope["headers"])
             finally:
                 self.draining.leave(answering)
+                # The server keeps the scope, and this one its answer, which knows the server: a cycle, with the body.
+                del scope["gateway.answering"]
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    def protocol_refused(self, refusal: ProtocolRefusal) -> None:
+        """Count a connection that the server ended by itself."""
+        if self._metrics is not None:
+            self._metrics.protocol_refusals.labels(refusal.value).inc()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, answering: Answering) -> None:
         hot = self._hot.get(scope["path"])
@@ -148,9 +174,11 @@ class FrontDoor:
             if is_page(scope["path"]):
                 self._guard.admit_page(scope["method"], scope["headers"])
             else:
-                self._guard.admit(scope["method"], scope["path"], scope["headers"])
+                scope["gateway.caller"] = self._guard.admit(
+                    scope["method"], scope["path"], scope["headers"], scope["query_string"], peer_of(scope)
+                )
         except GatewayError as error:
-            if isinstance(error, Unauthenticated) and self._metrics is not None:
+            if isinstance(error, Unauthenticated | TooManyFailures) and self._metrics is not None:
                 self._metrics.auth_failures.inc()
             id_ = request_id(scope["headers"]) or new_request_id()
             await AsgiReply(send).error(error, id_.decode())
@@ -181,12 +209,16 @@ class FrontDoor:
         async with AsyncExitStack() as stack:
             metrics = self._metrics = Metrics()
             metrics.build.info({"version": __version__})
-            client = HttpClient()
+            origins = AllowedOrigins(clock, metrics.foreign_connections.inc)
+            client = HttpClient(permits=origins.permits)
             stack.callback(client.close)
             store = StoreOpener(settings.database_url, clock, settings.journal_dir, self.loaded.routes.ledger)
             stack.push_async_callback(lambda: store.close(self.draining.ledger_close_s()))
             instance = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-            running = Running(self.loaded.routes, client, store, metrics, instance, clock, self._environ)
+            limits = await stack.enter_async_context(counting(secret(settings.limits_url), clock, metrics))
+            running = Running(
+                self.loaded.routes, client, origins, store, metrics, instance, clock, self._environ, self.ring, limits
+            )
             stack.push_async_callback(running.close)
             self._until_known = running.agreement.known
             data = PageData(settings.database_url, clock)
@@ -200,10 +232,9 @@ class FrontDoor:
                 instance,
                 str(settings.routes_file),
                 settings.ui_actions,
-                key_residency=settings.key_residency,
             )
-            services.draining = self.draining
-            services.ledger_waits = store.journal.not_ready
+            services.draining, services.keeper = self.draining, running.keeper
+            services.ledger_waits, services.id_owners = store.journal.not_ready, IdOwners(self.ring)
             services.verify = running.verify
             services.ledger_figures = store.figures
             services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
@@ -215,6 +246,7 @@ class FrontDoor:
                 lag_s=running.lag.worst_s,
                 is_ready=lambda: not services.not_ready(),
                 is_refused=lambda: services.config_error is not None,
+                limits_shared=lambda: limits.is_shared,
             )
             metrics.registry.register(ProcessCollector(running.pipeline, facts))
             self._told = self._listener(running, metrics, instance, stack)
@@ -225,10 +257,12 @@ class FrontDoor:
                     self._guard,
                     clock=clock,
                     max_body_bytes=settings.max_body_bytes,
-                    key_residency=settings.key_residency,
                     metrics=metrics,
+                    id_owners=services.id_owners,
                     told=self._told,
                 )
+            await running.keeper.take_kept()
+            self._prove_residency(self.loaded)
             store.start(services.waiting_for, running.opened)
             running.start()
             stop = asyncio.Event()
@@ -236,6 +270,8 @@ class FrontDoor:
             stack.push_async_callback(_stopped, watching, stop)
             preparing = asyncio.create_task(self._prepare_rules())
             stack.callback(preparing.cancel)
+            if settings.open and self.ring.is_open and not settings.is_loopback:
+                log.warning("open_to_anybody", host=settings.host, why="GATEWAY_OPEN=true, and there are no keys")
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
             self.draining.began = True
@@ -261,9 +297,12 @@ class FrontDoor:
         await asyncio.to_thread(classify.prepare)
 
     def _prove_residency(self, loaded: Loaded) -> None:
-        """Say at load, and not at the first request, what the key's residency keeps from its callers."""
-        for gap in residency.gaps(loaded.routes, self._settings.key_residency):
+        """Say at load, and not at the first request, what residencies of the known keys keep from their callers."""
+        gaps = list(residency.gaps(loaded.routes, self.ring.callers))
+        for gap in gaps[:MOST_GAPS_TOLD]:
             log.warning("outside_residency", message=gap)
+        if len(gaps) > MOST_GAPS_TOLD:
+            log.warning("outside_residency", message=f"and {len(gaps) - MOST_GAPS_TOLD} gaps more, of {len(gaps)}")
 
     async def _watch(self, running: Running, services: Services, metrics: Metrics, stop: asyncio.Event) -> None:
         """Replace the configuration whole when its files change; keep the last good one when they are broken."""
@@ -279,6 +318,7 @@ class FrontDoor:
             log.error("config_refused", errors=str(error).splitlines())
 
         def prepare(loaded: Loaded) -> None:
+            refuse_without_pepper(loaded, is_keyed=self.ring.is_keyed)
             refuse_lost_packs(loaded, running.pipeline.snapshot.routes)
             pack_examples.index(loaded.routes)
 
@@ -309,6 +349,7 @@ def create_app(
 
     Raises:
         InvalidRoutes: routes.yaml cannot be used.
+        ConfigError: a malicious release of litellm is installed.
     """
     return FrontDoor(settings, clock=clock, environ=environ, log_fd=log_fd)
 

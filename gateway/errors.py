@@ -10,13 +10,29 @@
     │   ├── UnsupportedRequest        400  unsupported_by_targets
     │   ├── StoredElsewhere           400  previous_response_not_found
     │   ├── TwoCredentials            400  two_credentials
+    │   ├── BudgetNeedsBound          400  budget_needs_bound
+    │   ├── MalformedRequest          400  malformed_request
     │   ├── Unauthenticated           401  invalid_api_key
     │   ├── ForbiddenOrigin           403  forbidden_origin
+    │   ├── NotAllowed                403  not_allowed
+    │   ├── PinNotAllowed             403  pin_not_allowed
+    │   ├── NoVariant                 403  no_variant
     │   ├── RouteNotFound             404  route_not_found
     │   ├── NotFound                  404  not_found
     │   ├── MethodNotAllowed          405  method_not_allowed
+    │   ├── RequestTimedOut           408  request_timeout
+    │   ├── Conflict                  409  conflict
     │   ├── BodyTooLarge              413  body_too_large
-    │   └── UnsupportedMediaType      415  unsupported_media_type
+    │   ├── TargetTooLong             414  url_too_long
+    │   ├── UnsupportedMediaType      415  unsupported_media_type
+    │   ├── LimitReached              429  rate_limit_exceeded
+    │   ├── BudgetExceeded            429  budget_exceeded
+    │   ├── TooManyFailures           429  too_many_failures
+    │   └── HeadersTooLarge           431  headers_too_large
+    ├── TooManyConnections            503  too_many_connections
+    ├── BudgetUnverifiable            503  budget_unverifiable
+    ├── KeysUnavailable               503  keys_unavailable
+    ├── DatabaseAway                  503  database_unavailable
     ├── LedgerUnavailable             503  ledger_unavailable
     ├── GatewayStopping               503  gateway_stopping
     └── UpstreamError                 502  upstream_error
@@ -105,6 +121,18 @@ class TwoCredentials(RequestError):
     code = "two_credentials"
 
 
+class BudgetNeedsBound(RequestError):
+    """The caller's key has a budget, and nobody can say beforehand what this request costs at most."""
+
+    code = "budget_needs_bound"
+
+
+class MalformedRequest(RequestError):
+    """This is not HTTP/1.1, or leaves open where the request ends or whom it is for."""
+
+    code = "malformed_request"
+
+
 class Unauthenticated(RequestError):
     """No credential, or a wrong one."""
 
@@ -117,6 +145,27 @@ class ForbiddenOrigin(RequestError):
 
     status = 403
     code = "forbidden_origin"
+
+
+class NotAllowed(RequestError):
+    """The key is right, and this is not for it."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class PinNotAllowed(RequestError):
+    """The caller's key may not choose who answers."""
+
+    status = 403
+    code = "pin_not_allowed"
+
+
+class NoVariant(RequestError):
+    """The route has a variant for each tenant, and none for the tenant of this key."""
+
+    status = 403
+    code = "no_variant"
 
 
 class RouteNotFound(RequestError):
@@ -140,6 +189,20 @@ class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
 
 
+class RequestTimedOut(RequestError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class Conflict(RequestError):
+    """What is there already speaks against it."""
+
+    status = 409
+    code = "conflict"
+
+
 class BodyTooLarge(RequestError):
     """The body is larger than the gateway takes."""
 
@@ -147,11 +210,77 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
 
 
+class TargetTooLong(RequestError):
+    """The request's URL is longer than the gateway takes."""
+
+    status = 414
+    code = "url_too_long"
+
+
 class UnsupportedMediaType(RequestError):
     """The body is not plain JSON: another content type, or compressed."""
 
     status = 415
     code = "unsupported_media_type"
+
+
+class LimitReached(RequestError):
+    """The caller's own key has no more requests or tokens for the moment; ``retry-after`` says when."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(RequestError):
+    """What the caller's key may spend would not suffice for this request at its most expensive."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
+class TooManyFailures(RequestError):
+    """Too many wrong keys came from this address; a right one is still taken."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_failures"
+
+
+class HeadersTooLarge(RequestError):
+    """The request's headers are larger, or more, than the gateway takes."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class TooManyConnections(GatewayError):
+    """As many callers are connected as this gateway takes."""
+
+    status = 503
+    code = "too_many_connections"
+
+
+class BudgetUnverifiable(GatewayError):
+    """The caller's key has a budget, and the database that knows what is left of it is away."""
+
+    status = 503
+    code = "budget_unverifiable"
+
+
+class KeysUnavailable(GatewayError):
+    """Keys are in a database that is away, and were never read: nobody can tell whether this one is right."""
+
+    status = 503
+    code = "keys_unavailable"
+
+
+class DatabaseAway(GatewayError):
+    """What is asked for is in the database, and it is away."""
+
+    status = 503
+    code = "database_unavailable"
 
 
 class LedgerUnavailable(GatewayError):

@@ -112,3 +112,21 @@ class UsageSource(StrEnum):
     ESTIMATED = "estimated"
     INTERRUPTED = "interrupted"
     NONE = "none"
+
+
+class ProtocolRefusal(StrEnum):
+    """Why a connection was ended before the app had a say, or without it."""
+
+    HEADER_TIMEOUT = "header_timeout"
+    BODY_TIMEOUT = "body_timeout"
+    LONG_URL = "long_url"
+    TOO_LARGE_HEADERS = "too_large_headers"
+    TOO_MANY_HEADERS = "too_many_headers"
+    MALFORMED = "malformed"
+    """It is not HTTP/1.1, or has bytes where none may be."""
+    SMUGGLING = "smuggling"
+    """It leaves open where the request ends, or whom it is for: servers in front may have read it differently."""
+    SLOW_READER = "slow_reader"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    STOPPING = "stopping"
+    """The gateway stops, and the request was not complete."""

@@ -12,9 +12,16 @@ from gateway.config.awaited_packs import awaited
 from gateway.config.routes import Routes
 from gateway.errors import ConfigError
 from gateway.execution.accounting import Accounting
+from gateway.execution.admission import Admission, RateLimits
 from gateway.execution.agreement import Agreement
+from gateway.execution.budget_collector import BudgetCollector
+from gateway.execution.budgets import DatabaseBudgets
 from gateway.execution.exercised import Exercised
 from gateway.execution.idle_targets import IdleTargets
+from gateway.execution.key_collector import KeyCollector
+from gateway.execution.key_file import KeyFile
+from gateway.execution.key_keeper import KeyKeeper
+from gateway.execution.key_ring import KeyRing
 from gateway.execution.known_series import export_zeros
 from gateway.execution.loop_lag import LoopLag
 from gateway.execution.pipeline import Pipeline
@@ -32,13 +39,17 @@ from gateway.metrics import Metrics
 from gateway.policy import pack_examples
 from gateway.policy.lifecycle import Published
 from gateway.policy.planner import Observed
+from gateway.providers.allowed_origins import AllowedOrigins
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
+from gateway.providers.worker_destinations import destinations
 from gateway.providers.worker_process import LitellmWorker
 from gateway.store.database import Database, DatabaseUnavailable
+from gateway.store.keys import KeyStore
 from gateway.store.limits import LimitStore
 from gateway.store.outbox import Outbox
 from gateway.store.published import PublishedStore
+from gateway.store.spend import SpendStore
 from gateway.store.states import StateStore
 from gateway.store.usage import UsageStore
 
@@ -56,14 +67,21 @@ class Running:
         self,
         routes: Routes,
         client: HttpClient,
+        origins: AllowedOrigins,
         store: StoreOpener,
         metrics: Metrics,
         instance: str,
         clock: Clock,
         environ: Mapping[str, str],
+        ring: KeyRing,
+        limits: RateLimits,
     ) -> None:
+        """``ring``: the keys of this replica, which is kept current while it runs."""
         self._client, self._metrics, self._clock, self._environ = client, metrics, clock, environ
+        self._origins = origins
+        """Where the client may connect to."""
         self._knowledge = Knowledge()
+        self._keys: KeyStore | None = None
         self._database: Database | None = None
         self._loaded = routes
         """As routes.yaml says, before packs and verdicts of the database are put in."""
@@ -84,6 +102,14 @@ class Running:
         self._journal = store.journal
         self._tasks: list[asyncio.Task[None]] = []
         self._worker: LitellmWorker | None = None
+        self.keeper = KeyKeeper(
+            ring,
+            KeyFile(store.journal.directory.parent, ring.secret_for("kept keys")),
+            lambda: self._keys,
+            clock,
+            lambda: self.waiting_for,
+        )
+        self.keeper.declare(routes.keys)
         self.teller = Teller(
             lambda: self.pipeline.snapshot,
             lambda: self._states,
@@ -102,12 +128,15 @@ class Running:
         self.board, self.prober = self._verifications.board, self._verifications.prober
         self.verify = self._verifications.asked_for
         self.exercised = Exercised(lambda: self._usage, clock)
+        self._spend: SpendStore | None = None
+        self.budgets = DatabaseBudgets(lambda: self._spend, store.journal, clock)
         self.pipeline = Pipeline(
             self._snapshot(routes, clock.now()),
             board=self.board,
             accounting=accounting,
             metrics=metrics,
             clock=clock,
+            admission=Admission(limits, self.budgets, metrics),
             fallback_answered=self.exercised.answered,
         )
         self._poller = Poller(
@@ -134,7 +163,12 @@ class Running:
         )
         self.pipeline.learner = self._learning.listener
         self.lag = LoopLag()
-        for collector in (RouteCollector(self.pipeline, self.exercised), TargetCollector(self.pipeline)):
+        for collector in (
+            RouteCollector(self.pipeline, self.exercised),
+            TargetCollector(self.pipeline),
+            KeyCollector(self.keeper, clock),
+            BudgetCollector(self.budgets),
+        ):
             metrics.registry.register(collector)
 
     def start(self) -> None:
@@ -148,7 +182,17 @@ class Running:
             metrics=self._metrics,
         )
         idle = IdleTargets(lambda: self.pipeline.snapshot, lambda: self._usage, self.prober.exercise, self._clock)
-        for work in (self.agreement, self._poller, herald, self.teller, idle, self.exercised, self.lag):
+        for work in (
+            self.keeper,
+            self.agreement,
+            self._poller,
+            herald,
+            self.teller,
+            idle,
+            self.exercised,
+            self.lag,
+            self.budgets,
+        ):
             self._tasks.append(asyncio.create_task(work.run(), name=type(work).__name__))
         self._tasks.append(asyncio.create_task(self._save_limits(), name="limits"))
         self._tasks.append(asyncio.create_task(self._keep_learning(), name="knowledge"))
@@ -159,6 +203,7 @@ class Running:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.budgets.close(LAST_WORDS_S)
         await self.prober.close()
         await self._learning.close()
         if self._worker is not None:
@@ -170,9 +215,12 @@ class Running:
     async def opened(self, database: Database, usage: UsageStore) -> None:
         """Take over what the database knows from before this start."""
         self.board.remember_served(set(await usage.served_targets()))
+        self._spend = SpendStore(database)
         self._database, self._usage, self._limits = database, usage, LimitStore(database)
         self._kept, self._outbox = PublishedStore(database), Outbox(database)
         self._states = StateStore(database, self._instance)
+        self._keys = KeyStore(database, self._clock)
+        await self.keeper.poll()
         await self._learning.opened(database)
         await self._learn(database)
         await self.agreement.tick()
@@ -185,6 +233,8 @@ class Running:
         One that names packs which are not here yet comes into force with them; until then the old one holds.
         """
         self._loaded, self._reloaded, self.waits_because = routes, True, None
+        # A key that was taken out must not go on for want of a pack.
+        self.keeper.declare(routes.keys)
         try:
             whole = self._knowledge.complete(routes)
         except ConfigError as error:
@@ -252,6 +302,7 @@ class Running:
         self._in_force = routes
         export_zeros(self._metrics, routes)
         worker_path = self._worker_for(routes)
+        self._origins.replace(routes, self._environ, worker_path)
         upstreams = {
             name: Upstream(provider, self._client, self._environ, self._clock, worker_path)
             for name, provider in routes.providers.items()
@@ -280,6 +331,7 @@ class Running:
             self._worker = LitellmWorker(clock=self._clock, environ=self._environ)
         if self._worker is None:
             return None
+        self._worker.permit(destinations(routes, self._environ, self._clock))
         self._worker.listen(at_once=at_once)
         return self._worker.path
 

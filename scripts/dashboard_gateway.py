@@ -38,6 +38,27 @@ def replicas() -> list[Panel]:
     ]
 
 
+def callers() -> list[Panel]:
+    """Return whom it refused before anybody was asked."""
+    return [
+        lines(
+            "Requests refused for their key's sake",
+            "Per hour: a budget that does not suffice or cannot be looked at, a limit per minute, by reason.",
+            Query(seen("gateway_budget_refusals_total", "reason", per_hour=True, routed=False), "budget {{reason}}"),
+            Query(seen("gateway_rate_limited_total", "limit", per_hour=True, routed=False), "{{limit}} a minute"),
+            unit="suffix:per hour",
+            width=12,
+        ),
+        lines(
+            "Connections ended for what came on them",
+            "Per hour, by reason: too slow, too large, not HTTP as the gateway takes it.",
+            Query(seen("gateway_protocol_refusals_total", "reason", per_hour=True, routed=False), "{{reason}}"),
+            unit="suffix:per hour",
+            width=12,
+        ),
+    ]
+
+
 def ledger() -> list[Panel]:
     """Return what waits for the ledger, and what went wrong on the way."""
     lost = (("dropped", "lost"), ("refused", "refused by the database"), ("damaged", "stretches not read back"))

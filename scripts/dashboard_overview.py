@@ -1,6 +1,6 @@
 """What runs on what now, is it meant, and what does it cost."""
 
-from dashboard_gateway import ledger, replicas, upstreams
+from dashboard_gateway import callers, ledger, replicas, upstreams
 from grafana import (
     AMBER,
     ANY,
@@ -43,7 +43,7 @@ def overview() -> Json:
         Section("Is anything wrong?", [(4, _trouble()), (4, _figures())]),
         Section("Who answers", [(11, [_routes()]), (9, [_over_time()]), (6, [_alerts()])]),
         Section("Traffic, speed and cost, all routes together", [(8, _traffic()), (8, _speed())]),
-        Section("The gateway itself", [(7, replicas()), (7, ledger()), (7, upstreams())], folded=True),
+        Section("The gateway itself", [(7, replicas()), (7, callers()), (7, ledger()), (7, upstreams())], folded=True),
     ]
     return dashboard(
         "understudy-overview",

@@ -1,7 +1,9 @@
 """A real gateway over real HTTP, in a process of its own: what stories run against."""
 
 import contextlib
+import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -14,6 +16,11 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 60
+WORKERS, PORTS_EACH, FIRST_PORT = 12, 1000, 20_000  # below what systems give out to those who ask for any port
+_counters = [
+    itertools.cycle(random.sample(range(start, start + PORTS_EACH), PORTS_EACH))
+    for start in range(FIRST_PORT, FIRST_PORT + WORKERS * PORTS_EACH, PORTS_EACH)
+]
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,10 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, nobody connects from by chance, and no test beside this one is given."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    for port in itertools.islice(_counters[worker], PORTS_EACH):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")

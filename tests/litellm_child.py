@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from gateway.clock import SystemClock
+from gateway.providers.connect_guard import Destination
 from gateway.providers.worker_process import LitellmWorker
 
 READY_S = 60.0
@@ -27,6 +28,7 @@ class LitellmChild:
         # The tests' own modules, such as the one that moves the clock, are none of the child's.
         known = {**(os.environ if environ is None else environ), "PYTHONPATH": ""}
         self.worker = LitellmWorker(python=python, clock=SystemClock(), environ=known)
+        self.worker.permit([Destination("127.0.0.1", None)])
 
     @property
     def path(self) -> str:

@@ -25,6 +25,10 @@ class RunningCollector:
     rambles: bool = False
     said: int = 0
     """Bytes of an answer without an end."""
+    elsewhere: str = ""
+    """Where a status of 307 points to."""
+    asked: int = 0
+    """Requests, whatever was answered."""
     paths: list[str] = field(default_factory=list)
     resources: list[dict[str, Any]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -79,6 +83,7 @@ def running_collector() -> Iterator[RunningCollector]:
             if collector.hangs:
                 collector.stopped.wait(PATIENCE_S)
                 return
+            collector.asked += 1
             if collector.status == 200:
                 collector.paths.append(self.path)
                 for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -90,7 +95,7 @@ def running_collector() -> Iterator[RunningCollector]:
                 self.ramble()
                 return
             if collector.status == 307:
-                self.send_header("location", f"{collector.url}/elsewhere")
+                self.send_header("location", collector.elsewhere or f"{collector.url}/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
 

@@ -3,18 +3,23 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from browser import PHONE, THEMES, browsing, running_browser
 from palette_png import with_palette
 from playwright.sync_api import Browser
-from watched_gateway import WatchedGateway, watched
+from watched_gateway import ADMIN_KEY, WatchedGateway, watched
 from watched_history import SEVERAL_ATTEMPTS
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 MOST_BYTES = 150 * 1024
 DESKTOP = (1280, 840)
+
+
+KEYS = {"keys": "/ui/keys", "key": "/ui/keys/key_forumapp"}
+"""The pages of a gateway that asks for keys."""
 
 
 def views(gateway: WatchedGateway) -> dict[str, str]:
@@ -31,15 +36,18 @@ def views(gateway: WatchedGateway) -> dict[str, str]:
     }
 
 
-def draw(browser: Browser, gateway: WatchedGateway, directory: Path) -> list[Path]:
-    """Draw all of them; the first also as a phone shows it."""
-    sizes = [(name, path, "", DESKTOP) for name, path in views(gateway).items()]
-    sizes.append(("routes", "/ui", "-phone", PHONE))
+def draw(
+    browser: Browser, gateway: WatchedGateway, directory: Path, paths: Mapping[str, str], *, is_keyed: bool = False
+) -> list[Path]:
+    """Draw all of them; the routes also as a phone shows them."""
+    sizes = [(name, path, "", DESKTOP) for name, path in paths.items()]
+    sizes += [(name, path, "-phone", PHONE) for name, path in paths.items() if name == "routes"]
+    told = {"extra_http_headers": {"authorization": f"Bearer {ADMIN_KEY}"}} if is_keyed else {}
     drawn = []
     for theme in THEMES:
         for name, path, suffix, size in sizes:
             # Without its script no page is renewed while it is drawn.
-            with browsing(browser, gateway.url, size=size, theme=theme, java_script_enabled=False) as context:
+            with browsing(browser, gateway.url, size=size, theme=theme, java_script_enabled=False, **told) as context:
                 page = context.new_page()
                 page.goto(path, wait_until="networkidle")
                 file = directory / f"{name}{suffix}-{theme}.png"
@@ -52,10 +60,16 @@ def main() -> int:
     """Draw them, and say which are larger than they may be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--into", type=Path, default=IMAGES)
+    parser.add_argument("--only-keys", action="store_true", help="draw the pages of keys alone")
     given = parser.parse_args()
     given.into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as state, watched(Path(state)) as gateway, running_browser() as browser:
-        drawn = draw(browser, gateway, given.into)
+    with tempfile.TemporaryDirectory() as state, running_browser() as browser:
+        drawn = []
+        if not given.only_keys:
+            with watched(Path(state) / "open") as gateway:
+                drawn += draw(browser, gateway, given.into, views(gateway))
+        with watched(Path(state) / "keyed", actions=True) as gateway:
+            drawn += draw(browser, gateway, given.into, KEYS, is_keyed=True)
     large = [file for file in drawn if file.stat().st_size > MOST_BYTES]
     for file in drawn:
         print(f"{file.stat().st_size / 1024:6.0f} KiB  {file}{'  TOO LARGE' if file in large else ''}")

@@ -9,7 +9,7 @@ import yaml
 
 from gateway.cli.metrics_reference import families
 from gateway.config.loader import load
-from gateway.config.schema import RouteKeys
+from gateway.config.schema_routes import RouteKeys
 
 TEXT = (Path(__file__).parent.parent / "docs" / "learning.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

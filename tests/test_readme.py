@@ -84,8 +84,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize("snippet", snippets("console"), ids=lambda body: body.splitlines()[0])
 def test_a_shown_session_happens_as_it_is_shown(place: Place, snippet: str) -> None:
+    exported = ""
     for command, expected in sessions(snippet):
-        shown = place.run(command)
+        if command.startswith("export "):
+            # Each command has a shell of its own.
+            exported += command + "\n"
+        shown = place.run(exported + command)
         # stdout and stderr come in the order of a terminal only by chance: every part must be there.
         for line in (part for part in expected.splitlines() if part.strip(" …")):
             for part in line.split("…"):

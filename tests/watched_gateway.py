@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gateway_server import READY_S, RunningGateway, running_gateway
 from sandbox_server import RunningSandbox, running_sandbox
 from watched_history import History, thinned
-from watched_routes import catalogue, forty_yaml, fresh_yaml, routes_yaml
+from watched_keys import PEPPER, keep_keys, keyed
+from watched_routes import BY_NAME, catalogue, forty_yaml, fresh_yaml, routes_yaml
 from watched_states import keep_evidence, keep_states, keep_two_gone
 
 from gateway.clock import SystemClock
@@ -61,7 +62,7 @@ def watched(
     now = SystemClock().now()
     environ = {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_UI_ACTIONS": str(actions).lower()}
     if keys or actions:
-        environ |= {"GATEWAY_KEY": CALLERS_KEY, "GATEWAY_ADMIN_KEY": ADMIN_KEY}
+        environ |= {"GATEWAY_KEY": CALLERS_KEY, "GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_KEY_PEPPER": PEPPER}
     with running_sandbox(catalogue=catalogue(now)) as sandbox:
         routes = directory / "routes.yaml"
         routes.write_text(_WRITTEN[kind](sandbox.base_url, now))
@@ -69,25 +70,31 @@ def watched(
             url = f"sqlite+aiosqlite:///{directory / 'ledger.db'}"
             # In a thread: who drives a browser has a loop running in this one.
             with ThreadPoolExecutor(1) as beside:
-                beside.submit(lambda: asyncio.run(_keep(url, routes, kind, now))).result()
+                beside.submit(lambda: asyncio.run(_keep(url, routes, kind, now, keys=keys or actions))).result()
         with running_gateway(routes, directory, port=port, **environ) as gateway:
             if kind == "busy":
                 _wait_for_dates(gateway.database)
             yield WatchedGateway(gateway, sandbox, now)
 
 
-async def _keep(url: str, file: Path, kind: Kind, now: datetime) -> None:
+async def _keep(url: str, file: Path, kind: Kind, now: datetime, *, keys: bool) -> None:
     routes = load(file, environ={}).routes
     await asyncio.to_thread(migrate, url)
     database = await Database.open(url)
     try:
-        await (_keep_busy if kind == "busy" else _keep_forty)(database, routes, now)
+        if kind == "busy":
+            await _keep_busy(database, routes, now, keys=keys)
+        else:
+            await _keep_forty(database, routes, now)
     finally:
         await database.close()
 
 
-async def _keep_busy(database: Database, routes: Routes, now: datetime) -> None:
+async def _keep_busy(database: Database, routes: Routes, now: datetime, *, keys: bool) -> None:
     rows = list(History(routes, now).rows())
+    if keys:
+        rows = keyed(rows, {name: route.owner for name, route in BY_NAME.items()})
+        await keep_keys(database, now)
     await UsageStore(database).insert_attempts(rows)
     await keep_states(database, routes, now)
     await keep_evidence(database, routes, rows, now)

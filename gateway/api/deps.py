@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from gateway.clock import Clock
+from gateway.config.callers import Caller, KeyRole
 from gateway.config.routes import Target
 from gateway.execution.draining import Draining
+from gateway.execution.id_owners import IdOwners
+from gateway.execution.key_keeper import KeyKeeper
 from gateway.execution.pipeline import Pipeline
 from gateway.ledger.figures import LedgerFigures
 from gateway.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.api.pages.data import PageData
+
+
+NOBODY = Caller("", "", KeyRole.OBSERVER)
+"""Who asks without having been let in by the guard."""
 
 
 @dataclass(slots=True)
@@ -28,13 +35,15 @@ class Services:
     started_at: datetime
     pages: "PageData"
     """What pages read from the database."""
+    keeper: KeyKeeper = field(init=False)
+    """Every key, and where those of the database are."""
+    id_owners: IdOwners = field(init=False)
+    """Whose the ids of stored responses are."""
     instance: str = ""
     """This replica's name."""
     routes_file: str = "routes.yaml"
     ui_actions: bool = False
     """Whether pages may change something."""
-    key_residency: str | None = None
-    """Where whoever sends the callers' key wants data kept."""
     config_error: str | None = None
     """Why the last reload was refused; the configuration before it stays in force."""
     verify: Callable[[Target], None] = lambda target: None
@@ -65,3 +74,9 @@ def services_of(request: Request) -> Services:
     """Return the services of the app that serves this request."""
     services: Services = request.app.state.services
     return services
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who sent this request; of a page, nobody in particular."""
+    caller: Caller = request.scope.get("gateway.caller", NOBODY)
+    return caller

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFo
 from gateway.execution.endpoints import ENDPOINTS
 
 log = structlog.get_logger()
+LONGEST_PATH = 200
 HOT_PATHS = tuple(f"/v1{endpoint.path}" for endpoint in ENDPOINTS)
 NOT_KEPT = {
     "/v1/files": "files",
@@ -41,7 +42,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # A field that is none of ours is named as it was sent, and may be of any length.
+        where = ".".join(str(part) for part in first["loc"])[:LONGEST_PATH]
         return answer(request, InvalidRequest(f"{where}: {first['msg']}.", param=where))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.api.deps import Services, services_of
+from gateway.api.deps import Services, caller_of, services_of
+from gateway.execution.prepared import PreparedRoute
 from gateway.policy.lifecycle import UNKNOWN_DATES
 from gateway.policy.planner import Command, Pin
 
@@ -13,23 +14,23 @@ router = APIRouter(prefix="/v1")
 
 @router.get("/models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """List the routes: what an application may send as ``model``."""
+    """List the routes that the caller's key may call: what it may send as ``model``."""
     services = services_of(request)
-    return {"object": "list", "data": [describe(services, name, None) for name in services.pipeline.snapshot.prepared]}
+    shown = services.pipeline.snapshot.callable_routes.of(caller_of(request))
+    return {"object": "list", "data": [describe(services, prepared, None) | {"id": name} for name, prepared in shown]}
 
 
 @router.get("/models/{name:path}")
 async def show_model(name: str, request: Request) -> dict[str, Any]:
     """Show one route, or one of its pins."""
     services = services_of(request)
-    prepared, pin = services.pipeline.snapshot.find(name)
-    return describe(services, prepared.route.name, pin) | {"id": name}
+    prepared, pin = services.pipeline.snapshot.find(name, caller_of(request))
+    return describe(services, prepared, pin) | {"id": name}
 
 
-def describe(services: Services, name: str, pin: Pin | None) -> dict[str, Any]:
+def describe(services: Services, prepared: PreparedRoute, pin: Pin | None) -> dict[str, Any]:
     """Return a route in the shape of OpenAI's model object, and who would answer now."""
-    pipeline = services.pipeline
-    prepared = pipeline.snapshot.prepared[name]
+    pipeline, name = services.pipeline, prepared.route.name
     plan = pipeline.snapshot.plan(prepared, pin, pipeline.board, None)
     first = plan.steps[0] if plan.steps else None
     primary = prepared.targets.get("primary")

@@ -1,6 +1,7 @@
 """What operators and their machines ask: is it alive, is it ready, what does it measure."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from gateway.api.deps import Services, services_of
 from gateway.metrics.exposition import CONTENT_TYPE, page
@@ -8,13 +9,15 @@ from gateway.metrics.exposition import CONTENT_TYPE, page
 router = APIRouter()
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Tell that the process lives; touches neither database nor upstream."""
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz", responses={503: {"description": "It should get none."}})
 async def readyz(request: Request, response: Response) -> dict[str, object]:
     """Tell whether this replica should get traffic, and if not, why."""
     services: Services = services_of(request)
@@ -28,7 +31,8 @@ async def readyz(request: Request, response: Response) -> dict[str, object]:
     }
 
 
-@router.get("/metrics")
+@router.head("/metrics", include_in_schema=False)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return every metric in Prometheus' text format."""
     return Response(page(services_of(request).metrics.registry), media_type=CONTENT_TYPE)

@@ -6,7 +6,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.guard import Guard, request_id
 from gateway.api.wire import AsgiReply, new_request_id
+from gateway.clock import SystemClock
 from gateway.errors import GatewayError, NotFound
+from gateway.execution.key_ring import KeyRing
 
 PATHS: Final = frozenset(("/metrics", "/healthz", "/readyz"))
 LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -17,7 +19,7 @@ class OpsDoor:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._app = app
-        self._guard = Guard(None, None) if host in LOOPBACK else None
+        self._guard = Guard(KeyRing(None, None), SystemClock()) if host in LOOPBACK else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -27,7 +29,7 @@ class OpsDoor:
             if scope["path"] not in PATHS or scope["method"] not in ("GET", "HEAD"):
                 raise NotFound("Here are /metrics, /healthz and /readyz; everything else is on the gateway's own port.")
             if self._guard is not None:
-                self._guard.admit(scope["method"], scope["path"], scope["headers"])
+                self._guard.admit(scope["method"], scope["path"], scope["headers"], scope["query_string"])
         except GatewayError as error:
             id_ = request_id(scope["headers"]) or new_request_id()
             await AsgiReply(send).error(error, id_.decode())

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.deps import services_of
+from gateway.api.deps import caller_of, services_of
 from gateway.api.guard import request_id
 from gateway.api.wire import new_request_id
 from gateway.errors import (
@@ -23,7 +23,9 @@ from gateway.errors import (
 )
 from gateway.execution.failures import NO_RETRY, CallerError, Failure, retry_after, without_secret
 from gateway.policy import stored_ids
+from gateway.policy.blacking_out import black_out_error
 from gateway.policy.residency import may_hold
+from gateway.policy.stored_ids import Owner
 from gateway.providers.classify import classify
 from gateway.providers.connection import TransportError
 from gateway.providers.openai_wire import Upstream
@@ -31,6 +33,9 @@ from gateway.providers.openai_wire import Upstream
 router = APIRouter(prefix="/v1/responses")
 MAX_ID_CHARS = 300
 TIMEOUT_S = 30.0
+NOTHING_STORED = "No provider of this gateway stores a response with this id."
+PLACES = ("after", "before")
+"""Parameters of a page that name an item."""
 _ID = re.compile(r"\w[\w:-]*(?:\.[\w:-]+)*", re.ASCII)
 _QUERY = re.compile(r"[\w\[\]%&=.,+-]*", re.ASCII)
 
@@ -52,10 +57,11 @@ async def of_stored_response(id_: str, request: Request) -> Response:
 async def _pass_on(request: Request, id_: str, behind: str) -> Response:
     """Ask the provider whose tag the id carries; tag the ids of its answer."""
     bare, tag = stored_ids.split(id_)
-    if len(id_) > MAX_ID_CHARS or not _ID.fullmatch(bare):
-        raise NotFound("No provider of this gateway stores a response with this id.")
+    owner = services_of(request).id_owners.of(caller_of(request))
+    if len(id_) > MAX_ID_CHARS or not _ID.fullmatch(bare) or not _is_own(id_, owner):
+        raise NotFound(NOTHING_STORED)
     upstream = _upstream(request, tag)
-    path = f"/responses/{quote(bare, safe='')}{behind}{_query(request)}"
+    path = f"/responses/{quote(bare, safe='')}{behind}{_query(request, owner)}"
     try:
         async with asyncio.timeout(TIMEOUT_S):
             status, headers, body = await upstream.request(request.method, path)
@@ -72,25 +78,34 @@ async def _pass_on(request: Request, id_: str, behind: str) -> Response:
     if not 200 <= status < 300:
         raise _refusal(upstream, status, headers, answer)
     if isinstance(answer, dict) and tag is not None:
-        stored_ids.tag_answer(answer, tag)
-        stored_ids.tag_page(answer, tag)
+        stored_ids.tag_answer(answer, tag, owner)
+        stored_ids.tag_page(answer, tag, owner)
+        black_out_error(answer, upstream.secret)
     id_sent = (request_id(request.scope["headers"]) or new_request_id()).decode()
     kept = {"x-request-id": id_sent, "x-gateway-provider": upstream.provider.name}
     return Response(orjson.dumps(answer), status, kept, media_type="application/json")
 
 
-def _query(request: Request) -> str:
+def _is_own(id_: str, owner: Owner | None) -> bool:
+    """Tell whether an id is one that this caller was given, as far as callers are told apart."""
+    return owner is None or owner.was_given(id_)
+
+
+def _query(request: Request, owner: Owner | None) -> str:
     """Return the query as the provider knows it.
 
     Raises:
         InvalidRequest: it asks for a stream, or is not one.
+        NotFound: it names an item that this caller was never given.
     """
     if not _QUERY.fullmatch(request.url.query):
         raise InvalidRequest("The query holds characters that have no place in one.")
     pairs = parse_qsl(request.url.query, keep_blank_values=True)
     if any(name == "stream" and value.lower() not in ("false", "0") for name, value in pairs):
         raise InvalidRequest("A stored response is not streamed again by this gateway; fetch it whole.", param="stream")
-    bare = [(name, stored_ids.split(value)[0] if name in ("after", "before") else value) for name, value in pairs]
+    if not all(_is_own(value, owner) for name, value in pairs if name in PLACES):
+        raise NotFound(NOTHING_STORED)
+    bare = [(name, stored_ids.split(value)[0] if name in PLACES else value) for name, value in pairs]
     return f"?{urlencode(bare)}" if bare else ""
 
 
@@ -120,6 +135,6 @@ def _upstream(request: Request, tag: str | None) -> Upstream:
     """
     services = services_of(request)
     for name, upstream in services.pipeline.snapshot.upstreams.items():
-        if tag == stored_ids.tag_of(name) and may_hold(upstream.provider.residency, services.key_residency):
+        if tag == stored_ids.tag_of(name) and may_hold(upstream.provider.residency, caller_of(request).residency):
             return upstream
-    raise NotFound("No provider of this gateway stores a response with this id.")
+    raise NotFound(NOTHING_STORED)

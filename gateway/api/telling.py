@@ -70,7 +70,8 @@ def other_event(
     known = getattr(scope.get("route"), "path", OTHER)
     id_ = request_id(answering.headers) or request_id(scope["headers"])
     shown = id_.decode() if id_ is not None else ""
-    return RequestEvent(shown, known, None, False, status, _code(error), None, started_at, duration_s)
+    key = scope["gateway.caller"].name or None if "gateway.caller" in scope else None
+    return RequestEvent(shown, known, None, False, status, _code(error), key, started_at, duration_s)
 
 
 def traceparent_of(headers: RawHeaders) -> bytes | None:

@@ -1,6 +1,7 @@
 """The endpoints that take a model: plain ASGI callables, dispatched ahead of FastAPI, which would cost a third."""
 
 import asyncio
+from collections.abc import Mapping
 from random import getrandbits
 from typing import TYPE_CHECKING
 
@@ -8,13 +9,22 @@ import orjson
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.api.guard import Guard, RawHeaders, request_id
+from gateway.api.guard import Guard, RawHeaders, peer_of, request_id
 from gateway.api.json_guard import read_object
 from gateway.api.telling import event_of
 from gateway.clock import Clock
-from gateway.errors import BodyTooLarge, GatewayError, RequestError, Unauthenticated, UnsupportedMediaType
+from gateway.config.callers import ANYBODY, Caller
+from gateway.errors import (
+    BodyTooLarge,
+    GatewayError,
+    RequestError,
+    TooManyFailures,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.endpoints.multipart import read_form
+from gateway.execution.id_owners import IdOwners
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.request import Request
 from gateway.execution.request_event import Listener
@@ -46,8 +56,8 @@ class ModelEndpoint:
         *,
         clock: Clock,
         max_body_bytes: int,
-        key_residency: str | None,
         metrics: Metrics,
+        id_owners: IdOwners,
         told: Listener | None = None,
     ) -> None:
         """``told`` hears of every request when it is over."""
@@ -57,8 +67,8 @@ class ModelEndpoint:
         self._guard = guard
         self._clock = clock
         self._max_body_bytes = max_body_bytes
-        self._key_residency = key_residency
         self._metrics = metrics
+        self._id_owners = id_owners if endpoint.refers else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -70,10 +80,12 @@ class ModelEndpoint:
         answering.reply = reply
         error: GatewayError | None = None
         try:
-            key = self._guard.admit("POST", scope["path"], headers)
+            caller = self._guard.admit("POST", scope["path"], headers, scope["query_string"], peer_of(scope))
             request = self._read(headers, await read_body(receive, headers, self._max_body_bytes))
-            request.id, request.key, request.session = id_, key, session_of(headers)
-            request.residency, request.tags = self._key_residency, tags_of(headers)
+            request.id, request.session, request.tags = id_, session_of(headers), tags_of(headers, caller)
+            request.caller, request.key, request.residency = caller, caller.name or None, caller.residency
+            if self._id_owners is not None:
+                self._id_owners.put_on(request)
             request.started, request.started_at = started, started_at
             answering.request = request
             watch = CallerWatch(receive, request, reply, answering.task, self._pipeline.sweeper)
@@ -88,8 +100,9 @@ class ModelEndpoint:
         except CallerLeft:
             return
         except GatewayError as refused:
-            error = refused
-            if isinstance(error, Unauthenticated):
+            # Their frames hold this one, and with it the body: a cycle, which would stay until it is looked for.
+            error, refused.__context__ = refused.with_traceback(None), None
+            if isinstance(error, Unauthenticated | TooManyFailures):
                 self._metrics.auth_failures.inc()
             if isinstance(error, RequestError) and not error.headers.get("x-gateway-route"):
                 # Refused before it had a route.
@@ -206,6 +219,8 @@ class CallerWatch:
         self._sweeper.discard(self)
         if self._task is not None:
             self._task.cancel()
+            # A task keeps what it was cancelled with, whose frames hold this.
+            self._task = None
 
     def sweep(self, now: float) -> None:
         """Start watching at the first tick; at every tick look whether the caller still takes what is sent."""
@@ -234,6 +249,9 @@ async def read_body(receive: Receive, headers: RawHeaders, limit: int) -> bytes:
         BodyTooLarge: it is longer than ``limit`` bytes; what a header claims is not relied on.
         CallerLeft: the caller closed before its end.
     """
+    length = next((value for name, value in headers if name == b"content-length"), b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
     message: Message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -244,12 +262,18 @@ async def read_body(receive: Receive, headers: RawHeaders, limit: int) -> bytes:
                 raise CallerLeft
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-        body = b"".join(parts)
-    elif message["type"] == "http.disconnect":
+        if size > limit:
+            raise _too_large(limit)
+        return b"".join(parts)
+    if message["type"] == "http.disconnect":
         raise CallerLeft
     if len(body) > limit:
-        raise BodyTooLarge(f"The body is larger than {limit:,} bytes.", headers={"connection": "close"})
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit:,} bytes.", headers={"connection": "close"})
 
 
 def session_of(headers: RawHeaders) -> str | None:
@@ -260,14 +284,18 @@ def session_of(headers: RawHeaders) -> str | None:
     return None
 
 
-def tags_of(headers: RawHeaders) -> dict[str, str] | None:
-    """Return what a caller wrote into ``x-gateway-tags``, however many such headers there are.
+def tags_of(headers: RawHeaders, caller: Caller = ANYBODY) -> Mapping[str, str] | None:
+    """Return the tags of a caller's key, and what it wrote into ``x-gateway-tags``, however many such headers.
+
+    What the key says cannot be replaced: it tells whose cost, and whose data, this is.
 
     Raises:
         InvalidRequest: they are not tags.
     """
     found = [value for name, value in headers if name == b"x-gateway-tags"]
-    return read_tags(b",".join(found).decode("latin-1")) if found else None
+    if not found:
+        return caller.tags or None
+    return read_tags(b",".join(found).decode("latin-1"), caller.tags)
 
 
 def new_request_id() -> bytes:

@@ -39,7 +39,7 @@ def cutover(
 
     Every replica on this database follows within seconds, and the event names you and your reason. It outranks dates,
     ramps and circuits; only a target that was seen to be gone is passed over. Until it ends, `explain`, `config show`
-    and GET /v1/models show it as a difference from routes.yaml.
+    and GET /v1/models show it as a difference from routes.yaml. `gateway keys audit` keeps who did it, and why.
 
     Example:  gateway cutover forum-reply --to luna --reason "trying the understudy" --for 24h
     """
@@ -95,7 +95,7 @@ async def _write(url: str, route: str, command: "Command") -> bool:
         try:
             store = StateStore(database, command.by)
             if command.target == AUTO:
-                return await store.release(route)
+                return await store.release(route, by=command.by, reason=command.reason, now=command.at)
             await store.command(route, command)
             return True
         finally:

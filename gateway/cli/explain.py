@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, instant, load_routes
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, RouteNotFound
 from gateway.learning.evidence_words import WAITS, sentence
 from gateway.learning.evidence_words import as_object as evidence_as_object
 from gateway.policy.lifecycle import share_moved
@@ -28,6 +28,7 @@ def explain(
     endpoint: Annotated[str, typer.Option(help="Which endpoint is asked.", show_default=True)] = "chat_completions",
     needs: Annotated[str, typer.Option(help="What the request holds, such as tools,json_schema,image.")] = "",
     residency: Annotated[str | None, typer.Option(help="The residency of the caller's key.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant of the caller's key: which variant answers.")] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,6 +39,7 @@ def explain(
 
     Example:  gateway explain --route forum-reply --at 2027-01-14
     Example:  gateway explain --route forum-reply --endpoint responses --needs tools,image
+    Example:  gateway explain --route forum-reply --tenant acme
     """
     from gateway.cli.known import read_known
     from gateway.lifecycle.calendar import Calendar
@@ -46,8 +48,7 @@ def explain(
     from gateway.policy import planner
 
     written = load_routes(routes).routes
-    if route not in written.routes:
-        raise ConfigError(f"there is no route {route!r}; there are: {', '.join(written.routes)}")
+    route = _answering(written, route, tenant)
     day = instant(at)
     known = read_known(database, routes=written)
     served = known.as_served(written)
@@ -81,6 +82,18 @@ def explain(
         _print(plan, day, calendar, in_force)
         if held_back and evidence is not None:
             typer.echo(f"  {WAITS} until the day: {sentence(evidence)}")
+
+
+def _answering(routes: "Routes", name: str, tenant: str | None) -> str:
+    """Return the name of the route that answers a caller of this tenant."""
+    from gateway.config.tenants import route_for
+
+    if name not in routes.routes and name not in routes.variants:
+        raise ConfigError(f"there is no route {name!r}; there are: {', '.join(routes.routes)}")
+    try:
+        return route_for(routes, name, tenant)
+    except RouteNotFound as error:
+        raise ConfigError(error.message) from None
 
 
 def _share(route: "Route", calendar: Any, at: datetime) -> float:

@@ -27,6 +27,7 @@ from gateway.cli import (
 )
 from gateway.cli.capture import capture_app
 from gateway.cli.import_litellm import import_app
+from gateway.cli.keys import keys_app
 from gateway.cli.ledger import ledger_app
 from gateway.cli.lifecycle import lifecycle_app
 from gateway.cli.pack import pack_app
@@ -52,6 +53,7 @@ app = typer.Typer(
     "  gateway record --before-shutdown  whose answers to keep while they can be had\n\n"
     "  gateway pack build R --from F     make a prompt of the fine-tune's own training file\n\n"
     "  gateway evaluate R                is the fallback good enough?\n\n"
+    "  gateway keys create NAME          let an application call, within bounds\n\n"
     "  gateway report                    what it cost, how fast it was, and who answered\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
 )
@@ -68,6 +70,7 @@ app.command("migrate")(database.migrate)
 app.add_typer(ledger_app, name="ledger")
 app.command("explain")(explain.explain)
 app.command("cutover")(cutover.cutover)
+app.add_typer(keys_app, name="keys")
 app.command("forecast")(forecast.forecast)
 app.command("impact")(impact.impact)
 app.add_typer(capture_app, name="capture")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from gateway.execution import process_collector, route_collector, target_collector
+from gateway.execution import budget_collector, key_collector, process_collector, route_collector, target_collector
 from gateway.learning import live
 from gateway.metrics import Counters, Described, Histograms, Metrics
 
@@ -24,6 +24,8 @@ _UNITS: Final = (
     ("_queue", "rows"),
     ("_in_flight", "requests"),
     ("_living_targets", "targets"),
+    ("_holds", "requests"),
+    ("_keys", "keys"),
     ("_rehearsal_difference", "by measure"),
     ("_rehearsal_pairs", "pairs"),
     ("_total", "count"),
@@ -35,7 +37,7 @@ def families() -> list[Described]:
     metrics = Metrics()
     found = [each.described for each in vars(metrics).values() if isinstance(each, Counters | Histograms)]
     gauges = (*route_collector.GAUGES, *target_collector.GAUGES, *process_collector.GAUGES, *process_collector.COUNTERS)
-    found += [gauge.described for gauge in (*gauges, *live.GAUGES)]
+    found += [gauge.described for gauge in (*gauges, *key_collector.GAUGES, *budget_collector.GAUGES, *live.GAUGES)]
     found.append(Described("gateway_build_info", "info", ("version",), "1 for the running version."))
     return sorted(found)
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import socket
+from functools import partial
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.cli.protocol import LimitedProtocol
+from gateway.cli.protocol_watch import Limits, Watch
 
 MOST_AT_ONCE = 100
 """Connections; one more closes an old one. Were it refused, who keeps so many open would have the kubelet end us."""
 
 
-class LatestFirst(HttpToolsProtocol):
+class LatestFirst(LimitedProtocol):
     """A connection that takes the place of another where there are too many: of one that rests, else of the oldest."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -27,11 +30,13 @@ class LatestFirst(HttpToolsProtocol):
 class OpsServer:
     """Answers from ``begin`` to ``end``; it has no part in draining, since readiness is asked while that goes on."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
+        # Of a caller too many the protocol above takes care.
+        watch = Watch(limits, most=10 * MOST_AT_ONCE)
         config = uvicorn.Config(
             app,
             interface="asgi3",
-            http=LatestFirst,
+            http=partial(LatestFirst, watch=watch),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,

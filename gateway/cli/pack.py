@@ -94,12 +94,12 @@ def build(
         instructions_from=origin,
     )
     built = build_pack(read, settings, redactor_of(own, redact))
-    directory = out or routes.parent / "packs" / route
+    directory = out or routes.parent / "packs" / own.name_in_files
     write(directory, built.files, built.held_out, private=built.pack.tenant is not None)
     price = book.lookup(target.provider.name, target.model) if target is not None else None
     told = report(built, directory, held_out_path(directory), target, price)
     told["notes"] = [*map(str, findings[:20]), *told["notes"]]
-    told["reference"] = _reference(directory, routes.parent, route)
+    told["reference"] = _reference(directory, routes.parent, own.name_in_files)
     typer.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(told)))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.config.routes import Routes
     from gateway.learning.report_reading import Read, Wanted
 
-DIMENSIONS = ("day", "team", "target", "reason", "key", "tag")
+DIMENSIONS = ("day", "team", "target", "model", "reason", "key", "tag")
 
 
 def report(

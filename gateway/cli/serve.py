@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gateway.config.settings import Settings
 
 SANDBOX_PORT = 8081
-BACKLOG = 2048
 STDOUT = 1
 
 
@@ -42,7 +41,8 @@ def serve(
 
     Every option can be set by a variable as well: GATEWAY_ROUTES_FILE, GATEWAY_HOST, GATEWAY_PORT,
     GATEWAY_DATABASE_URL. Callers' key: GATEWAY_KEY or GATEWAY_KEY_FILE; the operator's: GATEWAY_ADMIN_KEY or
-    GATEWAY_ADMIN_KEY_FILE. Without keys it serves this machine only, and refuses to listen anywhere else.
+    GATEWAY_ADMIN_KEY_FILE; a key for each caller: GATEWAY_KEY_PEPPER or GATEWAY_KEY_PEPPER_FILE, and gateway keys.
+    Without keys it serves this machine only, and refuses to listen anywhere else unless GATEWAY_OPEN=true.
     GATEWAY_JOURNAL_DIR: a directory on a disk that stays, where rows wait for the database, by default beside it
     (SQLite) or in state/; what a killed process left there, the next one brings to the ledger.
 
@@ -54,6 +54,9 @@ def serve(
     (docs/metrics.md).
 
     People look at /ui (docs/pages.md): with keys, the admin's opens it. GATEWAY_UI_ACTIONS=true lets it move routes.
+
+    What one connection may take in time, bytes and sockets: GATEWAY_HEADER_S, GATEWAY_BODY_S, GATEWAY_MAX_BODY_BYTES,
+    GATEWAY_MAX_CONNECTIONS (docs/limits.md).
 
     SIGTERM stops it in order: not ready at once, answers run on for GATEWAY_DRAIN_S seconds (25). A second one stops
     it now.
@@ -97,7 +100,9 @@ def _run(settings: "Settings") -> None:
     import uvloop
 
     from gateway.app import create_app
+    from gateway.cli.protocol_watch import Limits
     from gateway.cli.server import Server
+    from gateway.cli.sockets import listen, raise_limit
     from gateway.store.database import to_async_url
 
     try:
@@ -110,23 +115,30 @@ def _run(settings: "Settings") -> None:
         raise ConfigError("\n".join(map(str, missing)))
     for finding in app.loaded.warnings:
         typer.echo(f"warning: {finding}", err=True)
-    listener = _listen(settings.host, settings.port)
+    raise_limit(settings.max_connections)
+    listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         interface="asgi3",
-        http="httptools",
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
     )
     ops = None
     if settings.metrics_port is not None:
-        ops = _listen(settings.metrics_host, settings.metrics_port, "GATEWAY_METRICS_PORT")
-    server = Server(config, app, drain_s=settings.drain_s, linger_s=settings.lingers_s, ops=ops)
+        ops = listen(settings.metrics_host, settings.metrics_port, "GATEWAY_METRICS_PORT")
+    server = Server(
+        config,
+        app,
+        drain_s=settings.drain_s,
+        linger_s=settings.lingers_s,
+        ops=ops,
+        limits=Limits(header_s=settings.header_s, body_s=settings.body_s),
+        most_connections=settings.max_connections,
+    )
     _greet(listener, list(app.loaded.routes.routes))
     try:
         with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -138,22 +150,6 @@ def _run(settings: "Settings") -> None:
         raise
     if not server.started:
         raise typer.Exit(1)
-
-
-def _listen(host: str, port: int, chosen_by: str = "--port") -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with {chosen_by}"
-        ) from None
-    listener.setblocking(False)
-    return listener
 
 
 def _greet(listener: socket.socket, routes: list[str]) -> None:

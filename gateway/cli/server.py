@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -22,11 +23,16 @@ import uvicorn
 
 from gateway.app import FrontDoor
 from gateway.cli.ops_server import OpsServer, rests
+from gateway.cli.protocol import LimitedProtocol
+from gateway.cli.protocol_watch import Limits, Watch
+from gateway.cli.sockets import room_for_callers
 
 log = structlog.get_logger()
 POLL_S = 0.02
 SETTLES_S = 0.3
 """How long a connection is idle before it is closed, once no new ones are taken."""
+INCOMPLETE_S = 1.0
+"""How long a request may still be incomplete then."""
 LAST_WORDS_S = 0.8
 """From the deadline until the last connection is closed."""
 LEAVES_S = 4.5
@@ -44,6 +50,8 @@ class Server(uvicorn.Server):
         drain_s: how long answers may go on.
         linger_s: how long new connections are still taken.
         ops: where machines ask for metrics and readiness, until the very end; None: nowhere of their own.
+        limits: what one connection may take of us.
+        most_connections: how many callers may be connected at once, as far as there are descriptors for them.
     """
 
     def __init__(
@@ -54,9 +62,13 @@ class Server(uvicorn.Server):
         drain_s: float,
         linger_s: float,
         ops: socket.socket | None = None,
+        limits: Limits = Limits(),  # noqa: B008 -- frozen
+        most_connections: int = 10_000,
     ) -> None:
+        self._watch = Watch(limits, most_connections, app.protocol_refused)
+        config.http = partial(LimitedProtocol, watch=self._watch)  # type: ignore[assignment]
         super().__init__(config)
-        self._ops = OpsServer(app.ops, ops) if ops is not None else None
+        self._ops = OpsServer(app.ops, ops, limits) if ops is not None else None
         self._draining = app.draining
         self._drain_s, self._linger_s = drain_s, min(linger_s, drain_s)
         self._began_at = self._listens_until = self._deadline = self._leaves_at = 0.0
@@ -72,6 +84,9 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self._ops is not None and self.started:
             await self._ops.begin()
+        if (room := room_for_callers()) < self._watch.most:
+            log.info("connections_limited", most=room, why="the limit of open files (ulimit -n) allows no more")
+            self._watch.most = int(room)
         # What lives as long as the process need not be looked through at every collection of garbage.
         gc.collect()
         gc.freeze()
@@ -141,6 +156,7 @@ class Server(uvicorn.Server):
 
         Whoever reads the end of an answer that began before the stop may ask again at once; that answer is the last.
         """
+        self._watch.hurry(INCOMPLETE_S)
         loop, settles_s = asyncio.get_running_loop(), SETTLES_S if self._listens_until > self._began_at else 0.0
         rests_since: dict[Any, float] = {}
         while not self._is_idle() and loop.time() < self._deadline:

@@ -1,6 +1,6 @@
 """Routes put together: layers merged, names replaced by what they name, files read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,6 +13,7 @@ from gateway.config.learning_entries import build_learning, check_packs
 from gateway.config.model_ids import base_of, embeds
 from gateway.config.prompt_files import build_prompt, read_for_route
 from gateway.config.references import Tree
+from gateway.config.route_names import RouteName
 from gateway.config.routes import (
     Contract,
     Cutover,
@@ -25,9 +26,11 @@ from gateway.config.routes import (
     Training,
 )
 from gateway.config.routes_slo import Slo
-from gateway.config.schema import FallbackEntry, ParametersEntry, RouteEntry, TimeoutsEntry, TrainingEntry
+from gateway.config.schema import FallbackEntry
+from gateway.config.schema_routes import ParametersEntry, RouteEntry, TimeoutsEntry, TrainingEntry
 from gateway.config.shape import Damage
 from gateway.config.source_files import SourceFiles
+from gateway.config.variants import is_answerable, laid_over_task, without_variants
 from gateway.config.yaml_source import Node, plain
 from gateway.reasons import Role
 
@@ -38,6 +41,7 @@ FALLBACK_ON: tuple[FallbackWord, ...] = ("gone", "no_access", "connection", "tim
 class Origin:
     """Where the values of a route come from: its own merged tree, and those of its fallbacks."""
 
+    name: RouteName
     route: Node
     fallbacks: Mapping[str, Node]
 
@@ -55,29 +59,45 @@ class Assembly:
     damage: Damage
     _entries: dict[str, FallbackEntry] = field(default_factory=dict)
 
-    def build(self, name: str) -> tuple[Route, Origin]:
-        """Return a route and its origins. It lacks what could not be had; each lack is reported as an error."""
-        written = self.tree.routes[name]
-        layered = merge(merge(self.tree.defaults, self._profile(written)), written)
-        merged = without_nulls(layered)
+    def build_all(self) -> dict[str, tuple[Route, Origin]]:
+        """Return every route with its origins: each task that answers callers itself, then its variants.
+
+        They lack what could not be had; each lack is reported as an error.
+        """
+        written: dict[str, tuple[RouteName, Node, Node]] = {}
+        for task, node in self.tree.routes.items():
+            under = merge(self.tree.defaults, self._profile(node))
+            if is_answerable(node):
+                written[task] = (RouteName(task), node, merge(under, without_variants(node)))
+            for variant in self.tree.variants.values():
+                if variant.name.task == task:
+                    layered = laid_over_task(under, node, variant, self.findings)
+                    written[str(variant.name)] = (variant.name, variant.written, layered)
+        return {name: self._build(*row, routes=written) for name, row in written.items()}
+
+    def _build(
+        self, called: RouteName, written: Node, layered: Node, *, routes: Collection[str]
+    ) -> tuple[Route, Origin]:
+        name, merged = str(called), without_nulls(layered)
         entry = RouteEntry.model_validate(plain(merged))
         names = entry.fallbacks or ()
-        damaged = self._damaged(name, entry.profile)
-        fallbacks = (self._fallback(fallback, name) for fallback in names)
+        damaged = self._damaged(called.task, entry.profile)
+        fallbacks = (self._fallback(fallback, called) for fallback in names)
         route = Route(
             name=name,
-            primary=self._primary(name, entry, merged),
+            primary=self._primary(called, entry, merged),
             fallbacks=tuple(target for target in fallbacks if target),
             fallback_on=frozenset(FALLBACK_ON if entry.fallback_on is None else entry.fallback_on),
             timeouts=self._timeouts(entry.timeouts, merged),
             cutover=Cutover(**(entry.cutover.model_dump(exclude_none=True) if entry.cutover else {})),
-            contract=self._contract(name, merged),
+            contract=self._contract(called, merged),
             residency=entry.residency,
             owner=entry.owner,
-            training=self._training(name, entry.training, merged),
+            training=self._training(called, entry.training, merged),
             tenant=entry.tenant,
+            variant_of=called.task if called.tenant is not None else None,
             slo=Slo(**entry.slo.model_dump(exclude_none=True) if entry.slo else {}),
-            **build_learning(name, entry, merged, self.tree.routes, self.findings, damaged=damaged),
+            **build_learning(name, entry, merged, routes, self.findings, damaged=damaged),
         )
         if not damaged:
             if not entry.primary and not names:
@@ -85,7 +105,7 @@ class Assembly:
             self._check_targets(route, written)
             check_packs(route, written, self.findings)
         return route, Origin(
-            layered, {fallback: self.fallbacks[fallback] for fallback in names if fallback in self.fallbacks}
+            called, layered, {fallback: self.fallbacks[fallback] for fallback in names if fallback in self.fallbacks}
         )
 
     def check_fallbacks(self) -> None:
@@ -125,12 +145,12 @@ class Assembly:
         profile = self.tree.profiles.get(named.text) if named and named.text else None
         return profile or Node({}, written.file, written.line)
 
-    def _primary(self, route: str, entry: RouteEntry, merged: Node) -> Target | None:
+    def _primary(self, route: RouteName, entry: RouteEntry, merged: Node) -> Target | None:
         if entry.primary is None:
             return None
         name = entry.primary.provider or entry.provider
         if name is None:
-            if not self._damaged(route, entry.profile):
+            if not self._damaged(route.task, entry.profile):
                 self.findings.error(
                     merged.get("primary") or merged,
                     f"routes.{route}: its primary has no provider; name one here or under defaults",
@@ -149,7 +169,7 @@ class Assembly:
             parameters=_parameters(entry.primary.parameters),
         )
 
-    def _fallback(self, name: str, route: str) -> Target | None:
+    def _fallback(self, name: str, route: RouteName) -> Target | None:
         if name not in self.fallbacks:
             return None
         node = without_nulls(self.fallbacks[name])
@@ -172,12 +192,12 @@ class Assembly:
             parameters=_parameters(entry.parameters),
         )
 
-    def _contract(self, route: str, merged: Node) -> Contract | None:
+    def _contract(self, route: RouteName, merged: Node) -> Contract | None:
         at = merged.get("contract")
         read = read_for_route("contract", at, route, self.files, self.findings) if at else None
         if at is None or read is None:
             return None
-        contract = build_contract(route, read[1], read[0], self.findings)
+        contract = build_contract(str(route), read[1], read[0], self.findings)
         if contract and not contract.strict:
             self.findings.warning(
                 at,
@@ -197,11 +217,11 @@ class Assembly:
             written.setdefault(key, min(getattr(defaults, key), total_s))
         return Timeouts(**written)
 
-    def _training(self, route: str, entry: TrainingEntry | None, merged: Node) -> Training | None:
+    def _training(self, route: RouteName, entry: TrainingEntry | None, merged: Node) -> Training | None:
         if entry is None:
             return None
         at = merged.get("training", "file")
-        file = str(self.files.locate(at, entry.file.replace("{route}", route))) if at and entry.file else None
+        file = str(self.files.locate(at, route.filled_in(entry.file))) if at and entry.file else None
         return Training(**entry.model_dump() | {"file": file})
 
     def _check_targets(self, route: Route, at: Node) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from gateway.config.findings import Findings, did_you_mean, quoted
 from gateway.config.routes import Route
 from gateway.config.routes_learning import Acceptance, Capture, Redaction, Rehearsal
-from gateway.config.schema import RouteEntry
+from gateway.config.schema_routes import RouteEntry
 from gateway.config.yaml_source import Node
 
 _PATTERN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")

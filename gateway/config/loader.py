@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.config.assembly import Assembly, Origin
 from gateway.config.capability_entries import build_capabilities
 from gateway.config.findings import Finding, Findings, InvalidRoutes, quoted
+from gateway.config.key_entries import build_keys
 from gateway.config.layers import resolve_fallbacks, route_written_out
 from gateway.config.provider_entries import build_providers
 from gateway.config.references import Tree, check_names, check_references, warn_of_unused
@@ -25,6 +26,7 @@ from gateway.config.schema_prices import PriceEntry
 from gateway.config.schema_types import Entry
 from gateway.config.shape import Damage, check_shape
 from gateway.config.source_files import SourceFiles, Unreadable
+from gateway.config.variants import by_task, variants_in
 from gateway.config.webhook_entries import build_webhooks
 from gateway.config.yaml_source import Node, parse, plain
 
@@ -77,7 +79,7 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
         damage=damage,
     )
     assembly.check_fallbacks()
-    built = {name: assembly.build(name) for name in tree.routes}
+    built = assembly.build_all()
     lifecycle = _lifecycle(tree, findings)
     webhooks = build_webhooks(tree, files, environ, findings, damage)
     warn_of_unused(tree, used, findings)
@@ -85,11 +87,13 @@ def _load(files: SourceFiles, environ: Mapping[str, str], findings: Findings) ->
         config_hash=files.config_hash(),
         routes={name: route for name, (route, _) in built.items()},
         providers=assembly.providers,
+        variants=by_task(tree.variants.values()),
         lifecycle=lifecycle,
         prices=_prices(tree),
         capabilities=build_capabilities(tree, findings),
         webhooks=webhooks,
         ledger=_ledger(tree),
+        keys=build_keys(tree, environ, findings),
         files=files.files,
     )
     origins = {name: origin for name, (_, origin) in built.items()}
@@ -113,15 +117,18 @@ def _read(files: SourceFiles, findings: Findings, damage: Damage) -> Tree | None
                 _include(path, pattern, routes, files, findings, damage)
     if not routes and not findings.errors():
         findings.error(root.get("routes") or root, "there is no route")
+    written = {name: route_written_out(node) for name, node in routes.items()}
     return Tree(
         providers=_section(root, "providers"),
         fallbacks=_section(root, "fallbacks"),
         profiles=_section(root, "profiles"),
-        routes={name: route_written_out(node) for name, node in routes.items()},
+        routes=written,
+        variants=variants_in(written, findings, damage),
         lifecycle=_section(root, "lifecycle"),
         prices=_section(root, "prices"),
         capabilities=_section(root, "capabilities"),
         webhooks=_section(root, "webhooks"),
+        keys=_section(root, "keys"),
         ledger=root.get("ledger"),
         defaults=Node(_section(root, "defaults"), root.file, root.line),
         declared={name: declared.get(name, frozenset()) for name in ("providers", "fallbacks", "profiles")},

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.config.findings import Finding, Findings
 from gateway.config.packs import BY_HASH, FILES, MANIFEST, MAX_FILE_BYTES, BadPack, Pack, parse_pack
+from gateway.config.route_names import RouteName
 from gateway.config.rules import VARIABLE
 from gateway.config.source_files import SourceFiles, Unreadable
 from gateway.config.yaml_source import Node
@@ -25,8 +26,8 @@ class NamedPack:
     """The directory where there is no pack."""
 
 
-def find_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> NamedPack:
-    """Return what a node names, with ``{route}`` filled in; what cannot be used is reported."""
+def find_pack(at: Node, route: RouteName, files: SourceFiles, findings: Findings) -> NamedPack:
+    """Return what a node names, its variables filled in; what cannot be used is reported."""
     if hash_ := _named_hash(at, findings):
         return NamedPack(awaited=hash_)
     return _read_pack(at, route, files, findings)
@@ -42,8 +43,8 @@ def _named_hash(at: Node, findings: Findings) -> str | None:
     return written
 
 
-def _read_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> NamedPack:
-    written = (at.text or "").replace("{route}", route)
+def _read_pack(at: Node, route: RouteName, files: SourceFiles, findings: Findings) -> NamedPack:
+    written = route.filled_in(at.text or "")
     if VARIABLE.search(written):
         return NamedPack()
     directory = files.locate(at, written)
@@ -63,12 +64,12 @@ def _read_pack(at: Node, route: str, files: SourceFiles, findings: Findings) -> 
     except BadPack as problem:
         findings.add(Finding(f"{label}/{problem.file}", problem.line, problem.message))
         return NamedPack()
-    if pack.route != route:
+    if pack.route != str(route):
         findings.warning(at, f"routes.{route}: the pack at {label} was built for route '{pack.route}'")
     return NamedPack(pack)
 
 
-def _report_missing(at: Node, route: str, label: str, findings: Findings) -> None:
+def _report_missing(at: Node, route: RouteName, label: str, findings: Findings) -> None:
     """Warn where each route has a pack of its own: forty may share a fallback before each of them has one."""
     if "{route}" in (at.text or ""):
         findings.warning(

@@ -8,6 +8,7 @@ import orjson
 from gateway.config.findings import Finding, Findings
 from gateway.config.pack_files import NamedPack, find_pack
 from gateway.config.packs import Pack
+from gateway.config.route_names import RouteName
 from gateway.config.routes import Example, Prompt
 from gateway.config.rules import VARIABLE
 from gateway.config.schema import PromptEntry
@@ -17,12 +18,14 @@ from gateway.config.yaml_source import Node
 _MOST_EXAMPLES = 50
 
 
-def read_for_route(what: str, at: Node, route: str, files: SourceFiles, findings: Findings) -> tuple[str, bytes] | None:
-    """Return label and content of the file that a node names, with ``{route}`` filled in; None where it cannot be read.
+def read_for_route(
+    what: str, at: Node, route: RouteName, files: SourceFiles, findings: Findings
+) -> tuple[str, bytes] | None:
+    """Return label and content of the file that a node names, its variables filled in; None where it cannot be read.
 
     A path with any other variable is silently None: ``rules`` has reported it.
     """
-    written = (at.text or "").replace("{route}", route)
+    written = route.filled_in(at.text or "")
     if VARIABLE.search(written):
         return None
     path = files.locate(at, written)
@@ -33,12 +36,14 @@ def read_for_route(what: str, at: Node, route: str, files: SourceFiles, findings
         return None
 
 
-def _of_route(at: Node, route: str) -> str:
+def _of_route(at: Node, route: RouteName) -> str:
     """Say for which route a file is read, where each has its own: its line is the one that they share."""
     return f"routes.{route}: " if "{route}" in (at.text or "") else ""
 
 
-def build_prompt(entry: PromptEntry, node: Node, route: str, files: SourceFiles, findings: Findings) -> Prompt | None:
+def build_prompt(
+    entry: PromptEntry, node: Node, route: RouteName, files: SourceFiles, findings: Findings
+) -> Prompt | None:
     """Return a fallback's prompt for one route; None where a part is missing or empty, which is reported."""
     instructions = entry.instructions
     examples = tuple(Example(user=pair.user, assistant=pair.assistant) for pair in entry.examples or ())
@@ -98,7 +103,7 @@ def with_pack(prompt: Prompt, pack: Pack | None) -> Prompt:
     return prompt.model_copy(update={"version": digest[:12]})
 
 
-def _instructions(at: Node, route: str, files: SourceFiles, findings: Findings) -> str | None:
+def _instructions(at: Node, route: RouteName, files: SourceFiles, findings: Findings) -> str | None:
     read = read_for_route("instructions_file", at, route, files, findings)
     if read is None:
         return None

@@ -13,7 +13,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from gateway.config.schema import RouteEntry, RouteKeys, RoutesFile
+from gateway.config.schema import RoutesFile
+from gateway.config.schema_routes import RouteEntry, RouteKeys, VariantEntry
 from gateway.config.schema_types import Entry, unwrapped
 
 _ROOT = Path(__file__).parents[2]
@@ -50,7 +51,14 @@ def _mapping(model: type[Entry], depth: int, skip: frozenset[str]) -> Iterator[s
         yield from _comment(f"{description} Instead of `{instead_of}`." if instead_of else description, depth)
         lines = list(_field(key, field, depth))
         left_out = instead_of or "only_for" in extra
-        yield from ((f"{'  ' * depth}# {line.strip()}" for line in lines) if left_out else lines)
+        yield from (_left_out(lines, depth) if left_out else lines)
+
+
+def _left_out(lines: list[str], depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for line in lines:
+        # A comment within what is a comment already.
+        yield f"{indent}# {line.removeprefix(indent)}"
 
 
 def _field(key: str, field: FieldInfo, depth: int) -> Iterator[str]:
@@ -69,7 +77,7 @@ def _field(key: str, field: FieldInfo, depth: int) -> Iterator[str]:
         yield f"{indent}{keys[-1]}: {{}}"
     elif isinstance(annotation, type) and issubclass(annotation, Entry):
         yield f"{indent}{keys[-1]}:"
-        shown = frozenset(RouteKeys.model_fields) if issubclass(annotation, RouteEntry) else frozenset()
+        shown = frozenset(RouteKeys.model_fields) if issubclass(annotation, RouteEntry | VariantEntry) else frozenset()
         yield from _mapping(annotation, depth + 1, skip=shown)
     elif not field.examples:
         yield f"{indent}{keys[-1]}:"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.findings import Findings, did_you_mean, quoted
+from gateway.config.variants import Variant
 from gateway.config.yaml_source import Node
 
 _SINGULAR = {
@@ -30,8 +31,11 @@ class Tree:
     prices: Mapping[str, Node]
     capabilities: Mapping[str, Node]
     webhooks: Mapping[str, Node]
+    keys: Mapping[str, Node]
     ledger: Node | None
     defaults: Node
+    variants: Mapping[str, Variant]
+    """By the names of the routes that they become."""
     declared: Mapping[str, frozenset[str]]
     """Section → the names written there, also those that turned out to be unusable."""
 
@@ -41,6 +45,7 @@ class Tree:
             "defaults": self.defaults,
             **{f"profiles.{name}": node for name, node in self.profiles.items()},
             **{f"routes.{name}": node for name, node in self.routes.items()},
+            **{variant.path: variant.written for variant in self.variants.values()},
         }
 
 

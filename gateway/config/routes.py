@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from gateway.config.callers import DeclaredKey
 from gateway.config.packs import Pack
+from gateway.config.route_names import RouteName
 from gateway.config.routes_learning import Acceptance, Capture, Rehearsal
 from gateway.config.routes_ledger import Ledger
 from gateway.config.routes_prices import ModelPrice
@@ -181,11 +183,20 @@ class Route(Frozen):
     training: Training | None = None
     tenant: str | None = None
     """The one customer whose data it handles."""
+    variant_of: str | None = None
+    """The task that its tenant's callers name; None: it is a task itself."""
     capture: Capture | None = None
     """None: nothing is kept."""
     rehearsal: Rehearsal | None = None
     acceptance: Acceptance = Acceptance()
     slo: Slo = Slo()
+
+    @property
+    def name_in_files(self) -> str:
+        """What ``{route}`` stands for in the paths of its own files."""
+        if self.variant_of is None:
+            return self.name
+        return RouteName(self.variant_of, self.tenant).in_files
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -238,6 +249,8 @@ class Routes(Frozen):
     """The first 12 hex digits of a hash over every file that was read."""
     routes: Mapping[str, Route]
     providers: Mapping[str, Provider]
+    variants: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    """Task → tenant → the route that answers its callers; a task may be no route itself."""
     lifecycle: Mapping[str, Mapping[str, ModelDates]] = Field(default_factory=dict)
     """Provider name → model → dates."""
     prices: Mapping[str, Mapping[str, ModelPrice]] = Field(default_factory=dict)
@@ -246,5 +259,7 @@ class Routes(Frozen):
     """Provider name → model → what it takes."""
     webhooks: Mapping[str, Webhook] = Field(default_factory=dict)
     ledger: Ledger = Ledger()
+    keys: Mapping[str, InstanceOf[DeclaredKey]] = Field(default_factory=dict)
+    """Name → key, those that routes.yaml declares."""
     files: tuple[str, ...] = ()
     """Every file that was read, routes.yaml first: what a watcher watches."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from gateway.config.findings import Findings, quoted
 from gateway.config.references import Tree
+from gateway.config.route_names import VARIABLES
 from gateway.config.yaml_source import Node
 
 VARIABLE = re.compile(r"\{[^{}]*\}")
@@ -68,7 +69,8 @@ def _check_variables(subject: str, layer: Node, paths: tuple[tuple[str, ...], ..
         if node is None or node.text is None:
             continue
         for variable in VARIABLE.findall(node.text):
-            if variable != "{route}":
+            if variable not in VARIABLES:
+                known = " and ".join(f"'{each}'" for each in VARIABLES)
                 findings.error(
-                    node, f"{subject}.{'.'.join(path)}: {quoted(variable)} is no variable; there is only '{{route}}'"
+                    node, f"{subject}.{'.'.join(path)}: {quoted(variable)} is no variable; there are {known}"
                 )

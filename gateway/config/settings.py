@@ -13,7 +13,8 @@ from gateway.errors import ConfigError
 
 PREFIX = "GATEWAY_"
 LINGER_S = 5.0
-_SECRETS = ("key", "admin_key")
+_SECRETS = ("key", "admin_key", "key_pepper")
+LEAST_PEPPER = 32
 _BOOLEAN = ("bool_parsing", "bool_type")
 _INTEGER = ("int_parsing", "int_type", "int_from_float")
 
@@ -41,11 +42,26 @@ class Settings(BaseSettings):
     key_file: Path | None = None
     key_residency: str | None = None
     """Where whoever sends that key wants data kept; only targets there may answer."""
+    key_pins: bool = False
+    """Whether whoever sends that key may choose the target (``ROUTE@primary``)."""
+    key_pepper: SecretStr | None = None
+    """What keys are digested with before they are compared; with it, keys of the database and of routes.yaml count."""
+    key_pepper_file: Path | None = None
+    open: bool = False
+    """Whether anybody who can reach an address that is not loopback may call, although there are no keys."""
+    limits_url: SecretStr | None = None
+    """A Redis server (redis://…) where replicas share what keys have left of their rate limits; None: each counts."""
     admin_key: SecretStr | None = None
     admin_key_file: Path | None = None
     ui_actions: bool = False
     """Whether the pages at /ui may move routes and have models verified; only where there is an admin's key."""
     max_body_bytes: int = Field(20 * 1024 * 1024, ge=1)
+    header_s: float = Field(10.0, gt=0, le=600)
+    """How long a request's head may take to arrive."""
+    body_s: float = Field(30.0, gt=0, le=3600)
+    """How long a request's body may take to arrive."""
+    max_connections: int = Field(10_000, ge=1)
+    """How many callers may be connected at once; more are turned away with a 503."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(lambda value: _lower(value)),
@@ -73,18 +89,29 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_open_doors(self) -> "Settings":
-        lacking = [_variable(name) for name in _SECRETS if getattr(self, name) is None]
-        if lacking and not self.is_loopback:
+        lacking = [] if self.admin_key is not None else [_variable("admin_key")]
+        if self.key is None and self.key_pepper is None:
+            lacking.insert(0, f"{_variable('key')} or {_variable('key_pepper')}")
+        if lacking and not self.is_loopback and not self.open:
             raise ConfigError(
                 f"{_variable('host')}={self.host} can be reached from other machines: set {' and '.join(lacking)} "
-                f"(or …_FILE), or bind to 127.0.0.1."
+                f"(or …_FILE), or bind to 127.0.0.1. {_variable('open')}=true lets anybody in who can reach it."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_weak_pepper(self) -> "Settings":
+        pepper = self.key_pepper.get_secret_value() if self.key_pepper is not None else None
+        if pepper is not None and len(pepper) < LEAST_PEPPER:
+            raise ConfigError(f"{_variable('key_pepper')} is shorter than {LEAST_PEPPER} characters.")
         return self
 
     @model_validator(mode="after")
     def _refuse_residency_without_key(self) -> "Settings":
         if self.key_residency is not None and self.key is None:
             raise ConfigError(f"{_variable('key_residency')} is a property of {_variable('key')}, which is not set.")
+        if self.key_pins and self.key is None:
+            raise ConfigError(f"{_variable('key_pins')} is a property of {_variable('key')}, which is not set.")
         return self
 
     @property

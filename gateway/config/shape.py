@@ -21,6 +21,7 @@ _SECRET_KEYS = {
 _PREDICATES = {
     "string_type": "must be text",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "model_type": "must be a mapping",
     "dict_type": "must be a mapping",
     "tuple_type": "must be a list",
@@ -123,14 +124,14 @@ def _message(problem: Any, node: Node, model: type[Entry]) -> str:
         return f"{_subject(location)} must be at most {problem['ctx']['max_length']} characters long"
     if kind == "string_type" and not isinstance(node.value, dict | list) and node.value is not None:
         return f"{_subject(location)} must be text: put it in quotes"
-    if (
-        kind == "model_type"
-        and location
-        and (location[-1] == "primary" or (len(location) == 2 and location[0] == "routes"))
-    ):
+    if kind == "model_type" and location and (location[-1] == "primary" or _is_route(location)):
         return f"{_subject(location)} must be a model's id or a mapping"
     predicate = _PREDICATES.get(kind) or problem["msg"].replace("Input should be", "must be")
     return f"{_subject(location)} {predicate}"
+
+
+def _is_route(location: tuple[int | str, ...]) -> bool:
+    return location[0] == "routes" and (len(location) == 2 or (len(location) == 4 and location[2] == "variants"))
 
 
 def _unknown_key(location: tuple[int | str, ...], model: type[Entry]) -> str:
@@ -143,6 +144,10 @@ def _unknown_key(location: tuple[int | str, ...], model: type[Entry]) -> str:
             f"{where}unknown key {quoted(word)}: secrets are named, never written here; "
             f"use {named_by}_env or {named_by}_file"
         )
+    if word == "profile" and len(parents) == 4 and _is_route(tuple(parents)):
+        return f"{where}unknown key {quoted(word)}: a variant has the profile of its task, {parents[1]}"
+    if str(location[0]) == "keys" and word.lower() in _SECRET_KEYS:
+        return f"{where}unknown key {quoted(word)}: keys are never written here; use digest"
     known = keys_at(model, tuple(parents))
     if not parents and list(known) == ["routes"]:
         return f"unknown key {quoted(word)}: an included file holds only `routes`"
@@ -156,6 +161,6 @@ def _subject(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif part != "[key]":  # A mapping's name itself, which stands before it.
             text += ("." if text else "") + (part if len(part) <= 100 else part[:60] + "…")
     return text

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.config.assembly import FALLBACK_ON
-from gateway.config.findings import did_you_mean
 from gateway.config.layers import without_nulls
 from gateway.config.loader import Loaded
+from gateway.config.route_names import RouteName
 from gateway.config.routes import Target
+from gateway.config.tenants import no_such_route
 from gateway.config.yaml_source import Node, plain
 from gateway.errors import RouteNotFound
 
@@ -31,34 +32,32 @@ def show(loaded: Loaded, route_name: str) -> list[ShownValue]:
     """
     route = loaded.routes.routes.get(route_name)
     if route is None:
-        near = did_you_mean(route_name, loaded.routes.routes)
-        raise RouteNotFound(f"There is no route '{route_name}'{near or '.'}")
+        raise RouteNotFound(no_such_route(loaded.routes, route_name))
     origin = loaded.origins[route_name]
+    name = origin.name
     shown: dict[str, ShownValue] = {}
     if route.primary is None:
-        _add(shown, "primary", origin.route.get("primary"), route_name, default=None)
+        _add(shown, "primary", origin.route.get("primary"), name, default=None)
     else:
         provider = origin.route.get("primary", "provider") or origin.route.get("provider")
-        _add_target(
-            shown, "primary", route.primary, without_nulls(origin.route.entries["primary"]), provider, route_name
-        )
-    _add(shown, "fallbacks", origin.route.get("fallbacks"), route_name, default=[])
+        _add_target(shown, "primary", route.primary, without_nulls(origin.route.entries["primary"]), provider, name)
+    _add(shown, "fallbacks", origin.route.get("fallbacks"), name, default=[])
     for target in route.fallbacks:
         node = without_nulls(origin.fallbacks[target.name])
-        _add_target(shown, f"fallbacks.{target.name}", target, node, node.get("provider"), route_name)
-    _add(shown, "fallback_on", origin.route.get("fallback_on"), route_name, default=list(FALLBACK_ON))
+        _add_target(shown, f"fallbacks.{target.name}", target, node, node.get("provider"), name)
+    _add(shown, "fallback_on", origin.route.get("fallback_on"), name, default=list(FALLBACK_ON))
     for group in (route.timeouts, route.cutover, route.slo):
-        name = type(group).__name__.lower()
+        section = type(group).__name__.lower()
         for key, value in group:
-            _add(shown, f"{name}.{key}", origin.route.get(name, key), route_name, default=value)
+            _add(shown, f"{section}.{key}", origin.route.get(section, key), name, default=value)
     learning = ("tenant", "capture", "rehearsal", "acceptance")
     for key in ("profile", "owner", "contract", "residency", "training", *learning):
-        _add(shown, key, origin.route.get(key), route_name, default=None)
+        _add(shown, key, origin.route.get(key), name, default=None)
     return list(shown.values())
 
 
 def _add_target(
-    shown: dict[str, ShownValue], path: str, target: Target, node: Node, provider: Node | None, route: str
+    shown: dict[str, ShownValue], path: str, target: Target, node: Node, provider: Node | None, route: RouteName
 ) -> None:
     _add(shown, f"{path}.provider", provider, route, default=target.provider.name)
     model = node.entries["model"]
@@ -74,14 +73,14 @@ def _add_target(
         _add(shown, f"{path}.prompt.caller_system", node.get("prompt", "caller_system"), route, default="keep")
 
 
-def _add(shown: dict[str, ShownValue], path: str, node: Node | None, route: str, *, default: object) -> None:
+def _add(shown: dict[str, ShownValue], path: str, node: Node | None, route: RouteName, *, default: object) -> None:
     if node is None or node.value is None:
         shown[path] = ShownValue(path, default, _origin(node))
         return
     for leaf_path, leaf in _leaves(path, without_nulls(node)):
         value = plain(leaf)
         if isinstance(value, str) and leaf_path.rpartition(".")[2] in _PATH_KEYS:
-            value = value.replace("{route}", route)
+            value = route.filled_in(value)
         shown[leaf_path] = ShownValue(leaf_path, value, _origin(leaf))
 
 

@@ -98,7 +98,7 @@ class Accounting:
             self._instance,
             snapshot.config_hash,
             request.key,
-            route.owner,
+            request.caller.team or route.owner,
             request.tags,
             None,
             None,
@@ -108,6 +108,7 @@ class Accounting:
             attempt.started_at,
             False,
             joined(request.words),
+            hold_id=request.hold_id,
         )
         output = rates_of(price, usage.input_tokens).output if price is not None else None
         self._journal.intent(Intent(attempt.begun, output))
@@ -186,7 +187,7 @@ class Accounting:
             self._instance,
             snapshot.config_hash,
             request.key,
-            route.owner,
+            request.caller.team or route.owner,
             request.tags,
             tier,
             attempt.status,
@@ -202,6 +203,7 @@ class Accounting:
             usage.output_image_tokens,
             rejected,
             attempt.overhead_ms,
+            request.hold_id,
         )
         _observe(attempt, usage, source, cost, duration_s)
         return entry

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -11,6 +12,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.execution.failures import Failed, Failure, without_secret
+from gateway.execution.most_cost import adapted_body
 from gateway.execution.prepared import PreparedTarget
 from gateway.execution.request import Request
 from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
@@ -89,9 +91,8 @@ class Attempt:
     def prepare(self) -> int:
         """Adapt the caller's body to this target's model, prompt and parameters; return its length in bytes."""
         request = self.request
-        body = self.sent_body = request.body.copy()
-        body["model"] = self.prepared.model
-        self.adapted = request.endpoint.adapt(body, request, self.prepared)
+        body, self.adapted = adapted_body(request, self.prepared)
+        self.sent_body = body
         self._encoded = request.endpoint.encode(body, request)
         return len(self._encoded[0])
 
@@ -177,7 +178,7 @@ class Attempt:
             # What came before the first event is dropped: comments, of which there may be no end.
             self.first_block = reader.take(block)
             if not reader.events and (reader.broken is not None or reader.done):
-                raise reader.broken or BrokenStream(NEVER_BEGAN)
+                raise copy(reader.broken) or BrokenStream(NEVER_BEGAN)
         self.first_at = self._clock.monotonic()
         self.heard()
         self.told_at = self.heard_at
@@ -203,7 +204,7 @@ class Attempt:
         if not isinstance(answer, dict) or not endpoint.is_answer(answer):
             raise Failed(Failure(FailureKind.SERVER_ERROR, f"the upstream's answer has {endpoint.lacks}", self.status))
         self.answer, self.unusable = answer, None
-        self.answer_body = endpoint.relayed(answer, body, self.prepared)
+        self.answer_body = endpoint.relayed(answer, body, self.request, self.prepared)
 
     async def _refused(self, connection: Connection, exchange: Exchange) -> Failure:
         """Read an answer that is no success, and say what it means."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from gateway import errors
 from gateway.execution.request import Request
+from gateway.policy.blacking_out import without
 from gateway.policy.lifecycle import Dates
 from gateway.policy.planner import Observe, Plan
 from gateway.reasons import FailureKind, Reason
 
 LONGEST_RETRY_AFTER_S = 60.0
-BLACKED_OUT = "[key]"
 NO_RETRY = {"x-should-retry": "false"}
 PASSED_FIELDS = ("message", "type", "param", "code")
 
@@ -43,9 +43,9 @@ def without_secret(failure: Failure, secret: str) -> Failure:
         return failure
     error = failure.error
     if error is not None:
-        error = {k: v.replace(secret, BLACKED_OUT) if isinstance(v, str) else v for k, v in error.items()}
-    message, code = failure.message.replace(secret, BLACKED_OUT), failure.code
-    return replace(failure, message=message, code=code and code.replace(secret, BLACKED_OUT), error=error)
+        error = {k: without(v, secret) if isinstance(v, str) else v for k, v in error.items()}
+    message, code = without(failure.message, secret), failure.code
+    return replace(failure, message=message, code=code and without(code, secret), error=error)
 
 
 class Failed(Exception):

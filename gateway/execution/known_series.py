@@ -6,7 +6,7 @@ from gateway.config.routes import Routes
 from gateway.execution.meters import reasons_of
 from gateway.lifecycle.polling import PollOutcome
 from gateway.metrics import Metrics
-from gateway.reasons import Availability, Reason
+from gateway.reasons import Availability, ProtocolRefusal, Reason
 
 RELOADS: Final = ("loaded", "refused", "waiting")
 DELIVERIES: Final = ("delivered", "failed", "given_up")
@@ -29,6 +29,8 @@ def export_zeros(metrics: Metrics, routes: Routes) -> None:
     """Make what a configuration lets one expect; what is there keeps its count."""
     for outcome in RELOADS:
         metrics.config_reloads.labels(outcome)
+    for refusal in ProtocolRefusal:
+        metrics.protocol_refusals.labels(refusal.value)
     for webhook in routes.webhooks:
         for outcome in DELIVERIES:
             metrics.webhooks.labels(webhook, outcome)

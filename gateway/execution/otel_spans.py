@@ -51,11 +51,18 @@ _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 
 
 class _Short(requests.Session):
-    """Reads no more of an answer than a collector has to say: one without an end would fill the memory."""
+    """Reads no more of an answer than a collector has to say: one without an end would fill the memory.
+
+    It goes to the collector alone: by no proxy of the environment, and nowhere that an answer points to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send one batch; a collector that points elsewhere has not taken it."""
-        with super().send(request, **kwargs | {"stream": True}) as answer:
+        with super().send(request, **kwargs | {"stream": True, "allow_redirects": False}) as answer:
             answer.raw = BytesIO(answer.raw.read(LONGEST_ANSWER))
             if answer.is_redirect:
                 answer.status_code = HTTPStatus.BAD_GATEWAY

@@ -13,12 +13,14 @@ from gateway.clock import Clock
 from gateway.config.routes import Target
 from gateway.errors import GatewayError, GatewayStopping, LedgerUnavailable
 from gateway.execution.accounting import Accounting
+from gateway.execution.admission import Admission
 from gateway.execution.answer_headers import Header, header_value
 from gateway.execution.attempts import Attempt
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
 from gateway.execution.learner import Learner, NobodyLearns
 from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.rate_limits import texts
 from gateway.execution.relay import Relay
 from gateway.execution.request import Reply, Request
 from gateway.execution.retry_budget import RetryBudget
@@ -63,6 +65,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         learner: Learner | None = None,
+        admission: Admission | None = None,
         fallback_answered: Callable[[str, float], None] = lambda route, at: None,
     ) -> None:
         """``fallback_answered`` is told of each answer by a fallback: its route, and when, in Unix time."""
@@ -75,6 +78,7 @@ class Pipeline:
         """Requests being answered now, by endpoint."""
         self.learner: Learner = learner or NobodyLearns()
         self._accounting = accounting
+        self._admission = admission or Admission()
         self._clock = clock
         self._retries = RetryBudget()
         self._relay = Relay(board, accounting)
@@ -89,7 +93,7 @@ class Pipeline:
             GatewayError: nobody could answer, and nothing has been sent to the caller yet.
         """
         snapshot = self.snapshot
-        route, pin = snapshot.find(request.model)
+        route, pin = snapshot.find(request.model, request.caller)
         request.timeouts = route.route.timeouts
         why = self._accounting.refuses()
         if why is not None:
@@ -103,6 +107,8 @@ class Pipeline:
         self.in_flight[endpoint.name] += 1
         status = 499
         try:
+            if request.caller.is_limited:
+                request.admitted = await self._admission.admit(request, plan)
             attempt = await self._first_answer(plan, request, snapshot)
             request.adapted = attempt.adapted
             attempt.overhead_ms = self._overhead_s(request) * 1000
@@ -126,9 +132,13 @@ class Pipeline:
                 with contextlib.suppress(LedgerUnavailable):
                     await self._accounting.synced()
             known = {"x-gateway-route": route.route.name, "x-gateway-attempts": str(request.tried)}
+            if request.admitted is not None:
+                known |= texts(request.admitted.headers)
             error.headers = known | error.headers
             raise
         finally:
+            if request.admitted is not None:
+                self._admission.over(request.admitted, request.settled)
             self.in_flight[endpoint.name] -= 1
             route.meters.request(endpoint.name, GatewayStopping.status if request.cut else status)
 
@@ -151,6 +161,8 @@ class Pipeline:
         retried = False
         while True:
             step = waiting.popleft()
+            if request.settled:
+                await self._admission.again(request, step.prepared)
             attempt = Attempt(step.prepared, reason, request, self._clock, self.sweeper)
             failure = await self._try(attempt, plan, snapshot)
             if failure is None:
@@ -242,6 +254,8 @@ class Pipeline:
             (b"x-request-id", request.id.encode()),
             (b"x-gateway-attempts", b"%d" % request.tried),
         ]
+        if request.admitted is not None:
+            headers += request.admitted.headers
         if attempt.adapted:
             headers.append((b"x-gateway-adapted", header_value(", ".join(attempt.adapted))))
         if attempt.reader is None:

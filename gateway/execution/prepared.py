@@ -1,6 +1,5 @@
 """One configuration with everything that can be built once: what a request would otherwise build each time."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,10 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.clock import Clock
+from gateway.config.callers import ANYBODY, Caller
 from gateway.config.routes import Route, Routes, Target
-from gateway.errors import RouteNotFound
+from gateway.errors import PinNotAllowed
 from gateway.execution.answer_headers import Header, date_headers, identity_headers, outlives
 from gateway.execution.cache_keys import CacheKeys
+from gateway.execution.callable_routes import CallableRoutes
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.endpoints.endpoint import Endpoint
 from gateway.execution.meters import RouteMeters, TargetMeters
@@ -57,8 +58,10 @@ class PreparedTarget:
         "headers",
         "key",
         "limits_due",
+        "longest_answer",
         "meters",
         "model",
+        "prices",
         "prompt",
         "prompt_prefix",
         "prompt_tokens",
@@ -93,6 +96,10 @@ class PreparedTarget:
         self.answers = AnswerNames(target, book)
         self.window = book.window(*self.key)
         """Tokens of input that it takes; None: not known."""
+        self.longest_answer = book.longest_answer(*self.key)
+        """In tokens; None: not known."""
+        self.prices = book.prices_of(*self.key)
+        """By one of which its answers are billed by the token; empty: unpriced."""
         self.limits_due = 0.0
         """From when on, in monotonic seconds, an answer's headers are looked at for rate limits."""
         self.dates = dates
@@ -109,7 +116,9 @@ class PreparedTarget:
         self.prompt_version = target.prompt.version if target.prompt else None
         cached = pack is not None and pack.prefix_tokens >= LEAST_CACHED_TOKENS
         self.cache_keys = (
-            CacheKeys(self.prompt_version or "", clock) if cached and target.provider.vendor.caches_by_key else None
+            CacheKeys(self.prompt_version or "", clock, route.tenant)
+            if cached and target.provider.vendor.caches_by_key
+            else None
         )
         """Names the provider's cache for what every request begins with; None: nothing would be cached by it."""
         promises = route.contract is not None and target.role is Role.FALLBACK
@@ -145,10 +154,20 @@ class PreparedTarget:
 class PreparedRoute:
     """A route with its prepared targets, its checker and its meters."""
 
-    __slots__ = ("_served_by_all", "_telling", "checker", "learns", "meters", "route", "targets")
+    __slots__ = ("_served_by_all", "_telling", "by_caller", "checker", "learns", "meters", "route", "targets")
 
-    def __init__(self, route: Route, targets: dict[str, PreparedTarget], checker: Any, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        route: Route,
+        targets: dict[str, PreparedTarget],
+        checker: Any,
+        metrics: Metrics,
+        *,
+        has_variants: bool = False,
+    ) -> None:
         self.route = route
+        self.by_caller = has_variants or route.tenant is not None
+        """Whether who asks decides who answers, and not the name alone."""
         self.targets = targets
         self.checker = checker
         self.meters = RouteMeters(metrics, route)
@@ -220,24 +239,27 @@ class Snapshot:
         self._metrics = metrics
         self.price_book = PriceBook.for_routes(routes, clock.now().date())
         self.prepared = {name: self._prepare(route) for name, route in routes.routes.items()}
+        self.callable_routes = CallableRoutes(routes, self.prepared)
         self._plans: dict[PlanKey, tuple[int, datetime, ReadyPlan]] = {}
 
-    def find(self, model: str) -> tuple[PreparedRoute, planner.Pin | None]:
-        """Return the route that ``model`` names, and its pin.
+    def find(self, model: str, caller: Caller = ANYBODY) -> tuple[PreparedRoute, planner.Pin | None]:
+        """Return the route that answers this caller's ``model``, and its pin.
 
         Raises:
-            RouteNotFound: there is no such route; the message names the nearest.
+            RouteNotFound: there is no such route that it may call; the message names the nearest.
+            NoVariant: the route answers by tenant, and not to this caller's.
+            PinNotAllowed: its key may not choose who answers.
             InvalidRequest: the pin is nothing that this route has.
         """
         prepared = self.prepared.get(model)
-        if prepared is not None:
+        if prepared is not None and not prepared.by_caller and caller.routes is None:
             return prepared, None
         name, at, pin = model.partition("@")
-        prepared = self.prepared.get(name)
-        if prepared is None:
-            raise RouteNotFound(self._no_such_route(name[:100]), param="model")
+        prepared = self.callable_routes.find(name, caller)
         if not at:
             return prepared, None
+        if not caller.pins:
+            raise PinNotAllowed(f"This key may not choose who answers; send {name[:100]!r} alone.", param="model")
         return prepared, read_pin(prepared.route, pin)
 
     def plan(
@@ -322,9 +344,5 @@ class Snapshot:
             import jsonschema_rs
 
             checker = jsonschema_rs.validator_for(dict(route.contract.json_schema))
-        return PreparedRoute(route, targets, checker, self._metrics)
-
-    def _no_such_route(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.prepared, n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models lists the routes."
-        return f"There is no route {name!r}; 'model' names a route of this gateway.{hint}"
+        has_variants = route.name in self.routes.variants
+        return PreparedRoute(route, targets, checker, self._metrics, has_variants=has_variants)

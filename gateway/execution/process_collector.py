@@ -36,8 +36,13 @@ ROWS_REFUSED: Final = Gauge("gateway_ledger_refused_total", "Rows that the datab
 SYNC_FAILURES: Final = Gauge(
     "gateway_ledger_sync_failures_total", "Times that the journal could not be brought to the disk."
 )
+LIMITS_SHARED: Final = Gauge(
+    "gateway_rate_limits_shared",
+    "1 while replicas count requests and tokens per minute together, 0 while each counts by itself; only where "
+    "GATEWAY_LIMITS_URL is set.",
+)
 DAMAGED: Final = Gauge("gateway_ledger_damaged_total", "Stretches of journals that could not be read back.")
-GAUGES: Final = (IN_FLIGHT, READY, CONFIG, LOADED, REFUSED, LAG, JOURNAL_LIMIT, QUEUE, OLDEST, JOURNAL)
+GAUGES: Final = (IN_FLIGHT, READY, CONFIG, LOADED, REFUSED, LAG, JOURNAL_LIMIT, QUEUE, OLDEST, JOURNAL, LIMITS_SHARED)
 COUNTERS: Final = (ENTRIES, DROPPED, ROWS_REFUSED, SYNC_FAILURES, DAMAGED)
 
 
@@ -50,6 +55,8 @@ class ProcessFacts:
     is_ready: Callable[[], bool]
     is_refused: Callable[[], bool]
     """Whether the configuration on the disk was refused."""
+    limits_shared: Callable[[], bool | None] = lambda: None
+    """Whether replicas count rate limits together; None: nobody asked for that."""
 
 
 class ProcessCollector(Collector):
@@ -72,6 +79,9 @@ class ProcessCollector(Collector):
         yield REFUSED.of(float(facts.is_refused()))
         yield LAG.of(facts.lag_s())
         yield JOURNAL_LIMIT.of(snapshot.routes.ledger.journal_mib * _MIB)
+        limits_shared = facts.limits_shared()
+        if limits_shared is not None:
+            yield LIMITS_SHARED.of(float(limits_shared))
         yield from of_ledger(facts.ledger())
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from copy import copy
 
 import structlog
 
@@ -82,7 +83,8 @@ class Relay:
                 await reply.block(block)
                 attempt.busy_with_caller = False
             if reader.broken is not None:
-                raise reader.broken
+                # A copy: what was raised holds frames, and the reader would keep them.
+                raise copy(reader.broken)
             if ended:
                 return
             seen = reader.events

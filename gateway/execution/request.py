@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.config.callers import ANYBODY, Caller
 from gateway.config.routes import Timeouts
 from gateway.ledger.entry import Entry, EntryKind
 
 if TYPE_CHECKING:
+    from gateway.execution.admission import Admitted
     from gateway.execution.endpoints.endpoint import Endpoint
     from gateway.execution.endpoints.multipart import Form
     from gateway.execution.learner import Reservation
+    from gateway.policy.stored_ids import Owner
 
 DEFAULT_TIMEOUTS = Timeouts()
 UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
@@ -32,13 +35,19 @@ class Request:
     """What it asks of a model: words of ``policy.traits``."""
     held_by: str | None = None
     """The tag of the provider that holds what it refers to (``policy.stored_ids``)."""
+    owner: "Owner | None" = None
+    """Whose the ids are of what a provider stores for it; None: nobody's in particular."""
     form: "Form | None" = None
     """The parts of a multipart body."""
     id: str = ""
+    caller: Caller = ANYBODY
+    """Who asks, and what they may."""
     key: str | None = None
     """The caller's key by its label."""
     kind: EntryKind = "live"
     """Who asks: a caller, or the gateway itself for what it learns."""
+    hold_id: str | None = None
+    """What is set aside for it, where its key has a budget."""
     residency: str | None = None
     """Where the caller's key wants its data kept."""
     session: str | None = None
@@ -52,6 +61,8 @@ class Request:
     """Whether somebody hears of its attempts (``execution.learner``)."""
     reservation: "Reservation | None" = None
     """The money set aside for a request that rehearses, until it is known what it cost."""
+    admitted: "Admitted | None" = None
+    """What was counted and set aside for it; None: its key has no limits."""
     captured: bool = False
     """Whether request and answer are to be kept, blacked out."""
     kept: list[bytes] | None = None

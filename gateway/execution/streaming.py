@@ -85,7 +85,8 @@ class EventReader(StreamReader):
         except EventTooLarge:
             self.broken = BrokenStream("an event of the upstream's stream is too large")
         except (BrokenStream, ErrorEvent) as error:
-            self.broken = error
+            # What was raised holds frames, which hold this reader.
+            self.broken, error.__context__ = error.with_traceback(None), None
         return b"\n\n".join(passed) + b"\n\n" if passed else b""
 
     def unread(self) -> bytes:

@@ -24,11 +24,16 @@ class Listener:
         self._capture, self._rehearsals, self._random = capture, rehearsals, random or Random()
 
     def meet(self, request: Request, route: PreparedRoute, snapshot: Snapshot) -> None:
-        """Throw the dice for capture and for rehearsals."""
+        """Throw the dice for capture and for rehearsals.
+
+        Kept is only what the caller's key lets be kept, and a tenant's only where the route is that tenant's: what a
+        route keeps goes into its packs, for all who call it.
+        """
         if request.endpoint is not CHAT:
             return
         capture, rehearsal = route.route.capture, route.route.rehearsal
-        request.captured = capture is not None and self._random.random() < capture.share
+        consents = request.caller.capture and request.caller.tenant in (None, route.route.tenant)
+        request.captured = capture is not None and consents and self._random.random() < capture.share
         rehearses = rehearsal is not None and self._rehearsals.meet(request, route, snapshot, rehearsal)
         request.learnt = request.captured or rehearses
         if request.learnt:

@@ -19,8 +19,10 @@ from gateway.ledger.journal import Journal
 from gateway.ledger.refused import RefusedRows
 from gateway.ledger.store_opener import journal_root
 from gateway.metrics import Metrics
+from gateway.providers.allowed_origins import AllowedOrigins
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
+from gateway.providers.worker_destinations import destinations
 from gateway.providers.worker_process import LitellmWorker
 from gateway.store.database import Database, where
 from gateway.store.evaluations import EvaluationStore
@@ -58,12 +60,14 @@ class Workbench:
         routes = knowledge.complete(routes)
         published = await PublishedStore(database).all()
         async with AsyncExitStack() as stack:
-            client, worker = HttpClient(), _worker_for(routes, clock, environ)
+            origins = AllowedOrigins(clock)
+            client, worker = HttpClient(permits=origins.permits), _worker_for(routes, clock, environ)
             stack.callback(client.close)
             if worker is not None:
                 stack.push_async_callback(worker.close)
                 worker.listen(at_once=False)
             path = worker.path if worker is not None else None
+            origins.replace(routes, environ, path)
             upstreams = {name: Upstream(p, client, environ, clock, path) for name, p in routes.providers.items()}
             snapshot = Snapshot(routes, upstreams, metrics=Metrics(), clock=clock, published=published)
             journal = _journal(stack, routes, database, environ, clock)
@@ -98,4 +102,8 @@ def _journal(
 def _worker_for(routes: Routes, clock: Clock, environ: Mapping[str, str]) -> LitellmWorker | None:
     vendors = [target.provider.vendor for route in routes.routes.values() for target in route.targets]
     needed = any(vendor.litellm is not None or vendor.bridge is not None for vendor in vendors)
-    return LitellmWorker(clock=clock, environ=environ) if needed else None
+    if not needed:
+        return None
+    worker = LitellmWorker(clock=clock, environ=environ)
+    worker.permit(destinations(routes, environ, clock))
+    return worker

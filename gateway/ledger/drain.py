@@ -165,7 +165,7 @@ class Drain:
     async def _finish(self) -> None:
         """Settle what nobody will settle any more, and have the database forget the journal."""
         await self._delivery.bring_orphans(self._journal.name, self._reader.orphans())
-        if self._noted:
+        if self._noted or self._journal.has_holds:
             await self._delivery.rows().forget_journal(self._journal.name)
 
     async def _gather(self) -> None:

@@ -1,31 +1,16 @@
 """One row of the ledger: what one attempt was, used and cost."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from random import getrandbits
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
+from gateway.clock import time_ordered_id
 from gateway.reasons import FailureKind, Outcome, Reason, Role, UsageSource
 
 EntryKind = Literal["live", "rehearsal", "recording", "evaluation", "probe"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_VERSION_AND_VARIANT: Final = 0x7 << 76 | 0b10 << 62
-
-
-def new_attempt_id(started_at: datetime) -> str:
-    """Return a UUIDv7 (RFC 9562), as text, for an attempt that starts then.
-
-    It holds the time to the microsecond, then 62 random bits. Ids sort by start, so that the ledger's primary key
-    doubles as its index by time; it is derived from the injected clock, and no two are equal even when that clock
-    stands still or is set back. As text, since that is how it travels: making a ``UUID`` would cost more than the rest.
-    """
-    milliseconds, microseconds = divmod((started_at - _EPOCH) // _MICROSECOND, 1000)
-    # The 12 bits behind the version hold the fraction of a millisecond.
-    fraction = (microseconds << 12) // 1000
-    digits = "%032x" % (milliseconds << 80 | fraction << 64 | _VERSION_AND_VARIANT | getrandbits(62))
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+new_attempt_id: Final = time_ordered_id
+"""Makes an attempt's id of when it starts: ids sort by start, and the primary key doubles as the index by time."""
 
 
 class Entry(NamedTuple):
@@ -96,3 +81,5 @@ class Entry(NamedTuple):
 
     None: it answered nothing.
     """
+    hold_id: str | None = None
+    """What was set aside for its request, where its key has a budget (``store.tables_keys.budget_holds``)."""

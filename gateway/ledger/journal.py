@@ -41,6 +41,8 @@ class Journal:
         """Set when a settle has been written."""
         self.foreign_bytes = 0
         """Of journals of dead processes that wait for the database too; they count into the limit."""
+        self.has_holds = False
+        """Whether the database may have money set aside under this journal's name (``store.spend``)."""
         self.settled = 0
         """Rows that were written here, or wait for room."""
         self.dropped = 0

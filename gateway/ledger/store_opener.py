@@ -23,7 +23,7 @@ from gateway.store.usage import UsageStore
 
 log = structlog.get_logger()
 LEDGER = "ledger"
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 STATE = Path("state")
 
 Opened = Callable[[Database, UsageStore], Awaitable[None]]

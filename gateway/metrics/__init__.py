@@ -96,6 +96,13 @@ class Metrics:
             "Calls that a provider answered with 429.",
             *("provider", "model"),
         )
+        self.limited = counter(
+            "gateway_rate_limited_total", "Requests that a key's own limit per minute refused, by limit.", "limit"
+        )
+        self.unshared = counter(
+            "gateway_rate_limits_unshared_total",
+            "Requests of limited keys that this replica counted alone, although GATEWAY_LIMITS_URL is set.",
+        )
         self.cutovers = counter("gateway_cutovers_total", "Moves of a route to another target.", "route", "reason")
         self.substitutions = counter("gateway_substitutions_total", "Answers by another model than was asked.", "route")
         self.adaptations = counter(
@@ -122,7 +129,21 @@ class Metrics:
         self.spans_dropped = counter(
             "gateway_trace_spans_dropped_total", "Spans that the collector of traces did not take in time."
         )
+        self.foreign_connections = counter(
+            "gateway_connections_not_configured_total",
+            "Connections that were refused because the configuration does not name their host.",
+        )
+        self.budget_refusals = counter(
+            "gateway_budget_refusals_total", "Requests refused for the sake of their key's budget.", "reason"
+        )
+        self.budget_overruns = counter(
+            "gateway_budget_overruns_total",
+            "Requests that cost more than was set aside for them; they are charged in full.",
+        )
         self.auth_failures = counter("gateway_auth_failures_total", "Requests without the right credential.")
+        self.protocol_refusals = counter(
+            "gateway_protocol_refusals_total", "Connections ended because of what came on them, or did not.", "reason"
+        )
         self.config_reloads = counter("gateway_config_reloads_total", "Reloads of routes.yaml.", "outcome")
         self.rehearsals = counter(
             "gateway_rehearsals_total", "Requests that rehearsed, or should have.", "route", "mode", "outcome"

@@ -1,8 +1,10 @@
 """What a caller wants its costs added up by: the header ``x-gateway-tags``, read. Pure."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
+from gateway.config.callers import NO_TAGS
 from gateway.errors import InvalidRequest
 
 MOST_TAGS: Final = 8
@@ -15,11 +17,14 @@ _NAME: Final = re.compile(r"[a-z0-9_.-]{1,32}")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_.:/@ -]{1,64}")
 
 
-def read_tags(header: str) -> dict[str, str]:
-    """Return the tags of a header's value, by name; names are folded to lower case.
+def read_tags(header: str, of_key: Mapping[str, str] = NO_TAGS) -> dict[str, str]:
+    """Return the tags of a header's value and those of the caller's key, which win, by name.
+
+    Names are folded to lower case.
 
     Raises:
-        InvalidRequest: it is not of that form, or names a tag twice; what it says is not repeated.
+        InvalidRequest: it is not of that form, names a tag twice, or makes too many with the key's; what it says is
+            not repeated.
     """
     tags: dict[str, str] = {}
     parts = header.split(",")
@@ -37,6 +42,9 @@ def read_tags(header: str) -> dict[str, str]:
         if name in tags:
             raise _refused(f"names its tag {place} a second time")
         tags[name] = value
+    tags |= of_key
+    if len(tags) > MOST_TAGS:
+        raise _refused(f"has more tags than the {MOST_TAGS - len(of_key)} that the key's own leave")
     return dict(sorted(tags.items()))
 
 

@@ -13,7 +13,7 @@ import httptools
 if TYPE_CHECKING:
     from gateway.providers.http_client import Pool
 
-HIGH_WATER_BYTES = 256 * 1024
+HIGH_WATER_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 LINGER_S = 0.5
 
@@ -24,6 +24,10 @@ class TransportError(Exception):
     def __init__(self, message: str, *, body_sent: bool) -> None:
         super().__init__(message)
         self.body_sent = body_sent
+
+    def anew(self) -> "TransportError":
+        """Return the same error to be raised: what was raised holds frames, and whoever keeps it is in a cycle."""
+        return type(self)(str(self), body_sent=self.body_sent)
 
 
 class ConnectFailed(TransportError):
@@ -208,7 +212,7 @@ class Connection(asyncio.Protocol):
         """
         while not self.status:
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             await self._wait()
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -237,7 +241,7 @@ class Connection(asyncio.Protocol):
             if self._complete:
                 return None
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             await self._wait()
         blocks = self._blocks
         block = blocks.popleft() if len(blocks) == 1 else b"".join(blocks)

@@ -1,11 +1,13 @@
 """Where connections to upstreams come from: kept by origin, made when none is idle.
 
 This is the one seam to the network in the request path. ARCHITECTURE.md has the figures that chose it over aiohttp and
-pyreqwest. Origins come from the configuration, never from a request or from the environment.
+pyreqwest. Origins come from the configuration, never from a request or from the environment, and each new connection is
+checked against it (``allowed_origins``), whoever asks for it.
 """
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,12 +43,20 @@ class Origin:
         return cls(parts.hostname, parts.port or (443 if tls else 80), tls)
 
 
+class NotConfigured(ConnectFailed):
+    """The configuration does not name the place that a connection was wanted to."""
+
+
 class Pool:
     """Connections to one origin."""
 
-    def __init__(self, origin: Origin, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, origin: Origin, ssl_context: ssl.SSLContext | None, permits: Callable[[Origin], bool] | None = None
+    ) -> None:
+        """``permits`` is asked before each new connection; None: any origin will do."""
         self.origin = origin
         self._ssl = ssl_context
+        self._permits = permits
         self._idle: list[Connection] = []
         self._addresses: list[str] = []
         self._addresses_until = 0.0
@@ -57,6 +67,7 @@ class Pool:
 
         Raises:
             ConnectFailed: there is none to be had within ``CONNECT_TIMEOUT_S``.
+            NotConfigured: the configuration does not name this origin, or not any more.
             TlsFailed: the certificate does not prove the host.
         """
         while self._idle:
@@ -82,6 +93,8 @@ class Pool:
         self._idle.clear()
 
     async def _connect(self) -> Connection:
+        if self._permits is not None and not self._permits(self.origin):
+            raise NotConfigured(f"{self.origin.host} is not in the configuration", body_sent=False)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 return await self._connect_any()
@@ -92,6 +105,8 @@ class Pool:
         except ssl.SSLError as error:
             raise TlsFailed(f"TLS with {self.origin.host} failed: {error.reason}", body_sent=False) from None
         except OSError as error:
+            # The loop's own frames keep it for a while, and through it would keep whoever waits here.
+            error.__traceback__ = None
             raise ConnectFailed(
                 f"cannot connect to {self.origin.host}: {error.strerror or error}", body_sent=False
             ) from None
@@ -116,7 +131,11 @@ class Pool:
                 raise
             except OSError as error:
                 last = error
-        raise last or OSError("the name has no address")
+        try:
+            raise last or OSError("the name has no address")
+        finally:
+            # It holds this frame, which holds it.
+            last = None
 
     async def _resolve(self, loop: asyncio.AbstractEventLoop) -> list[str]:
         """Look the host up, once at a time: a slow resolver must not use up the threads that others need."""
@@ -141,8 +160,12 @@ class HttpClient:
     Build it inside the running loop's lifetime; ``close`` it at its end.
     """
 
-    def __init__(self, tokens: IdentityTokens | None = None) -> None:
+    def __init__(
+        self, tokens: IdentityTokens | None = None, *, permits: Callable[[Origin], bool] | None = None
+    ) -> None:
+        """``permits`` tells where connections may go; None: anywhere, for commands whose user names the place."""
         self.tokens = tokens or IdentityTokens()
+        self._permits = permits
         self._pools: dict[Origin, Pool] = {}
         self._ssl: ssl.SSLContext | None = None
 
@@ -152,7 +175,7 @@ class HttpClient:
         if pool is None:
             if origin.tls and self._ssl is None:
                 self._ssl = ssl.create_default_context()
-            pool = self._pools[origin] = Pool(origin, self._ssl if origin.tls else None)
+            pool = self._pools[origin] = Pool(origin, self._ssl if origin.tls else None, self._permits)
         return pool
 
     def close(self) -> None:

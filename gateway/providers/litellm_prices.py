@@ -69,11 +69,18 @@ class LitellmPrices:
 
     def window(self, kind: str, ids: tuple[str, ...]) -> int | None:
         """Return the tokens of input that the first id that has them takes; a fine-tune's are its base's."""
+        return self._limit("max_input_tokens", kind, ids)
+
+    def longest_answer(self, kind: str, ids: tuple[str, ...]) -> int | None:
+        """Return the tokens of the longest answer that the first id that has them gives, as ``window`` does."""
+        return self._limit("max_output_tokens", kind, ids)
+
+    def _limit(self, name: str, kind: str, ids: tuple[str, ...]) -> int | None:
         if kind not in PREFIX:
             return None
         known = (*ids, *(id_.removeprefix("ft:") for id_ in ids[1:]))
         rows = (self._rows.get(key) for id_ in known for key in keys_of(kind, id_))
-        given = (row.get("max_input_tokens") for row in rows if row is not None and is_of(kind, row))
+        given = (row.get(name) for row in rows if row is not None and is_of(kind, row))
         return _first(tokens if isinstance(tokens, int) else None for tokens in given)
 
     def snapshots(self, kind: str, alias: str, region: str | None = None) -> Iterator[tuple[str, Price]]:

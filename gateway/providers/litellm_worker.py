@@ -1,8 +1,9 @@
 """The program of the child process that holds litellm: OpenAI's wire format over HTTP on an inherited Unix socket.
 
-``python -m gateway.providers.litellm_worker --fd N``. It serves whoever can connect to the socket, which lies in a
-directory of its owner's. It ends on SIGTERM, and when its standard input ends, which its parent holds: so it cannot
-outlive the parent, however that dies. Its log is JSON on stderr; what litellm prints goes nowhere.
+``python -m gateway.providers.litellm_worker --fd N --hosts FILE``. It serves whoever can connect to the socket, which
+lies in a directory of its owner's, and connects to what the file names alone (``connect_guard``). It ends on SIGTERM,
+and when its standard input ends, which its parent holds: so it cannot outlive the parent, however that dies. Its log is
+JSON on stderr; what litellm prints goes nowhere.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.providers.connect_guard import ConnectGuard
 from gateway.providers.litellm_failures import CallFailed, refused
 from gateway.providers.litellm_request import Call, read_call
 
@@ -157,8 +160,11 @@ def main() -> int:
     """Serve until the parent ends or says so."""
     parser = argparse.ArgumentParser(prog="python -m gateway.providers.litellm_worker")
     parser.add_argument("--fd", type=int, required=True, help="the listening Unix socket, inherited")
-    listener = socket.socket(fileno=parser.parse_args().fd)
+    parser.add_argument("--hosts", type=Path, required=True, help="where it may connect to, as JSON")
+    told = parser.parse_args()
+    listener = socket.socket(fileno=told.fd)
     log = Log(_take_stderr())
+    ConnectGuard(told.hosts, lambda host: log.error("connection_not_configured", host=host)).install()
     # Where the two share a core, the gateway goes first: its requests take microseconds, these take milliseconds.
     os.nice(NICENESS)
     try:
@@ -188,6 +194,8 @@ def _run(app: WorkerApp, listener: socket.socket, log: Log) -> None:
 
     config = uvicorn.Config(
         app,
+        # Not uvloop: what it connects, no audit hook hears of.
+        loop="asyncio",
         interface="asgi3",
         http="httptools",
         ws="none",

@@ -96,12 +96,14 @@ class PriceBook:
         deployments_of: frozenset[str] = frozenset(),
         windows: Mapping[tuple[str, str], int] = MappingProxyType({}),
         amounts: Mapping[tuple[str, str], AmountPrice] = MappingProxyType({}),
+        longest_answers: Mapping[tuple[str, str], int] = MappingProxyType({}),
     ) -> None:
-        """Take provider's name and model → price, who names deployments, → window, and → price by the piece."""
+        """Take provider's name and model → price, who names deployments, → window, → price by the piece, → answer."""
         self._prices = dict(prices)
         self._amounts = amounts
         self._deployments_of = deployments_of
         self._windows = windows
+        self._longest_answers = longest_answers
 
     @classmethod
     def for_routes(cls, routes: Routes, today: date) -> Self:
@@ -131,11 +133,14 @@ class PriceBook:
         litellm_prices = LitellmPrices()
         prices, snapshots = dict(ours), dict[tuple[str, str], Price]()
         windows, amounts = dict[tuple[str, str], int](), dict[tuple[str, str], AmountPrice]()
+        longest_answers = dict[tuple[str, str], int]()
         wanted = tuple(dict.fromkeys(targets))
         for kind, provider, model, base in wanted:
             ids, region = _billed_as(model, base), regions.get(provider)
             if (window := litellm_prices.window(kind, ids)) is not None:
                 windows[provider, model] = window
+            if (longest := litellm_prices.longest_answer(kind, ids)) is not None:
+                longest_answers[provider, model] = longest
             own = _first(ours.get((provider, id_)) for id_ in ids) or _first(dated.get((kind, id_)) for id_ in ids)
             price = own or litellm_prices.price(kind, ids, region)
             if own is None and (by_piece := litellm_prices.amounts(kind, model, region)) is not None:
@@ -148,7 +153,7 @@ class PriceBook:
                 for snapshot, snapshot_price in litellm_prices.snapshots(kind, model, region):
                     snapshots[provider, snapshot] = snapshot_price
         deployments_of = frozenset(provider for kind, provider, *_ in wanted if kind in _NAMES_DEPLOYMENTS)
-        return cls(snapshots | prices, deployments_of, windows, amounts)
+        return cls(snapshots | prices, deployments_of, windows, amounts, longest_answers)
 
     def lookup(self, provider_name: str, model: str) -> Price | None:
         """Return what the model costs at that provider; None: unpriced. One dictionary look-up."""
@@ -161,6 +166,20 @@ class PriceBook:
     def window(self, provider_name: str, model: str) -> int | None:
         """Return how many tokens of input the model takes; None: not known."""
         return self._windows.get((provider_name, model))
+
+    def longest_answer(self, provider_name: str, model: str) -> int | None:
+        """Return how many tokens the model's longest answer has; None: not known."""
+        return self._longest_answers.get((provider_name, model))
+
+    def prices_of(self, provider_name: str, model: str) -> tuple[Price, ...]:
+        """Return every price that an answer of the model may have: its own, and those of the names it may answer by."""
+        own = self.lookup(provider_name, model)
+        if own is None:
+            return ()
+        kin = (
+            price for (name, other), price in self._prices.items() if name == provider_name and same_model(model, other)
+        )
+        return tuple(dict.fromkeys((own, *kin)))
 
     def price_of_answer(self, provider_name: str, asked: str, answered: str | None) -> Price | None:
         """Return the price of the model that answered, which need not be the one that was asked for.

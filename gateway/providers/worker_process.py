@@ -6,18 +6,21 @@ accepted yet: that waits in the kernel's queue for the next child, as it does wh
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
 import gateway
 from gateway.clock import Clock
+from gateway.providers.connect_guard import Destination
+from gateway.providers.litellm_versions import refuse_malicious
 
 BACKLOG = 1024
 MODULE = "gateway.providers.litellm_worker"
@@ -45,6 +48,12 @@ class LitellmWorker:
     """One child process, and the socket that it serves."""
 
     def __init__(self, *, python: str = sys.executable, clock: Clock, environ: Mapping[str, str] | None = None) -> None:
+        """Start nothing yet.
+
+        Raises:
+            ConfigError: the litellm that is installed is a malicious release.
+        """
+        refuse_malicious()
         self._python = python
         self._clock = clock
         self._environ = os.environ if environ is None else environ
@@ -56,6 +65,9 @@ class LitellmWorker:
         self._supervision: asyncio.Task[None] | None = None
         self.path = str(self._directory / "litellm.sock")
         """The Unix socket's path; in a directory that only this user can enter."""
+        self._hosts = self._directory / "hosts.json"
+        """Where the child reads what it may connect to."""
+        self._places: frozenset[Destination] = frozenset()
         self.restarts = 0
         """How often a child was started because the one before it had died."""
 
@@ -68,6 +80,19 @@ class LitellmWorker:
     def pid(self) -> int | None:
         """The child's process id."""
         return self._process.pid if self._process is not None and self.alive else None
+
+    def permit(self, places: Iterable[Destination]) -> None:
+        """Have the child connect to these places alone from now on; until it is told any, it connects nowhere.
+
+        The last ones that were others stay, too: calls that are under way began with them.
+        """
+        named = frozenset(places)
+        if named == self._places and self._hosts.exists():
+            return
+        written = self._hosts.with_suffix(".new")
+        written.write_text(json.dumps(sorted(named | self._places, key=str)))
+        os.replace(written, self._hosts)
+        self._places = named
 
     def listen(self, *, at_once: bool) -> None:
         """Listen from now on; start the child now (``at_once``), or with the first call, which waits for it."""
@@ -133,6 +158,8 @@ class LitellmWorker:
             MODULE,
             "--fd",
             str(listener.fileno()),
+            "--hosts",
+            str(self._hosts),
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(listener.fileno(),),
             env=child_environment(self._environ),

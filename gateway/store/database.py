@@ -167,11 +167,11 @@ def collided(error: DBAPIError) -> bool:
 
 
 @asynccontextmanager
-async def writing(database: Database) -> AsyncIterator[AsyncConnection]:
+async def writing(database: Database, *, wait_ms: int = _BUSY_TIMEOUT_MS) -> AsyncIterator[AsyncConnection]:
     """Open a transaction that reads what it then writes, and commit it so that it survives a power cut.
 
     A journal lets go of rows once the database has them. SQLite gives it the write lock at once: what it has read
-    cannot change before it writes.
+    cannot change before it writes. ``wait_ms``: how long it waits for that lock; nobody can call it off meanwhile.
     """
     async with database.engine.connect() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
@@ -179,11 +179,15 @@ async def writing(database: Database) -> AsyncIterator[AsyncConnection]:
         # goes back to the pool with the transaction, and SQLite's lock, still open.
         async with connection.begin():
             if is_sqlite:
+                if wait_ms != _BUSY_TIMEOUT_MS:
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
                 await connection.exec_driver_sql("PRAGMA synchronous = FULL")
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
         if is_sqlite:
             await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            if wait_ms != _BUSY_TIMEOUT_MS:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _cause(error: SQLAlchemyError | OSError) -> str:

@@ -19,6 +19,7 @@ from gateway.policy.availability import TargetState
 from gateway.policy.planner import Command
 from gateway.policy.standing import RouteState, Standing
 from gateway.reasons import Availability, EventKind, Reason
+from gateway.store.audit import CLI, AuditRow, audit_row, keep_audit
 from gateway.store.database import Database, unavailable_as_such, where
 from gateway.store.outbox import Outbox
 from gateway.store.tables import (
@@ -163,8 +164,8 @@ class StateStore:
             async with self._database.engine.begin() as connection:
                 return await self._tell(connection, found, announce)
 
-    async def command(self, route: str, command: Command) -> None:
-        """Put a route by hand: the last command counts."""
+    async def command(self, route: str, command: Command, *, through: str = CLI) -> None:
+        """Put a route by hand: the last command counts. ``through``: from where it comes, for the audit."""
         row = {
             "target": command.target,
             "reason": command.reason,
@@ -178,14 +179,27 @@ class StateStore:
         statement = insert.on_conflict_do_update(index_elements=["route"], set_=row)
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
+                before = await self._commanded(connection, route)
                 await connection.execute(statement)
+                audited = _audited("route_moved", route, command.by, command.at, through, before, command)
+                await keep_audit(connection, audited)
 
-    async def release(self, route: str) -> bool:
-        """Take a command back; tell whether there was one."""
+    async def release(self, route: str, *, by: str, reason: str | None, now: datetime, through: str = CLI) -> bool:
+        """Take a command back; tell whether there was one. Who did it, and why, is in the audit."""
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
+                before = await self._commanded(connection, route)
                 result = await connection.execute(delete(commands).where(commands.c.route == route))
+                if result.rowcount > 0:
+                    audited = _audited("route_given_back", route, by, now, through, before, None, reason)
+                    await keep_audit(connection, audited)
         return result.rowcount > 0
+
+    @staticmethod
+    async def _commanded(connection: AsyncConnection, route: str) -> Command | None:
+        query = select(commands).where(commands.c.route == route).with_for_update()
+        row = (await connection.execute(query)).mappings().first()
+        return _command(row) if row is not None else None
 
     async def events(self, *, limit: int = 100, route: str | None = None) -> list[Event]:
         """Return the latest events, newest first."""
@@ -224,6 +238,31 @@ class StateStore:
     def _insert(self, table: Table) -> Any:
         postgres = self._database.engine.dialect.name == "postgresql"
         return postgresql.insert(table) if postgres else sqlite.insert(table)
+
+
+def _audited(
+    action: str,
+    route: str,
+    by: str,
+    at: datetime,
+    through: str,
+    before: Command | None,
+    after: Command | None,
+    reason: str | None = None,
+) -> AuditRow:
+    """Return the audit row of a command that took another one's place, or of one that was taken back."""
+    changes: dict[str, tuple[Any, Any]] = {}
+    for name in ("target", "reason", "expires_at"):
+        pair = _plain(getattr(before, name, None)), _plain(getattr(after, name, None))
+        if pair != (None, None):
+            changes[name] = pair
+    if reason is not None:
+        changes["reason"] = (changes.get("reason", (None,))[0], reason)
+    return audit_row(at, by=by, action=action, subject=route, through=through, changes=changes)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _since(move: RouteMove, now: datetime) -> datetime:

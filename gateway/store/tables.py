@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Double, Integer, Table, Text, Uuid, false
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Double, Index, Integer, Table, Text, Uuid, false, text
 
-from gateway.store import tables_learning, tables_ledger
+from gateway.store import tables_keys, tables_learning, tables_ledger
 from gateway.store.columns import Instant, Word, metadata
 
-__all__ = ["SCHEMA_HEAD", "Instant", "Word", "metadata", "tables_learning", "tables_ledger"]
+__all__ = ["SCHEMA_HEAD", "Instant", "Word", "metadata", "tables_keys", "tables_learning", "tables_ledger"]
 
-SCHEMA_HEAD: Final = "20261130_ledger"
+SCHEMA_HEAD: Final = "20261201_keys"
 """The revision this code is written for: alembic's head, known without importing alembic."""
 
 attempts = Table(
@@ -63,6 +63,15 @@ attempts = Table(
     # Whether the provider's count was absurd, and the tokens are estimated instead.
     Column("usage_rejected", Boolean, nullable=False, server_default=false()),
     Column("overhead_ms", Double),
+    # What was set aside for its request, where its key has a budget.
+    Column("hold_id", Uuid(as_uuid=False)),
+    # By it the rows are found of a process that died; others have no part in it, and pay nothing for it.
+    Index(
+        "attempts_hold",
+        "hold_id",
+        postgresql_where=text("hold_id IS NOT NULL"),
+        sqlite_where=text("hold_id IS NOT NULL"),
+    ),
     # One tree instead of two: the rows are the index.
     sqlite_with_rowid=False,
 )

@@ -18,6 +18,7 @@ from gateway.reasons import Outcome, Role
 from gateway.store.bulk import BulkTable
 from gateway.store.database import Database, collided, unavailable_as_such, where, writing
 from gateway.store.rollups import Rollups
+from gateway.store.settling import settle_journal
 from gateway.store.sums import AttemptRow, Labels, Sums
 from gateway.store.tables import attempts, served_targets
 from gateway.store.tables_ledger import journals, usage_days
@@ -145,9 +146,13 @@ class UsageStore:
         return Checkpoint(**found[0]) if found else None
 
     async def forget_journal(self, journal: str) -> None:
-        """Remove what is noted of a journal, whose directory is gone or about to be."""
+        """Remove what is noted of a journal whose rows are all here, and settle what its process still held.
+
+        Its directory is gone or about to be.
+        """
         with unavailable_as_such(where(self._database.engine.url)):
             async with writing(self._database) as connection:
+                await settle_journal(connection, journal)
                 await connection.execute(delete(journals).where(journals.c.journal == journal))
 
     async def journals_known(self) -> list[KnownJournal]:

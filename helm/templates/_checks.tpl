@@ -7,7 +7,33 @@
 {{- $wrong = append $wrong "image.repository is empty: no registry has this image; build it from the repository's Dockerfile, push it, and name it here" -}}
 {{- end -}}
 {{- if not $v.keys.existingSecret -}}
-{{- $wrong = append $wrong (printf "keys.existingSecret is empty: the gateway refuses to be reached from other machines without keys; create a Secret with %s and %s, and name it here" $v.keys.callerKey $v.keys.adminKey) -}}
+{{- $wrong = append $wrong (printf "keys.existingSecret is empty: the gateway refuses to be reached from other machines without keys; create a Secret with %s and %s, and name it here" (default $v.keys.pepperKey $v.keys.callerKey | default "GATEWAY_KEY") $v.keys.adminKey) -}}
+{{- end -}}
+{{- with $v.keys -}}
+{{- if not (or .callerKey .pepperKey) -}}
+{{- $wrong = append $wrong "keys.callerKey and keys.pepperKey are both empty: nobody could call; set pepperKey for keys with owners and limits, callerKey for one that all callers share, or both" -}}
+{{- end -}}
+{{- if and .callerPins (not .callerKey) -}}
+{{- $wrong = append $wrong "keys.callerPins is a property of the callers' key, and keys.callerKey is empty: say it of each key instead (gateway keys create --pins)" -}}
+{{- end -}}
+{{- if and $v.settings.keyResidency (not .callerKey) -}}
+{{- $wrong = append $wrong "settings.keyResidency is a property of the callers' key, and keys.callerKey is empty: say it of each key instead (gateway keys create --residency)" -}}
+{{- end -}}
+{{- if and .observerKey (not .pepperKey) -}}
+{{- $wrong = append $wrong "keys.observerKey without keys.pepperKey: an observer's key is one of those that need the pepper" -}}
+{{- end -}}
+{{- if and $v.monitoring.enabled (ne $v.monitoring.monitor "none") (not $v.metricsPort) (not (or .callerKey .observerKey)) -}}
+{{- $wrong = append $wrong "monitoring.enabled, and nothing opens /metrics: set metricsPort, or put an observer's key (gateway keys create --role observer) into the Secret and name it in keys.observerKey" -}}
+{{- end -}}
+{{- $names := dict -}}
+{{- range $value := list "callerKey" "adminKey" "pepperKey" "observerKey" -}}
+{{- with get $v.keys $value -}}
+{{- if hasKey $names . -}}
+{{- $wrong = append $wrong (printf "keys.%s and keys.%s are both %s: one secret in two places" (get $names .) $value .) -}}
+{{- end -}}
+{{- $_ := set $names . $value -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- if eq $v.database.kind "sqlite" -}}
@@ -115,8 +141,15 @@
 {{- end -}}
 
 {{- $ours := include "understudy.env" . | fromYamlArray -}}
+{{- $held := dict "GATEWAY_KEY" "keys.callerKey" "GATEWAY_KEY_PEPPER" "keys.pepperKey" "GATEWAY_LIMITS_URL" "rateLimits.existingSecret" -}}
 {{- range $v.extraEnv -}}
 {{- $name := .name -}}
+{{- if eq $name "GATEWAY_OPEN" -}}
+{{- $wrong = append $wrong "extraEnv has GATEWAY_OPEN: whoever reaches the Service could spend your providers' money; give callers keys instead (keys.callerKey, keys.pepperKey)" -}}
+{{- end -}}
+{{- if and (hasKey $held $name) .value -}}
+{{- $wrong = append $wrong (printf "extraEnv has %s as a text, and it is a secret: put it into a Secret (%s)" $name (get $held $name)) -}}
+{{- end -}}
 {{- range $ours -}}
 {{- if eq .name $name -}}
 {{- $wrong = append $wrong (printf "extraEnv has %s, which the chart sets itself: use its own value in values.yaml" $name) -}}

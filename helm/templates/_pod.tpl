@@ -9,8 +9,18 @@
 {{ include "understudy.databaseEnv" . }}
 - name: GATEWAY_JOURNAL_DIR
   value: /var/lib/understudy/journal
+{{- with .Values.keys.callerKey }}
 - name: GATEWAY_KEY
-  valueFrom: {secretKeyRef: {name: {{ .Values.keys.existingSecret | quote }}, key: {{ .Values.keys.callerKey | quote }}}}
+  valueFrom: {secretKeyRef: {name: {{ $.Values.keys.existingSecret | quote }}, key: {{ . | quote }}}}
+{{- end }}
+{{- with .Values.keys.pepperKey }}
+- name: GATEWAY_KEY_PEPPER
+  valueFrom: {secretKeyRef: {name: {{ $.Values.keys.existingSecret | quote }}, key: {{ . | quote }}}}
+{{- end }}
+{{- if .Values.keys.callerPins }}
+- name: GATEWAY_KEY_PINS
+  value: "true"
+{{- end }}
 - name: GATEWAY_ADMIN_KEY
   valueFrom: {secretKeyRef: {name: {{ .Values.keys.existingSecret | quote }}, key: {{ .Values.keys.adminKey | quote }}}}
 - name: GATEWAY_DRAIN_S
@@ -19,6 +29,16 @@
   value: {{ .Values.stopping.lingerSeconds | int64 | quote }}
 - name: GATEWAY_MAX_BODY_BYTES
   value: {{ mul (int64 .Values.settings.maxBodyMiB) 1048576 | quote }}
+- name: GATEWAY_HEADER_S
+  value: {{ .Values.settings.headerSeconds | int64 | quote }}
+- name: GATEWAY_BODY_S
+  value: {{ .Values.settings.bodySeconds | int64 | quote }}
+- name: GATEWAY_MAX_CONNECTIONS
+  value: {{ .Values.settings.maxConnections | int64 | quote }}
+{{- with .Values.rateLimits.existingSecret }}
+- name: GATEWAY_LIMITS_URL
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.rateLimits.urlKey | quote }}}}
+{{- end }}
 {{- with .Values.metricsPort }}
 - name: GATEWAY_METRICS_HOST
   value: {{ $.Values.listenAddress | quote }}

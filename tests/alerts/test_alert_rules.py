@@ -108,6 +108,31 @@ MUTATIONS = [
         "count (count by (namespace, job, config_hash)",
         id="two gateways are taken for one",
     ),
+    pytest.param(
+        "keys",
+        "min by (namespace, job) (gateway_keys_known",
+        "max by (namespace, job) (gateway_keys_known",
+        id="a replica that reads the keys counts for all",
+    ),
+    pytest.param(
+        "keys",
+        'gateway_budget_refusals_total{reason="unverifiable"}',
+        "gateway_budget_refusals_total",
+        id="a spent budget",
+    ),
+    pytest.param("keys", 'gateway_keys{state="expiring"}', "gateway_keys", id="keys that go on"),
+    pytest.param(
+        "keys",
+        "min by (namespace, job) (gateway_rate_limits_shared)",
+        "max by (namespace, job) (gateway_rate_limits_shared)",
+        id="a replica that shares its limits counts for all",
+    ),
+    pytest.param(
+        "keys",
+        "(increase(gateway_auth_failures_total[5m])) > 100",
+        "(gateway_auth_failures_total) > 100",
+        id="wrong keys of long ago",
+    ),
 ]
 
 

@@ -1,10 +1,12 @@
 """What tests of the API share."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.store.migrate import migrate
+from tests.api.keyed_gateway import Keyed, running
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,10 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ledger") / "empty.db"
     migrate(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+async def keyed(tmp_path: Path, empty_ledger: Path) -> AsyncIterator[Keyed]:
+    """A gateway with a pepper, and its administrator."""
+    async with running(tmp_path, empty_ledger) as keyed:
+        yield keyed

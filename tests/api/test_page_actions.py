@@ -82,6 +82,20 @@ async def test_the_event_names_the_page_and_the_reason(gateway: ViewedGateway) -
     await eventually(told, "an event of who did it and why")
 
 
+async def test_what_was_done_by_hand_is_in_the_audit(gateway: ViewedGateway) -> None:
+    await sent(gateway, "cutover", MOVE)
+    await sent(gateway, "release", {"route": "reply", "reason": f" {HOSTILE} "})
+    await sent(gateway, "release", {"route": "reply"})
+    await sent(gateway, "verify", {"route": "reply", "target": "luna"})
+    shown = await gateway.served.client.get("/admin/audit", headers=dict(gateway.headers))
+    rows = [row for row in shown.json()["data"] if row["subject"] == "reply"]
+    assert [row["action"] for row in rows] == ["model_looked_at", "route_given_back", "route_moved"]
+    assert {(row["by"], row["through"]) for row in rows} == {("admin (ops page)", "page")}
+    assert rows[0]["changes"] == {"target": [None, "luna"], "model": [None, "luna-1"]}
+    assert (rows[1]["changes"]["target"], rows[1]["changes"]["reason"]) == (["luna", None], ["a drill", HOSTILE])
+    assert (rows[2]["changes"]["target"], rows[2]["changes"]["reason"]) == ([None, "luna"], [None, "a drill"])
+
+
 async def test_a_model_is_verified_because_somebody_asks(gateway: ViewedGateway) -> None:
     asked = await sent(gateway, "verify", {"route": "reply", "target": "luna"})
     assert asked.headers["location"] == "/ui/routes/reply?did=verifying#actions"

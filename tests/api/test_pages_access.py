@@ -3,14 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fake_clock import FakeClock
 from starlette.datastructures import Headers
 
+from gateway.api.failures import MOST_PEERS
 from gateway.api.guard import FORM_TYPE, Guard
 from gateway.api.pages.access import (
     FAILURES_A_MINUTE,
     HOME,
     LASTS,
-    MOST_PEERS,
     Access,
     Standing,
     is_https,
@@ -18,12 +19,17 @@ from gateway.api.pages.access import (
     own_view,
 )
 from gateway.errors import ForbiddenOrigin, TwoCredentials, UnsupportedMediaType
+from gateway.execution.key_ring import KeyRing
 
 KEY, ADMIN_KEY = "sk-caller", "sk-admin"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-OPEN, KEYED, CLOSED = Access(None, None), Access(KEY, ADMIN_KEY), Access(KEY, None)
-ADMIN_ALONE = Access(None, ADMIN_KEY)
+OPEN, KEYED = Access(None, is_keyed=False), Access(ADMIN_KEY, is_keyed=True)
+CLOSED, ADMIN_ALONE = Access(None, is_keyed=True), Access(ADMIN_KEY, is_keyed=False)
 COOKIE = KEYED.new_cookie(NOW)
+
+
+def guard_of(key: str | None, admin_key: str | None) -> Guard:
+    return Guard(KeyRing(key, admin_key), FakeClock())
 
 
 def bearer(secret: str) -> Headers:
@@ -57,7 +63,11 @@ def bearer(secret: str) -> Headers:
         pytest.param(KEYED, Headers(), "no base64 ñ!", Standing.WRONG, id="not a cookie that is none"),
         pytest.param(KEYED, Headers(), ADMIN_KEY, Standing.WRONG, id="not the key as a cookie"),
         pytest.param(
-            Access(KEY, "another"), Headers(), COOKIE, Standing.WRONG, id="another admin key ends every cookie"
+            Access("another", is_keyed=True),
+            Headers(),
+            COOKIE,
+            Standing.WRONG,
+            id="another admin key ends every cookie",
         ),
         pytest.param(CLOSED, bearer(KEY), None, Standing.CLOSED, id="without an admin's key nobody, not even callers"),
         pytest.param(CLOSED, Headers(), COOKIE, Standing.CLOSED, id="nor a cookie of former days"),
@@ -78,34 +88,34 @@ def test_a_cookie_ends_to_the_second_and_holds_no_key() -> None:
 
 
 def test_another_replica_with_the_same_key_takes_the_cookie() -> None:
-    assert Access(KEY, ADMIN_KEY).visitor(Headers(), COOKIE, NOW).standing is Standing.COOKIE
+    assert Access(ADMIN_KEY, is_keyed=True).visitor(Headers(), COOKIE, NOW).standing is Standing.COOKIE
 
 
 def test_each_login_has_its_own_word_for_forms() -> None:
     first, second = (KEYED.visitor(Headers(), cookie, NOW).csrf for cookie in (COOKIE, KEYED.new_cookie(NOW)))
     assert first != second
     assert len(first) == 64
-    assert OPEN.visitor(Headers(), None, NOW).csrf != Access(None, None).visitor(Headers(), None, NOW).csrf
+    assert OPEN.visitor(Headers(), None, NOW).csrf != Access(None, is_keyed=False).visitor(Headers(), None, NOW).csrf
 
 
 def test_ten_failures_a_minute_end_all_tries_of_that_address() -> None:
-    access = Access(KEY, ADMIN_KEY)
+    access = Access(ADMIN_KEY, is_keyed=True)
     for second in range(FAILURES_A_MINUTE):
-        assert access.may_try("stranger", float(second))
-        access.failed("stranger", float(second))
-    assert not access.may_try("stranger", 59.9)
-    assert access.may_try("admin", 59.9), "no stranger keeps the admin out"
-    assert access.may_try("stranger", 60.0)
+        assert not access.failed_logins.are_too_many("stranger", float(second))
+        access.failed_logins.add("stranger", float(second))
+    assert access.failed_logins.are_too_many("stranger", 59.9)
+    assert not access.failed_logins.are_too_many("admin", 59.9), "no stranger keeps the admin out"
+    assert not access.failed_logins.are_too_many("stranger", 60.0)
 
 
 def test_failures_of_many_addresses_are_not_remembered_for_ever() -> None:
-    access = Access(KEY, ADMIN_KEY)
+    access = Access(ADMIN_KEY, is_keyed=True)
     for _ in range(FAILURES_A_MINUTE):
-        access.failed("first", 0.0)
+        access.failed_logins.add("first", 0.0)
     for number in range(MOST_PEERS):
-        assert not access.may_try("first", 1.0)
-        access.failed(str(number), 1.0)
-    assert access.may_try("first", 1.0)
+        assert access.failed_logins.are_too_many("first", 1.0)
+        access.failed_logins.add(str(number), 1.0)
+    assert not access.failed_logins.are_too_many("first", 1.0)
 
 
 ORIGIN = "http://gateway.internal:8080"
@@ -186,34 +196,46 @@ FORM = (b"content-type", FORM_TYPE + b"; charset=utf-8")
 @pytest.mark.parametrize(
     ("guard", "method", "headers", "error"),
     [
-        pytest.param(Guard(None, None), "GET", [(b"host", b"localhost:8080")], None, id="open, from here"),
-        pytest.param(Guard(None, None), "GET", [(b"host", b"evil.example")], ForbiddenOrigin, id="open, another name"),
-        pytest.param(Guard(None, ADMIN_KEY), "GET", [(b"host", b"evil.example")], ForbiddenOrigin, id="an admin's key"),
+        pytest.param(guard_of(None, None), "GET", [(b"host", b"localhost:8080")], None, id="open, from here"),
         pytest.param(
-            Guard(None, None),
+            guard_of(None, None), "GET", [(b"host", b"evil.example")], ForbiddenOrigin, id="open, another name"
+        ),
+        pytest.param(
+            guard_of(None, ADMIN_KEY), "GET", [(b"host", b"evil.example")], ForbiddenOrigin, id="an admin's key"
+        ),
+        pytest.param(
+            guard_of(None, None),
             "POST",
             [(b"host", b"localhost"), FORM, (b"origin", b"http://evil.example")],
             ForbiddenOrigin,
             id="open, another's form",
         ),
-        pytest.param(Guard(KEY, ADMIN_KEY), "GET", [(b"host", b"gateway.example")], None, id="keyed, asked later"),
-        pytest.param(Guard(KEY, ADMIN_KEY), "POST", [FORM], None, id="keyed, a form"),
-        pytest.param(Guard(KEY, ADMIN_KEY), "POST", [], UnsupportedMediaType, id="no type"),
+        pytest.param(guard_of(KEY, ADMIN_KEY), "GET", [(b"host", b"gateway.example")], None, id="keyed, asked later"),
+        pytest.param(guard_of(KEY, ADMIN_KEY), "POST", [FORM], None, id="keyed, a form"),
+        pytest.param(guard_of(KEY, ADMIN_KEY), "POST", [], UnsupportedMediaType, id="no type"),
         pytest.param(
-            Guard(KEY, ADMIN_KEY), "POST", [(b"content-type", b"application/json")], UnsupportedMediaType, id="no form"
+            guard_of(KEY, ADMIN_KEY),
+            "POST",
+            [(b"content-type", b"application/json")],
+            UnsupportedMediaType,
+            id="no form",
         ),
         pytest.param(
-            Guard(KEY, ADMIN_KEY), "POST", [FORM, (b"content-encoding", b"gzip")], UnsupportedMediaType, id="compressed"
+            guard_of(KEY, ADMIN_KEY),
+            "POST",
+            [FORM, (b"content-encoding", b"gzip")],
+            UnsupportedMediaType,
+            id="compressed",
         ),
         pytest.param(
-            Guard(KEY, ADMIN_KEY),
+            guard_of(KEY, ADMIN_KEY),
             "GET",
             [(b"authorization", b"Bearer sk-admin"), (b"authorization", b"Bearer sk-caller")],
             TwoCredentials,
             id="two keys",
         ),
         pytest.param(
-            Guard(KEY, ADMIN_KEY),
+            guard_of(KEY, ADMIN_KEY),
             "GET",
             [(b"authorization", b"Bearer sk-admin"), (b"x-api-key", b"sk-caller")],
             TwoCredentials,

@@ -70,6 +70,18 @@ def test_without_an_end_it_holds_until_auto(run: Run, routes: Path, database: st
     assert "commanded" not in run("explain", "--route", "forum-reply", "--routes", routes, "--database", database).out
 
 
+def test_who_moved_a_route_and_who_gave_it_back_is_kept(run: Run, routes: Path, database: str) -> None:
+    command(run, routes, database, "--by", "kim")
+    command(run, routes, database, "--by", "lee", to="auto", reason="it was only a trial")
+    command(run, routes, database, "--by", "lee", to="auto", reason="once more")
+    kept = run("keys", "audit", "forum-reply", "--database", database)
+    moved, given_back = kept.out.splitlines()
+    assert "route_moved       forum-reply  by kim (cli)  target: luna; reason: a trial" in moved
+    assert "by lee (cli)  target: luna → none; reason: a trial → it was only a trial" in given_back
+    rows = run("keys", "audit", "--json", "--database", database).json["changes"]
+    assert [row["action"] for row in rows] == ["route_given_back", "route_moved"]
+
+
 @pytest.mark.parametrize(
     ("to", "reason", "more", "says"),
     [

@@ -45,6 +45,17 @@ def test_a_secret_that_is_not_set_is_an_error_here(tmp_path: Path, run: Run) -> 
     assert "NOBODY_SETS_THIS" in ran.err
 
 
+def test_keys_without_the_pepper_are_an_error_here_and_a_warning_to_check(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(ROUTES + f'keys: {{forum: {{digest: "hmac-sha256:{"ab" * 32}"}}}}\n')
+    checked = run("check", path)
+    assert checked.code == 0
+    assert "routes.yaml:7: warning: keys count only where GATEWAY_KEY_PEPPER" in checked.out
+    ran = run("serve", "--routes", path, "--port", "0")
+    assert ran.code == 1
+    assert "routes.yaml:7: keys count only where GATEWAY_KEY_PEPPER" in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "says"),
     [

@@ -31,7 +31,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
     with running_sandbox() as sandbox:
         routes: Path = state / "routes.yaml"
         routes.write_text(ROUTES.replace("URL", sandbox.base_url))
-        with running_gateway(routes, state, GATEWAY_KEY="sk-caller", GATEWAY_ADMIN_KEY="sk-admin") as running:
+        with running_gateway(
+            routes, state, GATEWAY_KEY="sk-caller", GATEWAY_ADMIN_KEY="sk-admin", GATEWAY_KEY_PINS="true"
+        ) as running:
             yield running
 
 

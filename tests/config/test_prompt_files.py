@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config.findings import Findings
 from gateway.config.prompt_files import build_prompt
+from gateway.config.route_names import RouteName
 from gateway.config.routes import Example, Prompt
 from gateway.config.schema import PromptEntry
 from gateway.config.source_files import SourceFiles
@@ -17,7 +18,7 @@ def _prompt(folder: Path, text: str) -> tuple[Prompt | None, list[str]]:
     node = parse(text.encode(), "routes.yaml", findings)
     assert node is not None
     entry = PromptEntry.model_validate(plain(node))
-    prompt = build_prompt(entry, node, "reply", SourceFiles(folder / "routes.yaml"), findings)
+    prompt = build_prompt(entry, node, RouteName("reply"), SourceFiles(folder / "routes.yaml"), findings)
     return prompt, [str(finding) for finding in findings.errors()]
 
 

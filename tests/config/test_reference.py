@@ -9,7 +9,8 @@ import yaml
 
 from gateway.config.loader import load
 from gateway.config.reference import REFERENCE_PATH, SCHEMA_PATH, reference_yaml, schema_json
-from gateway.config.schema import RouteKeys, RoutesFile
+from gateway.config.schema import RoutesFile
+from gateway.config.schema_routes import RouteKeys
 from gateway.config.schema_types import Entry, unwrapped
 
 REFERENCE = REFERENCE_PATH.read_text()

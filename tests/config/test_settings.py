@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,15 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        pytest.param({"HOST": "0.0.0.0"}, "set GATEWAY_KEY and GATEWAY_ADMIN_KEY", id="every address without keys"),
+        pytest.param(
+            {"HOST": "0.0.0.0"},
+            "set GATEWAY_KEY or GATEWAY_KEY_PEPPER and GATEWAY_ADMIN_KEY",
+            id="every address without keys",
+        ),
+        pytest.param({"HOST": "0.0.0.0"}, "GATEWAY_OPEN=true lets anybody in", id="and how to open it outright"),
+        pytest.param({"HOST": "::", "KEY_PEPPER": "p" * 32}, "set GATEWAY_ADMIN_KEY ", id="every address, no admin's"),
+        pytest.param({"KEY_PEPPER": "p" * 31}, "GATEWAY_KEY_PEPPER is shorter than 32 characters", id="a weak pepper"),
+        pytest.param({"KEY_PINS": "true"}, "GATEWAY_KEY_PINS is a property of GATEWAY_KEY", id="pins of no key"),
         pytest.param({"HOST": "::", "KEY": "k"}, "set GATEWAY_ADMIN_KEY ", id="every address with one key"),
         pytest.param({"HOST": "gateway.internal"}, "set GATEWAY_KEY", id="a name that could be any address"),
         pytest.param({"KEY": "k", "KEY_FILE": "f"}, "GATEWAY_KEY and GATEWAY_KEY_FILE are both set", id="a key twice"),
@@ -90,6 +99,27 @@ def test_new_connections_are_taken_for_a_while_after_a_stop_where_a_load_balance
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
 def test_a_loopback_address_needs_no_keys(host: str) -> None:
     assert read_settings(host=host).is_loopback
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"key_pepper": "p" * 32, "admin_key": "a"}, id="with keys of the database"),
+        pytest.param({"open": True}, id="without any key, where that was said outright"),
+        pytest.param({"open": True, "key": "k"}, id="without an admin's key, where that was said outright"),
+    ],
+)
+def test_any_address_may_be_bound(settings: dict[str, Any]) -> None:
+    assert not read_settings(host="0.0.0.0", **settings).is_loopback
+
+
+def test_the_pepper_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pepper").write_text("p" * 40 + "\n")
+    monkeypatch.setenv("GATEWAY_KEY_PEPPER_FILE", str(tmp_path / "pepper"))
+    pepper = read_settings().key_pepper
+    assert pepper is not None
+    assert pepper.get_secret_value() == "p" * 40
+    assert "pppp" not in repr(read_settings())
 
 
 def test_with_both_keys_any_address_may_be_bound() -> None:

@@ -44,3 +44,10 @@ def test_no_key_gets_more_than_fifteen_requests_of_a_minute() -> None:
     keys = CacheKeys("v", FakeClock())
     shards = _shards(keys, 1000)
     assert max(shards.count(shard) for shard in range(max(shards) + 1)) == REQUESTS_PER_KEY
+
+
+def test_a_tenant_has_caches_of_its_own_even_for_a_prompt_that_others_have_too() -> None:
+    names = {CacheKeys("v", FakeClock(), tenant).next() for tenant in (None, "acme", "globex")}
+    assert len(names) == 3
+    assert CacheKeys("v", FakeClock(), "acme").next() in names, "the same in every replica"
+    assert len(CacheKeys("221ff1a6d0a3-replace", FakeClock(), "t" * 64).next()) <= 64

@@ -211,6 +211,22 @@ async def test_a_collector_that_refuses_costs_its_spans_and_later_ones_arrive(
     assert dropped(metrics) == 2
 
 
+async def test_spans_go_to_the_collector_alone(
+    collector: RunningCollector, open_traces: Open, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_collector() as other:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, other.url)
+        collector.status, collector.elsewhere = 307, f"{other.url}/v1/traces"
+        traces = open_traces(collector.url)
+        traces.told(an_event())
+        traces._behind.flush()
+        wait_until(lambda: traces._behind._lost == 2, "the collector pointed elsewhere")
+        traces.close()
+        assert collector.asked > 0
+        assert other.asked == 0
+
+
 async def test_a_collector_that_hangs_holds_nobody_up_and_a_stop_waits_a_second(
     collector: RunningCollector, open_traces: Open, metrics: Metrics
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,8 @@ from fake_clock import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import create_app
+from gateway.cli.protocol import LimitedProtocol
+from gateway.cli.protocol_watch import Limits, Watch
 from gateway.config.settings import Settings
 from gateway.execution.draining import Draining
 
@@ -314,10 +317,12 @@ async def listening(app: Any) -> AsyncIterator[int]:
     Not by the server's own ``serve``: that looks for a reason to stop only ten times a second, and takes the signals.
     """
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    # As uvloop sets it; asyncio does not for a socket whose protocol is not said, and each answer would take 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app,
         interface="asgi3",
-        http="httptools",
+        http=partial(LimitedProtocol, watch=Watch(Limits(), most=10_000)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,

@@ -186,9 +186,7 @@ async def test_an_open_gateway_serves_its_own_machine_only(serve: Serve, provide
         (b"host: evil.example",),
         (b"host: 127.0.0.1.evil.example",),
         (b"host: localhost.evil.example:80",),
-        (b"host: evil.example@localhost.evil",),
         (b"host: 10.0.0.5",),
-        (b"host: [::1",),
         (b"host: localhost", b"origin: https://evil.example"),
         (b"host: localhost", b"origin: null"),
         (b"host: localhost", b"origin: http://localhost.evil.example"),
@@ -198,6 +196,8 @@ async def test_an_open_gateway_serves_its_own_machine_only(serve: Serve, provide
         assert await raw_status(gateway, *lines) == (200, None), lines
     for lines in foreign:
         assert await raw_status(gateway, *lines) == forbidden, lines
+    for host in (b"host: evil.example@localhost.evil", b"host: [::1"):
+        assert await raw_status(gateway, host) == (400, "malformed_request"), host
     for lines in local:
         assert await raw_status(gateway, *lines) == (200, None), lines
     refused = await gateway.client.get("/v1/models", headers={"host": "evil.example"})
@@ -241,9 +241,9 @@ async def test_with_keys_one_right_credential_is_needed_and_the_host_does_not_ma
     assert (listed.status_code, listed.json()["error"]["code"]) == (401, "invalid_api_key")
     assert (await gateway.client.get("/v1/models", headers=key)).status_code == 200
     in_query = await gateway.client.get("/v1/models?api_key=good-key&key=good-key")
-    assert in_query.status_code == 401
+    assert (in_query.status_code, in_query.json()["error"]["param"]) == (400, "api_key")
     gateway.client.headers.update(key)
-    assert await gateway.metric("gateway_auth_failures_total") == bad + 2
+    assert await gateway.metric("gateway_auth_failures_total") == bad + 1
 
 
 # Addresses.

@@ -43,7 +43,7 @@ async def log() -> AsyncIterator[tuple[int, Lines]]:
 async def test_every_request_has_one_line(serve: Serve, provider: FakeProvider, log: tuple[int, Lines]) -> None:
     fd, lines = log
     provider.models["tuned"] = streams(chunk("Hel"), then="reset")
-    gateway = await serve(log_fd=fd, key=SECRET, admin_key="another")
+    gateway = await serve(log_fd=fd, key=SECRET, admin_key="another", key_pins=True)
     auth = {"authorization": f"Bearer {SECRET}"}
     messages = [{"role": "user", "content": WORDS}]
     gateway.client.headers.update(auth)

@@ -80,6 +80,7 @@ CASES: dict[str, Values] = {
         LEAST,
         {
             "replicas": 2,
+            "keys": {"callerKey": "", "pepperKey": "GATEWAY_KEY_PEPPER", "observerKey": "OBSERVER_KEY"},
             "config": {**OWN_CONFIG, "reload": "live"},
             "database": POSTGRESQL,
             "journal": {"persistence": False},
@@ -93,6 +94,8 @@ CASES: dict[str, Values] = {
         LEAST,
         {
             "image": {"digest": "sha256:" + "a" * 64, "pullSecrets": ["registry"], "pullPolicy": "Always"},
+            "keys": {"pepperKey": "GATEWAY_KEY_PEPPER", "observerKey": "OBSERVER_KEY", "callerPins": True},
+            "rateLimits": {"existingSecret": "understudy-redis"},
             "config": {
                 **OWN_CONFIG,
                 "extraSources": [
@@ -124,6 +127,9 @@ CASES: dict[str, Values] = {
                 "logRequests": "errors",
                 "uiActions": True,
                 "keyResidency": "eu",
+                "headerSeconds": 5,
+                "bodySeconds": 60,
+                "maxConnections": 500,
                 "otlpEndpoint": "http://collector:4318",
             },
             "monitoring": {

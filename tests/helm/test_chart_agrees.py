@@ -17,7 +17,7 @@ from gateway.cli import server
 from gateway.cli.main import app
 from gateway.config.loader import load
 from gateway.config.routes_ledger import Ledger
-from gateway.config.settings import PREFIX, Settings, unknown_variables
+from gateway.config.settings import LEAST_PEPPER, PREFIX, Settings, unknown_variables
 from gateway.execution.endpoints import ENDPOINTS
 from tests.command_line import Run, run
 from tests.helm.chart_cases import (
@@ -40,14 +40,18 @@ from tests.helm.chart_cases import (
 __all__ = ["run"]
 SANDBOX_PORT = 8081
 PUBLIC_PATHS = {"/v1", "/ui"}
+MADE_UP = {
+    "GATEWAY_DATABASE_URL": "postgresql://user:word@db/understudy",
+    "GATEWAY_LIMITS_URL": "redis://:word@redis:6379",
+    "GATEWAY_KEY_PEPPER": "p" * LEAST_PEPPER,
+}
 
 
 def environment(found: list[Object], container: Object) -> dict[str, str]:
     """Return what a container is told; what comes from a Secret is made up."""
     told = {}
     for variable in container["env"]:
-        made_up = "postgresql://user:word@db/understudy" if "URL" in variable["name"] else "from-a-secret"
-        told[variable["name"]] = variable.get("value", made_up)
+        told[variable["name"]] = variable.get("value") or MADE_UP.get(variable["name"], "from-a-secret")
     return told
 
 
@@ -72,11 +76,9 @@ def test_every_variable_is_a_setting_and_has_a_value_that_it_takes(name: str) ->
 
 def test_what_the_chart_says_unasked_is_what_the_gateway_does_unasked() -> None:
     said, unsaid = settings_of("trial"), Settings()
-    assert (said.drain_s, said.max_body_bytes, said.log_level) == (
-        unsaid.drain_s,
-        unsaid.max_body_bytes,
-        unsaid.log_level,
-    )
+    for name in ("drain_s", "max_body_bytes", "header_s", "body_s", "max_connections", "log_level", "key_pins", "open"):
+        assert getattr(said, name) == getattr(unsaid, name), name
+    assert (said.key_pepper, said.limits_url) == (None, None)
     assert said.linger_s == Settings(host="0.0.0.0", key="k", admin_key="a").lingers_s
     assert said.ui_actions is unsaid.ui_actions
 
@@ -84,6 +86,7 @@ def test_what_the_chart_says_unasked_is_what_the_gateway_does_unasked() -> None:
 def test_what_is_asked_arrives() -> None:
     told = settings_of("everything-on")
     assert (told.host, told.drain_s, told.linger_s, told.key_residency) == ("::", 100, 10, "eu")
+    assert (told.header_s, told.body_s, told.max_connections, told.key_pins) == (5, 60, 500, True)
     assert told.ui_actions
     assert (told.log_level, told.log_requests, told.metrics_port) == ("debug", "errors", 9464)
 
@@ -123,8 +126,30 @@ def test_prometheus_finds_one_way_in_and_has_what_it_takes(name: str) -> None:
             assert settings.metrics_host == settings.host
             assert "authorization" not in endpoint
         else:
-            (variable,) = [v for v in gateway_container(found)["env"] if v["name"] == "GATEWAY_KEY"]
-            assert endpoint["authorization"]["credentials"] == variable["valueFrom"]["secretKeyRef"]
+            sent = endpoint["authorization"]["credentials"]
+            if observer := CASES[name]["keys"].get("observerKey"):
+                assert sent == {"name": "understudy-keys", "key": observer}
+            else:
+                assert sent == secret_of(found, "GATEWAY_KEY")
+
+
+def secret_of(found: list[Object], variable: str) -> dict[str, str]:
+    (one_,) = [v for v in gateway_container(found)["env"] if v["name"] == variable]
+    named: dict[str, str] = one_["valueFrom"]["secretKeyRef"]
+    return named
+
+
+def test_secrets_of_keys_and_limits_are_read_from_where_they_are_said_to_be() -> None:
+    found = case_objects("everything-on")
+    assert secret_of(found, "GATEWAY_KEY_PEPPER") == {"name": "understudy-keys", "key": "GATEWAY_KEY_PEPPER"}
+    assert secret_of(found, "GATEWAY_LIMITS_URL") == {"name": "understudy-redis", "key": "GATEWAY_LIMITS_URL"}
+    (policy,) = [o for o in found if o["kind"] == "NetworkPolicy"]
+    assert {"ports": [{"port": 6379, "protocol": "TCP"}]} in policy["spec"]["egress"]
+
+
+def test_with_a_pepper_callers_need_share_no_key() -> None:
+    settings = settings_of("live")
+    assert (settings.key, settings.key_pepper is not None, settings.admin_key is not None) == (None, True, True)
 
 
 def test_paths_are_ones_that_the_gateway_has() -> None:

@@ -45,6 +45,19 @@ SHAPES: dict[str, tuple[dict[str, Any], str]] = {
     "a file outside the directory": ({"config": {"files": {"/etc/passwd": "x"}}}, "invalid propertyName '/etc/passwd'"),
     "a number where the environment takes texts": ({"extraEnv": [{"name": "A", "value": 1}]}, "at '/extraEnv/0/value'"),
     "a longer drain than the gateway takes": ({"stopping": {"drainSeconds": 9999}}, "maximum: got 9,999, want 3,600"),
+    "a pepper in the values": ({"keys": {"pepper": "s3cret"}}, "additional properties 'pepper' not allowed"),
+    "a Redis server's URL in the values": (
+        {"rateLimits": {"url": "redis://:word@redis:6379"}},
+        "additional properties 'url' not allowed",
+    ),
+    "no operator's key": ({"keys": {"adminKey": ""}}, "at '/keys/adminKey'"),
+    "no time for a head to arrive": ({"settings": {"headerSeconds": 0}}, "minimum: got 0, want 1"),
+    "more time for a body than the gateway takes": (
+        {"settings": {"bodySeconds": 7200}},
+        "maximum: got 7,200, want 3,600",
+    ),
+    "nobody may connect": ({"settings": {"maxConnections": 0}}, "at '/settings/maxConnections': minimum"),
+    "an open door": ({"settings": {"open": True}}, "additional properties 'open' not allowed"),
     "a log level that is none": ({"settings": {"logLevel": "verbose"}}, "at '/settings/logLevel'"),
     "a path that does not begin with a slash": ({"ingress": {"paths": ["v1"]}}, "at '/ingress/paths/0'"),
     "nothing to route": ({"ingress": {"paths": []}}, "at '/ingress/paths': minItems"),
@@ -59,6 +72,38 @@ TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     "no keys": (
         {"keys": {"existingSecret": ""}},
         "create a Secret with GATEWAY_KEY and GATEWAY_ADMIN_KEY, and name it here",
+    ),
+    "nobody with a key": (
+        {"keys": {"callerKey": ""}},
+        "keys.callerKey and keys.pepperKey are both empty: nobody could call",
+    ),
+    "pins of a key that there is not": (
+        {"keys": {"callerKey": "", "pepperKey": "PEPPER", "callerPins": True}},
+        "keys.callerPins is a property of the callers' key",
+    ),
+    "a residency of a key that there is not": (
+        {"keys": {"callerKey": "", "pepperKey": "PEPPER"}, "settings": {"keyResidency": "eu"}},
+        "settings.keyResidency is a property of the callers' key",
+    ),
+    "an observer's key that nothing could know": (
+        {"keys": {"observerKey": "OBSERVER_KEY"}},
+        "keys.observerKey without keys.pepperKey",
+    ),
+    "Prometheus without a key": (
+        {"keys": {"callerKey": "", "pepperKey": "PEPPER"}, "monitoring": {"enabled": True}},
+        "monitoring.enabled, and nothing opens /metrics: set metricsPort, or put an observer's key",
+    ),
+    "one secret for two": (
+        {"keys": {"pepperKey": "GATEWAY_KEY"}},
+        "keys.callerKey and keys.pepperKey are both GATEWAY_KEY: one secret in two places",
+    ),
+    "a gateway for anybody": (
+        {"extraEnv": [{"name": "GATEWAY_OPEN", "value": "true"}]},
+        "give callers keys instead (keys.callerKey, keys.pepperKey)",
+    ),
+    "a secret among the variables": (
+        {"extraEnv": [{"name": "GATEWAY_KEY_PEPPER", "value": "0123456789abcdef0123456789abcdef"}]},
+        "extraEnv has GATEWAY_KEY_PEPPER as a text, and it is a secret: put it into a Secret (keys.pepperKey)",
     ),
     "SQLite with three replicas": ({"replicas": 3}, "replicas is 3 with SQLite: its file serves one replica"),
     "SQLite with an autoscaler": ({"autoscaling": {"enabled": True}}, "autoscaling.enabled with SQLite"),

@@ -23,7 +23,7 @@ from gateway import __version__
 from gateway.cli import server
 from gateway.cli.main import app
 from gateway.config.loader import load
-from gateway.config.settings import PREFIX, Settings, unknown_variables
+from gateway.config.settings import LEAST_PEPPER, PREFIX, Settings, unknown_variables
 from tests.helm.chart_cases import ROOT, case_objects, gateway_container, workload
 from tests.programs import required
 
@@ -251,7 +251,16 @@ def test_our_containers_run_commands_with_options_and_settings_that_exist() -> N
 
 def gateway_settings() -> Settings:
     told = image_environment() | SERVICES["gateway"]["environment"]
+    told.pop(f"{PREFIX}KEY_PEPPER_FILE")
     return Settings(**{k.removeprefix(PREFIX).lower(): v for k, v in told.items() if k.startswith(PREFIX)})
+
+
+def test_the_pepper_is_a_file_where_the_gateway_looks_for_it_and_long_enough() -> None:
+    (config,) = SERVICES["gateway"]["configs"]
+    assert SERVICES["gateway"]["environment"][f"{PREFIX}KEY_PEPPER_FILE"] == config["target"]
+    found = re.fullmatch(r"\$\{GATEWAY_KEY_PEPPER:-(.*)\}", COMPOSE["configs"][config["source"]]["content"])
+    assert found is not None
+    assert len(found[1]) >= LEAST_PEPPER
 
 
 def test_the_gateway_keeps_its_journal_on_a_volume_and_its_database_where_it_was_migrated() -> None:

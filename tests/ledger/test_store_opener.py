@@ -90,7 +90,7 @@ async def test_a_database_that_is_away_is_tried_again_at_growing_pauses_and_noth
             path.parent.unlink()
         clock.advance(clock.slept[-1])
     await until(lambda: not waiting_for)
-    assert clock.slept == [0.5, 1, 2, 4, 5, 5, 5]
+    assert clock.slept == [0.5, 1, 2, 2, 2, 2, 2]
     assert remembered == [set()]
     await until(lambda: store.figures().written or clock.advance(0.2))
     await store.close(10)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.config.callers import Caller
 from gateway.config.routes import Route
 from gateway.policy.residency import gaps, may_hold
 from tests.example_routes import a_fallback, a_primary, a_provider, a_route, some_routes
@@ -43,10 +44,20 @@ def test_who_may_hold_what(provider: str | None, wanted: str | None, may: bool) 
     ],
 )
 def test_what_is_missing_is_said_at_load(route: Route, said: str) -> None:
-    found = list(gaps(some_routes(route), "eu"))
+    found = list(gaps(some_routes(route), [Caller("key_1", "shop", residency="eu")]))
     assert len(found) == bool(said)
     assert said in "".join(found)
+    assert all("key 'shop'" in sentence for sentence in found)
 
 
 def test_a_key_that_asks_for_nothing_misses_nothing() -> None:
-    assert list(gaps(some_routes(a_route()), None)) == []
+    assert list(gaps(some_routes(a_route()), [Caller("key_1", "shop")])) == []
+
+
+def test_a_gap_is_told_once_a_route_and_place_and_only_of_keys_that_may_call_the_route() -> None:
+    route = a_route(primary=a_primary(provider=US), fallbacks=())
+    callers = [Caller(f"key_{i}", f"shop-{i}", residency="eu") for i in range(1000)]
+    assert list(gaps(some_routes(route), callers)) == [
+        f"route {route.name!r} has no target in 'eu': requests of 1000 keys to it are refused"
+    ]
+    assert list(gaps(some_routes(route), [Caller("key_1", "shop", residency="eu", routes=("other-*",))])) == []

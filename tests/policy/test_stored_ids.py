@@ -1,12 +1,24 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given as given_text
 from hypothesis import strategies as st
 
-from gateway.policy.stored_ids import UNTAGGED, holders_of, split, tag_answer, tag_event, tag_of, untag
+from gateway.policy.stored_ids import (
+    UNTAGGED,
+    Owner,
+    holders_of,
+    not_given,
+    split,
+    tag_answer,
+    tag_event,
+    tag_of,
+    tag_page,
+    untag,
+)
 
 HERE, THERE = tag_of("here"), tag_of("there")
+MINE, THEIRS = Owner(b"s" * 32, "key_mine"), Owner(b"s" * 32, "key_theirs")
 
 
 def at(tag: str, id_: str) -> str:
@@ -18,7 +30,7 @@ def test_a_tag_is_the_same_in_every_replica_and_another_for_every_provider() -> 
     assert tag_of("openai") == tag_of("openai") != tag_of("azure-eu")
 
 
-@given(st.text(min_size=1))
+@given_text(st.text(min_size=1))
 def test_any_id_comes_back_as_its_provider_wrote_it(id_: str) -> None:
     answer = {"id": id_}
     tag_answer(answer, HERE)
@@ -109,3 +121,81 @@ def test_items_of_another_provider_lose_what_only_it_understands() -> None:
         {"role": "assistant", "content": []},
         {"type": "message", "id": "msg_own", "role": "user", "content": "Hi"},
     ]
+
+
+def given(owner: Owner, id_: str, tag: str = HERE) -> str:
+    """Return an id as an owner is given it."""
+    answer = {"id": id_}
+    tag_answer(answer, tag, owner)
+    return answer["id"]
+
+
+@given_text(st.text(min_size=1))
+def test_an_id_is_its_owners_alone_and_comes_back_as_its_provider_wrote_it(id_: str) -> None:
+    mine = given(MINE, id_)
+    assert split(mine) == (id_, HERE)
+    assert MINE.was_given(mine)
+    assert Owner(b"s" * 32, "key_mine").was_given(mine), "on every replica"
+    assert not THEIRS.was_given(mine)
+    assert not Owner(b"t" * 32, "key_mine").was_given(mine), "nobody without the secret can write it"
+
+
+MARK = given(MINE, "resp_1")[-16:]
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        pytest.param("resp_1", id="no tag"),
+        pytest.param(at(HERE, "resp_1"), id="a tag alone, as before there were keys"),
+        pytest.param(f"resp_2.{HERE}{MARK}", id="the mark of another response"),
+        pytest.param(f"resp_1.{THERE}{MARK}", id="the mark of another provider's response"),
+        pytest.param(f"resp_1.{HERE}{MARK[:-1]}", id="a mark that was cut"),
+        pytest.param(f"resp_1.{HERE}{MARK}0", id="a mark that is longer"),
+        pytest.param(f"resp_1.{HERE}{MARK.upper()}", id="a mark in capitals"),
+        pytest.param(f"resp_1.{HERE}{'0' * 16}", id="a guess"),
+        pytest.param(given(THEIRS, "resp_1"), id="another's"),
+        pytest.param(given(THEIRS, given(MINE, "resp_1")), id="another's over one's own"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_what_was_never_given_to_an_owner(id_: str) -> None:
+    assert not MINE.was_given(id_)
+    assert not_given({"previous_response_id": id_}, MINE) == ("previous_response_id", id_)
+    assert not_given({"input": [{"type": "item_reference", "id": id_}]}, MINE) == ("input", id_)
+    assert not_given({"conversation": {"id": id_}}, MINE) == ("conversation", id_)
+
+
+def test_a_request_may_refer_to_what_its_caller_was_given() -> None:
+    items = [{"type": "item_reference", "id": given(MINE, "msg_1")}, {"type": "message", "id": given(THEIRS, "msg_2")}]
+    assert not_given({"previous_response_id": given(MINE, "resp_1"), "input": items}, MINE) is None
+    assert not_given({"input": "Hi"}, MINE) is None
+
+
+def test_items_that_others_were_given_lose_what_a_provider_could_find_them_by() -> None:
+    body = {
+        "input": [
+            {"type": "reasoning", "id": given(THEIRS, "rs_1"), "summary": []},
+            {"type": "reasoning", "id": "rs_2", "summary": []},
+            {"type": "reasoning", "id": at(HERE, "rs_3"), "summary": []},
+            {"type": "reasoning", "id": given(MINE, "rs_4"), "summary": []},
+            {"type": "message", "id": given(THEIRS, "msg_1"), "role": "user", "content": "Hi"},
+            {"type": "message", "id": given(MINE, "msg_2"), "role": "user", "content": "Ho"},
+        ]
+    }
+    assert untag(body, HERE, MINE) == ["reasoning"]
+    assert body["input"] == [
+        {"type": "reasoning", "id": "rs_4", "summary": []},
+        {"type": "message", "role": "user", "content": "Hi"},
+        {"type": "message", "id": "msg_2", "role": "user", "content": "Ho"},
+    ]
+
+
+def test_every_id_of_an_event_and_of_a_page_is_its_owners() -> None:
+    event = {"item_id": "msg_1", "item": {"id": "msg_1"}, "response": {"id": "r", "output": [{"id": "m"}]}}
+    tag_event(event, HERE, MINE)
+    page = {"first_id": "a", "last_id": "b", "data": [{"id": "a"}, {"id": "b"}]}
+    tag_page(page, HERE, MINE)
+    ids = [event["item_id"], event["item"]["id"], event["response"]["id"], event["response"]["output"][0]["id"]]
+    ids += [page["first_id"], page["last_id"], *(item["id"] for item in page["data"])]
+    assert all(MINE.was_given(id_) for id_ in ids)

@@ -249,7 +249,7 @@ def test_it_ends_with_the_standard_input_that_its_parent_holds(tmp_path: Path) -
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket"))
     listener.listen()
-    command = [sys.executable, "-m", MODULE, "--fd", str(listener.fileno())]
+    command = [sys.executable, "-m", MODULE, "--fd", str(listener.fileno()), "--hosts", str(tmp_path / "none")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[listener.fileno()], text=True
     ) as process:

@@ -79,6 +79,18 @@ POINTS: Mapping[str, Point] = {
     "the journal is closed": Point("gateway.ledger.journal:Journal.close", at_stop=True),
     "a migration's step": Point("alembic.runtime.migration:HeadMaintainer.update_to_step", 12, first_start=True),
 }
+BUDGET_POINTS: Mapping[str, Point] = {
+    "money is set aside": Point("gateway.store.spend:SpendStore.reserve", 3),
+    "a budgeted intent": Point("gateway.ledger.journal:Journal.intent", 3),
+    "a budgeted request goes upstream": Point("gateway.providers.connection:Connection.start", 3),
+    "a budgeted row": Point("gateway.ledger.journal:Journal.settle", 3),
+    "a budgeted answer": Point("gateway.api.wire:AsgiReply.whole", 3),
+    "a request is over": Point("gateway.execution.admission:Admission.over", 3),
+    "a batch is settled": Point("gateway.store.spend:SpendStore.settle", 2),
+    "holds are counted": Point("gateway.store.spend:settle_holds", 2),
+    "a dead journal's holds are settled": Point("gateway.store.usage:settle_journal", 1),
+}
+"""Where a gateway dies whose caller has a budget."""
 SIDES = ("before", "after")
 TORN = "halfway through a frame"
 NAMES = [*(f"{side} {name}" for name in POINTS for side in SIDES), TORN]
@@ -87,7 +99,8 @@ _writes_rows: ContextVar[bool] = ContextVar("_writes_rows", default=False)
 
 
 def point_of(name: str) -> Point:
-    return POINTS["a frame" if name == TORN else name.partition(" ")[2]]
+    known = "a frame" if name == TORN else name.partition(" ")[2]
+    return BUDGET_POINTS.get(known) or POINTS[known]
 
 
 def prepare(order: Mapping[str, Any]) -> None:

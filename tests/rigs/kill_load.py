@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+CRLF = "\r\n"
 LONGEST_S = 30.0
 ROUTE = "reply"
 PLAIN_TOKENS = 40
@@ -76,7 +77,7 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
     return (await _exchange(port, f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()))[:2]
 
 
-async def ask(port: int, request_id: str, body: Mapping[str, Any]) -> Call:
+async def ask(port: int, request_id: str, body: Mapping[str, Any], key: str | None = None) -> Call:
     """Send one request over a connection of its own, and read what comes.
 
     Raises:
@@ -86,6 +87,7 @@ async def ask(port: int, request_id: str, body: Mapping[str, Any]) -> Call:
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         "content-type: application/json\r\nx-gateway-tags: desk=returns\r\n"
+        f"{'' if key is None else f'authorization: Bearer {key}{CRLF}'}"
         f"x-request-id: {request_id}\r\ncontent-length: {len(document)}\r\n\r\n"
     )
     streamed = bool(body.get("stream"))
@@ -141,7 +143,13 @@ def _parsed(received: bytes) -> tuple[int, bytes, bool]:
 
 @asynccontextmanager
 async def load(
-    gateways: Sequence[Gateway], chance: random.Random, *, callers: int, pause_s: float = 0.0, name: str = "r"
+    gateways: Sequence[Gateway],
+    chance: random.Random,
+    *,
+    callers: int,
+    pause_s: float = 0.0,
+    name: str = "r",
+    key: str | None = None,
 ) -> AsyncIterator[Seen]:
     """Keep so many callers asking, each one request after another, now of one gateway and now of another."""
     seen, stopping = Seen(), asyncio.Event()
@@ -151,7 +159,7 @@ async def load(
         while not stopping.is_set():
             gateway, body = chance.choice(gateways), chance.choice(KINDS)(chance)
             try:
-                call = await ask(gateway.port, f"{name}-{next(numbers)}", body)
+                call = await ask(gateway.port, f"{name}-{next(numbers)}", body, key)
                 seen.calls.append(call)
                 if call.status not in (0, 200):
                     await asyncio.sleep(0.2)

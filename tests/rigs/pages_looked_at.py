@@ -20,7 +20,7 @@ PATIENCE_S = 30.0
 
 def log_in(context: BrowserContext, gateway: WatchedGateway, ago: timedelta = timedelta()) -> None:
     """Give a browser the cookie of a login that was ``ago``."""
-    cookie = Access(CALLERS_KEY, ADMIN_KEY).new_cookie(SystemClock().now() - ago)
+    cookie = Access(ADMIN_KEY, is_keyed=True).new_cookie(SystemClock().now() - ago)
     context.add_cookies([{"name": COOKIE, "value": cookie, "url": f"{gateway.url}/ui", "sameSite": "Strict"}])
 
 

@@ -59,13 +59,16 @@ def write_routes(
 
 
 @contextmanager
-def running_replicas(count: int, routes: Path, directory: Path, database_url: str) -> Iterator[list[RunningGateway]]:
+def running_replicas(
+    count: int, routes: Path, directory: Path, database_url: str, **environ: str
+) -> Iterator[list[RunningGateway]]:
     """Run so many ``gateway serve`` on one database; they start at once, as a rollout would have it."""
 
     def start(number: int) -> RunningGateway:
         state = directory / f"replica-{number}"
         state.mkdir()
-        return stack.enter_context(running_gateway(routes, state, database_url=database_url, RIG_KEY="rig"))
+        told = {"RIG_KEY": "rig", **environ}
+        return stack.enter_context(running_gateway(routes, state, database_url=database_url, **told))
 
     with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
         yield list(pool.map(start, range(count)))

@@ -28,6 +28,8 @@ CALM = {
     "calendar: Stops in 30 days, fallback never tried",
     "calendar: Stops in 30 days, no fallback",
     "overview: Reloads, credentials and messages",
+    "overview: Requests refused for their key's sake",
+    "overview: Connections ended for what came on them",
     "overview: Replicas not ready",
 }
 """What does not happen here, and is 0."""

@@ -60,6 +60,12 @@ def test_the_wheel_carries_migrations_schema_and_data(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("alembic/", "tests/"))]
 
 
+def test_the_wheel_carries_its_bill_of_materials_and_an_installer_keeps_it(wheel: Path, installed: Path) -> None:
+    (name,) = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/sboms/" in name]
+    (kept,) = (installed / "lib").glob(f"python3.*/site-packages/{name}")
+    assert kept.read_bytes() == (ROOT / "sbom" / "understudy-gateway.cdx.json").read_bytes()
+
+
 def test_an_installed_gateway_runs_away_from_its_checkout(installed: Path, tmp_path: Path) -> None:
     code = "import gateway; print(gateway.__file__)"
     where = subprocess.run(

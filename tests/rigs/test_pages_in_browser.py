@@ -45,6 +45,9 @@ VIEWS = {
     "cost": "/ui/cost",
     "requests": "/ui/requests",
     "a request": f"/ui/requests/{SEVERAL_ATTEMPTS}",
+    "keys": "/ui/keys",
+    "a key": "/ui/keys/key_forumapp",
+    "a new key": "/ui/keys/new",
 }
 Seen = tuple[Page, Account]
 
@@ -144,7 +147,7 @@ def test_a_view_is_sound(name: str, visitor: BrowserContext, busy: WatchedGatewa
     hold_sound(visitor, path_of(name, busy), name)
 
 
-@pytest.mark.parametrize("name", ["routes", "a route", "calendar", "cost", "requests"])
+@pytest.mark.parametrize("name", ["routes", "a route", "calendar", "cost", "requests", "keys"])
 def test_a_view_of_a_gateway_to_which_nothing_happened_is_sound(
     name: str, browser: Browser, fresh: WatchedGateway
 ) -> None:
@@ -234,7 +237,7 @@ def test_everything_is_reached_by_the_keyboard_in_order_and_seen_to_be(seen: See
             break
         assert page.evaluate(SEEN_FOCUS), focused(page)
         reached.append(focused(page))
-    in_order = ["Skip to the content", "Understudy", "Routes", "Calendar", "Cost", "Requests", "Log out"]
+    in_order = ["Skip to the content", "Understudy", "Routes", "Calendar", "Cost", "Requests", "Keys", "Log out"]
     assert reached[: len(in_order)] == in_order
     rest = [name for name in reached if name in ("q", "Find", "Route", *BY_NAME)]
     table = rest[rest.index("Route") :]

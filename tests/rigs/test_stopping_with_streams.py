@@ -201,6 +201,29 @@ async def test_bodies_that_never_end_hold_it_up_no_longer_than_the_deadline(tmp_
     assert took_s < 1.0 + 2.0
 
 
+async def test_bodies_that_never_end_are_no_reason_to_wait_for_the_deadline(tmp_path: Path) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    async with streaming(tmp_path, tokens_per_s=50.0, drain_s=25.0, streams=1) as (gateway, _, _, tasks):
+        await asyncio.gather(*tasks)
+        port = int(gateway.url.rpartition(":")[2])
+        lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        for at, (_, writer) in enumerate(lines):
+            writer.write(head + (b'content-length: 4000\r\n\r\n{"model":' if at % 2 else b""))
+            await writer.drain()
+        await asyncio.sleep(0.3)
+        gateway.process.send_signal(signal.SIGTERM)
+        stopped = time.monotonic()
+        said = await asyncio.gather(*(reader.read() for reader, _ in lines))
+        code = await asyncio.to_thread(gateway.process.wait, 40)
+        took_s = time.monotonic() - stopped
+        for _, writer in lines:
+            writer.close()
+    print(f"exit after {took_s:.2f} s")
+    assert all(answer.startswith(b"HTTP/1.1 503 ") and b"gateway_stopping" in answer for answer in said)
+    assert code == 0
+    assert took_s < 10.0, "a second of taking connections, and a second for what is not complete"
+
+
 def test_sigterm_at_any_moment_of_the_start_ends_with_0(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     (tmp_path / "routes.yaml").write_text(

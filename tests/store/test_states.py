@@ -12,6 +12,7 @@ from gateway.policy.availability import TargetState
 from gateway.policy.planner import Command
 from gateway.policy.standing import RouteState, Standing
 from gateway.reasons import Availability, EventKind, Reason
+from gateway.store.audit import AuditStore
 from gateway.store.database import Database
 from gateway.store.states import RouteMove, Shared, StateStore
 from gateway.store.tables import events, notices
@@ -228,8 +229,33 @@ async def test_the_last_command_counts_until_it_is_taken_back(states: StateStore
     assert (await others.read(NOW)).commands == {"reply": first}
     await others.command("reply", second)
     assert (await states.read(NOW)).commands == {"reply": second}
-    assert [await states.release("reply"), await states.release("reply")] == [True, False]
+    taken_back = [
+        await states.release("reply", by="cy@laptop", reason="done", now=NOW + 3 * MINUTE, through="page")
+        for _ in range(2)
+    ]
+    assert taken_back == [True, False]
     assert (await others.read(NOW)).commands == {}
+
+
+async def test_who_moved_a_route_and_gave_it_back_is_kept(states: StateStore, database: Database) -> None:
+    first = Command("luna", "trying it", "ana@laptop", NOW)
+    second = Command("primary", "enough", "bo@laptop", NOW + MINUTE, NOW + 2 * MINUTE)
+    await states.command("reply", first)
+    await states.command("reply", second, through="page")
+    for _ in range(2):
+        await states.release("reply", by="cy@laptop", reason="done", now=NOW + 3 * MINUTE)
+    kept = await AuditStore(database).latest(subject="reply")
+    assert [(row.action, row.by, row.through, row.at) for row in kept] == [
+        ("route_given_back", "cy@laptop", "cli", NOW + 3 * MINUTE),
+        ("route_moved", "bo@laptop", "page", NOW + MINUTE),
+        ("route_moved", "ana@laptop", "cli", NOW),
+    ]
+    expires = (NOW + 2 * MINUTE).isoformat()
+    assert [row.changes for row in kept] == [
+        {"target": ("primary", None), "reason": ("enough", "done"), "expires_at": (expires, None)},
+        {"target": ("luna", "primary"), "reason": ("trying it", "enough"), "expires_at": (None, expires)},
+        {"target": (None, "luna"), "reason": (None, "trying it")},
+    ]
 
 
 async def test_commands_that_come_at_once_are_one(states: StateStore, others: StateStore) -> None:

@@ -7,7 +7,18 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from gateway.api.pages import actions, calendar_view, cost_view, login, requests_view, route_detail, routes_view
+from gateway.api.pages import (
+    actions,
+    calendar_view,
+    cost_view,
+    key_actions,
+    key_detail,
+    keys_view,
+    login,
+    requests_view,
+    route_detail,
+    routes_view,
+)
 
 HOME: Final = "/ui"
 router = APIRouter(include_in_schema=False)
@@ -20,6 +31,9 @@ _VIEWS: Final = (
     cost_view.router,
     actions.router,
     requests_view.router,
+    keys_view.router,
+    key_actions.router,
+    key_detail.router,
     login.nowhere,
 )
 """The last one knows every path, and so stands behind all others."""

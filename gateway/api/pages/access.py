@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -21,17 +20,18 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from gateway.api.failures import Failures
+
 COOKIE: Final = "understudy_pages"
 LASTS: Final = timedelta(hours=12)
 FAILURES_A_MINUTE: Final = 10
-MOST_PEERS: Final = 1_000
-"""Whose failures are remembered."""
 HOME: Final = "/ui"
 _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = 16
 _END_BYTES: Final = 8
 _OWN_VIEW: Final = re.compile(
-    r"/ui(?:/calendar|/cost|/requests(?:/[\w.-]+)?|/routes/[\w.~%-]+)?(?:\?[\w.~=&%+:,-]*)?", re.ASCII
+    r"/ui(?:/calendar|/cost|/requests(?:/[\w.-]+)?|/keys(?:/[\w.:@-]+)?|/routes/[\w.~%-]+)?(?:\?[\w.~=&%+:,-]*)?",
+    re.ASCII,
 )
 _LONGEST_PATH: Final = 1000
 
@@ -68,15 +68,15 @@ class Visitor:
 class Access:
     """Judges requests by their headers. The clock comes with each question."""
 
-    def __init__(self, key: str | None, admin_key: str | None) -> None:
+    def __init__(self, admin_key: str | None, *, is_keyed: bool) -> None:
+        """``is_keyed``: callers need a key, so that without an admin's nobody may look."""
         self._admin_key = admin_key.encode() if admin_key else None
-        self.is_open = key is None and admin_key is None
+        self.is_open = not is_keyed and admin_key is None
         # Without a key nothing is signed that has to hold on another replica.
         root = self._admin_key or secrets.token_bytes(32)
         self._cookie_key = hmac.digest(root, b"understudy pages: cookie", "sha256")
         self._csrf_key = hmac.digest(root, b"understudy pages: csrf", "sha256")
-        self._failed_at: dict[str, deque[float]] = {}
-        """By address, the one that failed last at the end."""
+        self.failed_logins = Failures(FAILURES_A_MINUTE)
 
     def visitor(self, headers: Headers, cookie: str | None, now: datetime) -> Visitor:
         """Say who asks. A credential in ``Authorization`` counts alone, right or wrong."""
@@ -122,22 +122,6 @@ class Access:
 
     def _csrf(self, of: str) -> str:
         return hmac.new(self._csrf_key, of.encode("utf-8", "replace"), "sha256").hexdigest()
-
-    def may_try(self, peer: str, monotonic: float) -> bool:
-        """Tell whether an address may try another login: at most ten of its own fail in a minute.
-
-        Others' failures do not count, or any stranger could keep the admin out.
-        """
-        failed_at = self._failed_at.get(peer)
-        return failed_at is None or len(failed_at) < FAILURES_A_MINUTE or monotonic - failed_at[0] >= 60.0
-
-    def failed(self, peer: str, monotonic: float) -> None:
-        """Remember that a login failed."""
-        failed_at = self._failed_at.pop(peer, None) or deque(maxlen=FAILURES_A_MINUTE)
-        failed_at.append(monotonic)
-        self._failed_at[peer] = failed_at
-        if len(self._failed_at) > MOST_PEERS:
-            del self._failed_at[next(iter(self._failed_at))]
 
 
 def is_same_origin(headers: Headers) -> bool:

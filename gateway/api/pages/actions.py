@@ -17,9 +17,11 @@ from fastapi import APIRouter, Request, Response
 from gateway.api.deps import Services, services_of
 from gateway.api.pages.data import Ask
 from gateway.api.pages.frame import Page, PageError, Place, Said, access_of, can_act, form_of, redirect
+from gateway.config.findings import printable
 from gateway.config.routes import Route, Target
 from gateway.policy.commanding import AUTO, LONGEST_WORDS, InvalidCommand, command_of
 from gateway.policy.planner import Command
+from gateway.store.audit import PAGE, AuditStore, audit_row
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.states import StateStore
 
@@ -117,7 +119,7 @@ async def cut_over(request: Request) -> Response:
         raise PageError(400, Said("Not moved", (f"{str(error)[:1].upper()}{str(error)[1:]}.",), _back(route))) from None
 
     async def put(database: Database) -> None:
-        await StateStore(database, BY).command(route.name, command)
+        await StateStore(database, BY).command(route.name, command, through=PAGE)
 
     await _written(services, put)
     lasting = (command.expires_at - now) // timedelta(minutes=1) if command.expires_at else None
@@ -130,12 +132,15 @@ async def release(request: Request) -> Response:
     """Give a route back to its rules."""
     services, form = services_of(request), _allowed(request)
     route = _route(services, form)
+    reason = printable(form.get("reason", "").strip()[:LONGEST_WORDS]) or None
 
     async def take_back(database: Database) -> bool:
-        return await StateStore(database, BY).release(route.name)
+        return await StateStore(database, BY).release(
+            route.name, by=BY, reason=reason, now=services.clock.now(), through=PAGE
+        )
 
     was_moved = await _written(services, take_back)
-    log.warning("route_given_back", route=route.name, by=BY, was_moved=was_moved)
+    log.warning("route_given_back", route=route.name, by=BY, reason=reason, was_moved=was_moved)
     return _led_to(route, Did.RELEASED if was_moved else Did.FREE_ALREADY)
 
 
@@ -145,6 +150,16 @@ async def verify(request: Request) -> Response:
     services, form = services_of(request), _allowed(request)
     route = _route(services, form)
     target = _target(route, form.get("target", ""))
+    changes = {"target": (None, target.name), "model": (None, target.model)}
+    row = audit_row(
+        services.clock.now(), by=BY, action="model_looked_at", subject=route.name, through=PAGE, changes=changes
+    )
+
+    async def keep(database: Database) -> None:
+        await AuditStore(database).add(row)
+
+    # Kept first: nothing is done by hand that leaves no trace.
+    await _written(services, keep)
     services.verify(target)
     log.info("verification_asked_for", route=route.name, provider=target.provider.name, model=target.model, by=BY)
     return _led_to(route, Did.VERIFYING)

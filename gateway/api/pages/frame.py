@@ -59,6 +59,7 @@ PLACES: Final = (
     Place("/ui/calendar", "Calendar"),
     Place("/ui/cost", "Cost"),
     Place("/ui/requests", "Requests"),
+    Place("/ui/keys", "Keys"),
 )
 
 

@@ -54,13 +54,13 @@ async def log_in(request: Request) -> Response:
         return await render(request, "said.html", error.said, error.said.title, status=error.status, live=False)
     onwards, now = own_view(form.get("next")), services.clock.monotonic()
     peer = request.client.host if request.client is not None else ""
-    if not access.may_try(peer, now):
+    if access.failed_logins.are_too_many(peer, now):
         view = LoginView(onwards, "Too many logins have failed: wait a minute, then try again.")
         answer = await render(request, "login.html", view, "Log in", status=429, live=False)
         answer.headers["retry-after"] = "60"
         return answer
     if not access.is_admin_key(form.get("key", "")):
-        access.failed(peer, now)
+        access.failed_logins.add(peer, now)
         services.metrics.auth_failures.inc()
         view = LoginView(onwards, "That is not the admin’s key of this gateway.")
         return await render(request, "login.html", view, "Log in", status=401, live=False)

@@ -31,6 +31,8 @@ class Endpoint(ABC):
     lacks = "no answer"
     """What a success lacks that ``is_answer`` refuses."""
     takes_forms = False
+    refers = False
+    """Whether its requests refer to what a provider stores, by ids that answers gave out."""
     begins_late = False
     """Whether a stream's first event may take as long as a whole answer: it is a picture, not a token."""
 
@@ -71,7 +73,7 @@ class Endpoint(ABC):
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """Tell whether a whole success holds what the caller waits for."""
 
-    def relayed(self, answer: dict[str, Any], body: bytes, target: "PreparedTarget") -> bytes:
+    def relayed(self, answer: dict[str, Any], body: bytes, request: Request, target: "PreparedTarget") -> bytes:
         """Return the body of a whole answer as the caller gets it."""
         return body
 

@@ -10,6 +10,7 @@ from gateway.execution.endpoints.endpoint import Endpoint, is_streamed, model_of
 from gateway.execution.request import Request
 from gateway.execution.streaming import ErrorEvent, EventReader, StreamReader
 from gateway.policy import stored_ids
+from gateway.policy.blacking_out import black_out_error
 from gateway.policy.parameters import adapt
 from gateway.policy.prompts import with_instructions
 from gateway.policy.traits import words_of_response
@@ -32,6 +33,7 @@ class Responses(Endpoint):
     name = "responses"
     path = "/responses"
     lacks = "no output"
+    refers = True
 
     def read(self, body: dict[str, Any]) -> Request:
         """Check model, input and stream, and find out who holds what the request refers to."""
@@ -54,7 +56,7 @@ class Responses(Endpoint):
 
     def adapt(self, body: dict[str, Any], request: Request, target: "PreparedTarget") -> list[str]:
         """Give ids back as their provider knows them, add the prompt, change the parameters, ask for the contract."""
-        changed = stored_ids.untag(body, target.tag)
+        changed = stored_ids.untag(body, target.tag, request.owner)
         if target.prompt is not None:
             with_instructions(target.prompt, target.response_examples, body)
             if target.cache_keys is not None and body.get("prompt_cache_key") is None:
@@ -77,15 +79,17 @@ class Responses(Endpoint):
         """Read events where a stream was asked for."""
         if not request.streamed:
             return None
-        return ResponseReader(target.tag, hold=request.body.get("background") is not True)
+        hold = request.body.get("background") is not True
+        return ResponseReader(target.tag, request.owner, hold=hold, secret=target.upstream.secret)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """Look for output."""
         return isinstance(answer.get("output"), list)
 
-    def relayed(self, answer: dict[str, Any], body: bytes, target: "PreparedTarget") -> bytes:
+    def relayed(self, answer: dict[str, Any], body: bytes, request: Request, target: "PreparedTarget") -> bytes:
         """Tag the ids."""
-        stored_ids.tag_answer(answer, target.tag)
+        black_out_error(answer, target.upstream.secret)
+        stored_ids.tag_answer(answer, target.tag, request.owner)
         return orjson.dumps(answer)
 
     def output_chars(self, answer: Mapping[str, Any]) -> int:
@@ -136,9 +140,11 @@ class ResponseReader(EventReader):
     whether it can be answered, and until something was sent on, somebody else may answer.
     """
 
-    def __init__(self, tag: str, *, hold: bool) -> None:
+    def __init__(self, tag: str, owner: stored_ids.Owner | None = None, *, hold: bool, secret: str = "") -> None:
+        """``secret`` is what the provider was called with, to be kept out of its own words of a failure."""
         super().__init__(MAX_EVENT_BYTES)
-        self._tag = tag
+        self._secret = secret
+        self._tag, self._owner = tag, owner
         self._hold = hold
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -162,7 +168,9 @@ class ResponseReader(EventReader):
             raise ErrorEvent({"error": said or {name: chunk.get(name) for name in ("code", "message", "param")}})
         if kind in COMPLETE or kind in GIVEN_UP:
             self.finished, self.failed, self.done = kind in COMPLETE, kind in GIVEN_UP, True
-        stored_ids.tag_event(chunk, self._tag)
+            if kind in GIVEN_UP and isinstance(response, dict):
+                black_out_error(response, self._secret)
+        stored_ids.tag_event(chunk, self._tag, self._owner)
         written = b"data: " + orjson.dumps(chunk)
         if isinstance(kind, str):
             written = b"event: %b\n%b" % (kind.encode(), written)

@@ -12,6 +12,7 @@ from gateway.errors import ConfigError
 from gateway.execution.endpoints.multipart import Form, Part
 from gateway.ledger.entry import new_attempt_id
 from gateway.lifecycle.provider_pages import Refused, get, get_json, pages
+from gateway.policy.blacking_out import without
 from gateway.providers.connection import TransportError
 from gateway.providers.openai_wire import JSON_TYPE, MAX_ANSWER_BYTES, Upstream
 
@@ -111,4 +112,4 @@ def _said(answer: bytes, secret: str) -> str:
         return ""
     if not isinstance(message, str):
         return ""
-    return f": {message.replace(secret, '[key]') if secret else message}"[:500]
+    return f": {without(message, secret)}"[:500]

@@ -1,7 +1,7 @@
 """Stories about vendors whose wire format is not OpenAI's: the vendor, a gateway before it, and one litellm for all."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,8 @@ from fake_provider import FakeProvider
 from litellm_child import LitellmChild, running_child
 from served_gateway import PRICES, ServedGateway, served
 from vendor_server import VendorServer, model_in_body, model_in_path, vendor
+
+from gateway.providers.connect_guard import Destination
 
 KEY = "sk-vendor-0123456789abcdef"
 PRICE = {"input_usd_per_1m": 1, "output_usd_per_1m": 2, "cached_input_usd_per_1m": 0.1, "source": "test"}
@@ -30,6 +32,9 @@ class SharedWorker:
 
     def __init__(self, **made_with: object) -> None:
         self.path = self.child.path
+
+    def permit(self, places: Iterable[Destination]) -> None:
+        self.child.worker.permit(places)
 
     def listen(self, *, at_once: bool) -> None:
         assert at_once, "routes name this vendor"
