@@ -1,7 +1,6 @@
 """The composition root: the only place that knows everybody. Opens in order, closes in reverse."""
 
 import asyncio
-import contextlib
 import os
 import socket
 import uuid
@@ -17,16 +16,14 @@ from gateway import __version__
 from gateway.api import admin, openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
-from gateway.api.guard import Guard, peer_of, request_id
+from gateway.api.front_door import FrontDoor
+from gateway.api.guard import Guard
 from gateway.api.openapi import Documented
 from gateway.api.ops_door import OpsDoor
-from gateway.api.pages import is_page
 from gateway.api.pages import router as pages
 from gateway.api.pages.access import Access
 from gateway.api.pages.data import PageData
-from gateway.api.stopping import Answering
-from gateway.api.telling import other_event
-from gateway.api.wire import AsgiReply, ModelEndpoint, new_request_id
+from gateway.api.wire import ModelEndpoint
 from gateway.clock import Clock, SystemClock
 from gateway.config.findings import InvalidRoutes
 from gateway.config.key_entries import refuse_without_pepper
@@ -34,7 +31,7 @@ from gateway.config.loader import Loaded, load
 from gateway.config.lost_packs import refuse_lost_packs
 from gateway.config.settings import Settings
 from gateway.config.watch import watch
-from gateway.errors import ConfigError, GatewayError, TooManyFailures, Unauthenticated
+from gateway.errors import ConfigError
 from gateway.execution.draining import Draining
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.id_owners import IdOwners
@@ -57,11 +54,10 @@ log = structlog.get_logger()
 MOST_GAPS_TOLD = 50
 """Lines of one load; there may be thousands of keys."""
 PREPARE_AFTER_S = 2.0
-HELD_AT_MOST_S = 3.0
 
 
-class FrontDoor:
-    """The ASGI app: the endpoints that take a model first, FastAPI behind them for everything else."""
+class App:
+    """The gateway as an ASGI app: its lifespan here, its requests by the front door (``api/front_door.py``)."""
 
     def __init__(
         self,
@@ -75,8 +71,6 @@ class FrontDoor:
         refuse_malicious()
         self._settings = settings
         self._log_fd = log_fd
-        self._told: Listener | None = None
-        """Hears of every request when it is over."""
         self._clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
         pepper = secret(settings.key_pepper)
@@ -94,42 +88,21 @@ class FrontDoor:
         """Which setting kept it from starting."""
         self.loaded: Loaded = load(settings.routes_file, environ=self._environ)
         refuse_without_pepper(self.loaded, is_keyed=self.ring.is_keyed)
-        self._hot: dict[str, ASGIApp] = {}
-        """Endpoints that take a model, by path."""
-        self._until_known: asyncio.Event | None = None
-        self._metrics: Metrics | None = None
         self._rest = Documented(
             title="Understudy", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
         )
-        self._rest.include_router(openai.router)
-        self._rest.include_router(stored.router)
-        self._rest.include_router(ops.router)
-        self._rest.include_router(admin.router)
-        self._rest.include_router(pages)
+        for router in (openai.router, stored.router, ops.router, admin.router, pages):
+            self._rest.include_router(router)
+        add_error_handlers(self._rest)
+        self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open)
         self.ops: ASGIApp = OpsDoor(self._rest, settings.metrics_host)
         """What machines ask, for a port of its own."""
-        self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open)
-        add_error_handlers(self._rest)
+        self._door = FrontDoor(self._guard, self._rest, self.draining, self._clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http":
-            answering = scope["gateway.answering"] = Answering()
-            self.draining.enter(answering)
-            try:
-                if self.draining.over:
-                    await answering.say_why(send, scope["headers"])
-                else:
-                    await self._serve(scope, receive, send, answering)
-            except asyncio.CancelledError:
-                if not answering.was_cut:
-                    raise
-                asyncio.current_task().uncancel()  # type: ignore[union-attr]
-                await answering.say_why(send, scope["headers"])
-            finally:
-                self.draining.leave(answering)
-                # The server keeps the scope, and this one its answer, which knows the server: a cycle, with the body.
-                del scope["gateway.answering"]
+            await self._door(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -137,54 +110,8 @@ class FrontDoor:
 
     def protocol_refused(self, refusal: ProtocolRefusal) -> None:
         """Count a connection that the server ended by itself."""
-        if self._metrics is not None:
-            self._metrics.protocol_refusals.labels(refusal.value).inc()
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, answering: Answering) -> None:
-        hot = self._hot.get(scope["path"])
-        if hot is not None and scope["method"] == "POST":
-            if self._until_known is not None:
-                await self._wait_until_known(self._until_known)
-            await hot(scope, receive, send)
-        else:
-            await self._everything_else(scope, receive, answering.watched(send), answering)
-
-    async def _wait_until_known(self, known: asyncio.Event) -> None:
-        """Hold the first requests until it is known which models are gone; with the database away, not for long."""
-        if not known.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(known.wait(), HELD_AT_MOST_S)
-        self._until_known = None
-
-    async def _everything_else(self, scope: Scope, receive: Receive, send: Send, answering: Answering) -> None:
-        started, started_at = self._clock.monotonic(), self._clock.now()
-        refused: GatewayError | None = None
-        try:
-            refused = await self._by_fastapi(scope, receive, send)
-        finally:
-            if self._told is not None:
-                duration_s = self._clock.monotonic() - started
-                event = other_event(scope, answering, started_at, duration_s, refused)
-                if event is not None:
-                    self._told(event)
-
-    async def _by_fastapi(self, scope: Scope, receive: Receive, send: Send) -> GatewayError | None:
-        """Answer behind the guard; return why it did not let the request in."""
-        try:
-            if is_page(scope["path"]):
-                self._guard.admit_page(scope["method"], scope["headers"])
-            else:
-                scope["gateway.caller"] = self._guard.admit(
-                    scope["method"], scope["path"], scope["headers"], scope["query_string"], peer_of(scope)
-                )
-        except GatewayError as error:
-            if isinstance(error, Unauthenticated | TooManyFailures) and self._metrics is not None:
-                self._metrics.auth_failures.inc()
-            id_ = request_id(scope["headers"]) or new_request_id()
-            await AsgiReply(send).error(error, id_.decode())
-            return error
-        await self._rest(scope, receive, send)
-        return None
+        if self._door.metrics is not None:
+            self._door.metrics.protocol_refusals.labels(refusal.value).inc()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -207,7 +134,7 @@ class FrontDoor:
         """Build everything that lives as long as the process."""
         settings, clock = self._settings, self._clock
         async with AsyncExitStack() as stack:
-            metrics = self._metrics = Metrics()
+            metrics = self._door.metrics = Metrics()
             metrics.build.info({"version": __version__})
             origins = AllowedOrigins(clock, metrics.foreign_connections.inc)
             client = HttpClient(permits=origins.permits)
@@ -220,27 +147,8 @@ class FrontDoor:
                 self.loaded.routes, client, origins, store, metrics, instance, clock, self._environ, self.ring, limits
             )
             stack.push_async_callback(running.close)
-            self._until_known = running.agreement.known
-            data = PageData(settings.database_url, clock)
-            stack.callback(data.close)
-            services = Services(
-                running.pipeline,
-                metrics,
-                clock,
-                clock.now(),
-                data,
-                instance,
-                str(settings.routes_file),
-                settings.ui_actions,
-            )
-            services.draining, services.keeper = self.draining, running.keeper
-            services.ledger_waits, services.id_owners = store.journal.not_ready, IdOwners(self.ring)
-            services.verify = running.verify
-            services.ledger_figures = store.figures
-            services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
-            self._rest.state.services = services
-            running.waiting_for = services.waiting_for
-            services.reload_waits = lambda: running.waits_because
+            self._door.until_known = running.agreement.known
+            services = self._services(running, store, metrics, instance, stack)
             facts = ProcessFacts(
                 ledger=store.figures,
                 lag_s=running.lag.worst_s,
@@ -249,21 +157,11 @@ class FrontDoor:
                 limits_shared=lambda: limits.is_shared,
             )
             metrics.registry.register(ProcessCollector(running.pipeline, facts))
-            self._told = self._listener(running, metrics, instance, stack)
-            for endpoint in ENDPOINTS:
-                self._hot[f"/v1{endpoint.path}"] = ModelEndpoint(
-                    endpoint,
-                    running.pipeline,
-                    self._guard,
-                    clock=clock,
-                    max_body_bytes=settings.max_body_bytes,
-                    metrics=metrics,
-                    id_owners=services.id_owners,
-                    told=self._told,
-                )
+            self._door.told = self._listener(running, metrics, instance, stack)
+            self._open_endpoints(services)
             await running.keeper.take_kept()
             self._prove_residency(self.loaded)
-            store.start(services.waiting_for, running.opened)
+            store.start(services.waiting_for, running.opened, lambda: running.keeper.took_kept)
             running.start()
             stop = asyncio.Event()
             watching = asyncio.create_task(self._watch(running, services, metrics, stop))
@@ -275,6 +173,46 @@ class FrontDoor:
             log.info("serving", version=__version__, routes=len(self.loaded.routes.routes), instance=instance)
             yield
             self.draining.began = True
+
+    def _services(
+        self, running: Running, store: StoreOpener, metrics: Metrics, instance: str, stack: AsyncExitStack
+    ) -> Services:
+        """Give the endpoints behind FastAPI what they need of what runs."""
+        settings, clock = self._settings, self._clock
+        data = PageData(settings.database_url, clock)
+        stack.callback(data.close)
+        services = self._rest.state.services = Services(
+            running.pipeline,
+            metrics,
+            clock,
+            clock.now(),
+            data,
+            instance,
+            str(settings.routes_file),
+            settings.ui_actions,
+        )
+        services.draining, services.keeper = self.draining, running.keeper
+        services.ledger_waits, services.id_owners = store.journal.not_ready, IdOwners(self.ring)
+        services.verify = running.verify
+        services.ledger_figures = store.figures
+        services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
+        services.reload_waits = lambda: running.configurations.waits_because
+        services.waiting_for = running.waiting_for
+        return services
+
+    def _open_endpoints(self, services: Services) -> None:
+        """Let requests for models in."""
+        for endpoint in ENDPOINTS:
+            self._door.hot[f"/v1{endpoint.path}"] = ModelEndpoint(
+                endpoint,
+                services.pipeline,
+                self._guard,
+                clock=self._clock,
+                max_body_bytes=self._settings.max_body_bytes,
+                metrics=services.metrics,
+                id_owners=services.id_owners,
+                told=self._door.told,
+            )
 
     def _listener(self, running: Running, metrics: Metrics, instance: str, stack: AsyncExitStack) -> Listener | None:
         """Return who hears of every request when it is over; what it holds is flushed when the stack closes."""
@@ -344,14 +282,14 @@ def create_app(
     clock: Clock | None = None,
     environ: Mapping[str, str] | None = None,
     log_fd: int | None = None,
-) -> FrontDoor:
+) -> App:
     """Return the gateway as an ASGI app; ``log_fd`` is where requests are logged.
 
     Raises:
         InvalidRoutes: routes.yaml cannot be used.
         ConfigError: a malicious release of litellm is installed.
     """
-    return FrontDoor(settings, clock=clock, environ=environ, log_fd=log_fd)
+    return App(settings, clock=clock, environ=environ, log_fd=log_fd)
 
 
 def secret(value: SecretStr | None) -> str | None:

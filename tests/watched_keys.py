@@ -1,7 +1,7 @@
 """The keys of the watched gateway: who calls which of its routes, what they may spend, and how much of it is gone."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from fake_clock import FakeClock
 from sqlalchemy import insert
@@ -72,7 +72,8 @@ async def keep_keys(database: Database, now: datetime) -> None:
             clock.advance(3600)
             await store.revoke(caller.id, by="admin", through="page")
         clock.advance(86_400)
-    today = now.date()
+    # The database's day, which need not be that of the watched gateway.
+    today = datetime.now(UTC).date()
     for key_id, amounts in SPENT.items():
         day, month, total, held = (round(amount * USD) for amount in amounts)
         sums = {"day_spent": day, "month_spent": month, "total_spent": total}

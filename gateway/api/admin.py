@@ -29,7 +29,7 @@ from gateway.store.audit import API, AuditStore
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.keys import KeyRow, KeyStore
 from gateway.store.shown_keys import shown, shown_change, shown_declared
-from gateway.store.spent import Spent, SpentStore
+from gateway.store.standings import Standing, Standings
 
 log = structlog.get_logger()
 MOST_KEYS: Final = 1_000
@@ -95,7 +95,7 @@ async def list_keys(
     async def read(database: Database) -> tuple[list[KeyRow], dict[str, Any]]:
         rows = await KeyStore(database, services.clock).page(after, limit + 1, revoked=revoked)
         ids = [row.caller.id for row in rows[:limit]] + [key.caller.id for key in declared.values()]
-        return rows, dict(await SpentStore(database).of(ids, now))
+        return rows, dict(await Standings(database).of(ids))
 
     rows, spent = await _asked(services, read)
     listed = [shown(row, spent.get(row.caller.id), now) for row in rows[:limit]]
@@ -113,7 +113,7 @@ async def show_key(key_id: str, request: Request) -> dict[str, Any]:
         _known(key_id)
 
     async def read(database: Database) -> dict[str, Any]:
-        spent = (await SpentStore(database).of([key_id], now)).get(key_id)
+        spent = (await Standings(database).of([key_id])).get(key_id)
         if declared is not None:
             return shown_declared(declared, spent, now)
         row = await KeyStore(database, services.clock).find(key_id)
@@ -214,11 +214,11 @@ async def _changed(services: Services, change: Callable[[KeyStore], Awaitable[Ke
     """Change a key, have this replica know it before anybody is told, and return the key as it is shown."""
     now = services.clock.now()
 
-    async def changed(database: Database) -> tuple[KeyRow, Spent | None]:
+    async def changed(database: Database) -> tuple[KeyRow, Standing | None]:
         row, spent = await change(KeyStore(database, services.clock)), None
         # It is changed, and a new text was made for this answer alone.
         with contextlib.suppress(DatabaseUnavailable):
-            spent = (await SpentStore(database).of([row.caller.id], now)).get(row.caller.id)
+            spent = (await Standings(database).of([row.caller.id])).get(row.caller.id)
         return row, spent
 
     row, spent = await _asked(services, changed)

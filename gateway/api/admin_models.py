@@ -79,7 +79,9 @@ class ChangeView(BaseModel):
     by: str = Field(description="The label of the key that did it, or the person at a command line.")
     action: str
     subject: str = Field(description="A key's id, or a route.")
-    changes: dict[str, tuple[Any, Any]] | None = Field(description="By field: before, and after.")
+    changes: dict[str, tuple[Any, Any]] | None = Field(
+        description="By field: before, and after; amounts in nano-dollars."
+    )
     through: Through
 
 

@@ -5,6 +5,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gateway.api.guard import request_id
 from gateway.api.wire import new_request_id
@@ -13,6 +14,7 @@ from gateway.execution.endpoints import ENDPOINTS
 
 log = structlog.get_logger()
 LONGEST_PATH = 200
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HOT_PATHS = tuple(f"/v1{endpoint.path}" for endpoint in ENDPOINTS)
 NOT_KEPT = {
     "/v1/files": "files",
@@ -44,7 +46,8 @@ def add_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         # A field that is none of ours is named as it was sent, and may be of any length.
         where = ".".join(str(part) for part in first["loc"])[:LONGEST_PATH]
-        return answer(request, InvalidRequest(f"{where}: {first['msg']}.", param=where))
+        said = "no such field" if first["type"] == "extra_forbidden" else first["msg"]
+        return answer(request, InvalidRequest(f"{where}: {said}.", param=where))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return answer(request, GatewayError("The gateway failed; its log has the details under this request id."))
@@ -68,9 +71,16 @@ def from_http(request: Request, error: HTTPException) -> GatewayError:
         # Its POST is answered ahead of the framework, which therefore does not know the path.
         return MethodNotAllowed(f"{request.method} is not for {path}.", headers={"allow": "POST"})
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not for {path}.", headers=dict(error.headers or {}))
+        allowed = ", ".join(_methods_of(request))
+        return MethodNotAllowed(f"{request.method} is not for {path}.", headers={"allow": allowed})
     for beginning, what in NOT_KEPT.items():
         if path.startswith(beginning):
             return NotFound(f"This gateway does not keep {what}, so there is no {path}; ask the provider itself.")
     served = ", ".join((*HOT_PATHS, "/v1/models"))
     return NotFound(f"There is nothing at {path}. This gateway serves {served}.")
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return what a path takes: the framework names the methods of the first of its routes alone."""
+    asked = ({**request.scope, "method": method} for method in METHODS)
+    return [a["method"] for a in asked if any(route.matches(a)[0] is Match.FULL for route in request.app.routes)]

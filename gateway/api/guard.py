@@ -32,6 +32,7 @@ CREDENTIAL_HEADERS = frozenset((b"authorization", b"api-key", b"x-api-key"))
 READ_HEADERS = CREDENTIAL_HEADERS | {b"host", b"origin", b"content-type", b"content-encoding"}
 BODY_TYPES = (b"application/json", b"multipart/form-data")
 SEND_KEY = "Send the gateway's key as 'Authorization: Bearer …'."
+NOT_A_KEY = "This is no key of this gateway, or none any more: ask whoever gave it to you for another."
 NO_ADMIN = "This is the admin's, and this gateway has no admin's key: set GATEWAY_ADMIN_KEY."
 KEYS_UNAVAILABLE = "Keys are in a database that cannot be reached just now; try again in some seconds."
 TOO_MANY_WRONG_KEYS = "Too many wrong keys have come from this address. A right one is still taken."
@@ -43,6 +44,11 @@ FORM_TYPE = b"application/x-www-form-urlencoded"
 ADMINS = frozenset((KeyRole.ADMIN,))
 CALLERS = frozenset((KeyRole.CALLER, KeyRole.ADMIN))
 OBSERVERS = frozenset((KeyRole.OBSERVER, KeyRole.ADMIN))
+WHOSE: Final = {
+    ADMINS: "the administrator's",
+    CALLERS: "an application's, and this one is an observer's",
+    OBSERVERS: "an observer's, or the administrator's",
+}
 ROLES: Final = (("/v1/", CALLERS), ("/admin/", ADMINS), ("/openapi.json", CALLERS), ("/metrics", OBSERVERS))
 """Whom a path is for: all below, where it ends with /. What is not here is for nobody, whoever serves it."""
 
@@ -125,7 +131,8 @@ class Guard:
             self._judge_origin(found.get(b"host", b""), found.get(b"origin", b""))
 
     def _caller(self, credential: bytes, path: str, peer: str) -> Caller:
-        shown = credential[7:] if credential[:7].lower() == b"bearer " else credential
+        # The parser leaves the blanks behind a value, and as many as one likes may stand behind the word.
+        shown = (credential[7:] if credential[:7].lower() == b"bearer " else credential).strip(b" \t")
         caller = self._ring.find(shown)
         expired = caller is not None and caller.expires_at is not None and self._clock.now() >= caller.expires_at
         if caller is None or expired:
@@ -133,7 +140,7 @@ class Guard:
         if caller.role not in roles_of(path) and not (path == "/metrics" and caller.id == DEFAULT):
             if not self._ring.has_admin and roles_of(path) is ADMINS:
                 raise Unauthenticated(NO_ADMIN)
-            raise NotAllowed(f"This key is for other things than {path[:100]}.")
+            raise NotAllowed(f"{path[:100]} is not for this key: it takes {WHOSE[roles_of(path)]}.")
         return caller
 
     def _refusal(self, was_shown: bool, expired: bool, path: str, peer: str) -> GatewayError:
@@ -148,7 +155,7 @@ class Guard:
             self._failures.add(peer, now)
         if not self._ring.has_admin and path.startswith("/admin/"):
             return Unauthenticated(NO_ADMIN)
-        return Unauthenticated(SEND_KEY)
+        return Unauthenticated(NOT_A_KEY if was_shown else SEND_KEY)
 
     def _judge_origin(self, host: bytes, origin: bytes) -> None:
         """Without keys, keep pages of other origins out, and, unless all are welcome, other machines' names."""

@@ -81,6 +81,8 @@ def create(
     key_id, text = new_key()
     known_by = digest_of(pepper(), text.encode()).hex()
     caller = new.caller(key_id, new.name)
+    if caller.expires_at is not None and caller.expires_at <= now:
+        raise typer.BadParameter("is over already; write a day to come, or 90d", param_hint="--expires")
     row = with_database(
         database, lambda opened: _store(opened).create(caller, known_by, by=person(by), through=CLI), make=True
     )

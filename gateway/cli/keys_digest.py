@@ -25,6 +25,7 @@ def digest(
     keys that people made up are refused.
 
     Example:  gateway keys digest forum-app > forum-app.key
+
     Example:  gateway keys digest forum-app --stdin < forum-app.key
     """
     from pydantic import ValidationError

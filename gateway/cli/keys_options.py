@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 NONE: Final = "none"
 """What takes a limit away, or a field's value."""
 _LASTS: Final = re.compile(r"(\d{1,5})([hd])")
-_WITHIN: Final = re.compile(r"(\d{1,7})([smhd]?)")
-_UNITS: Final = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_WITHIN: Final = re.compile(r"(\d{1,7})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Role = Annotated[
     str | None, typer.Option("--role", metavar="caller|observer", help="observer: reads /metrics, and nothing else.")
@@ -114,7 +114,7 @@ def refuse(error: "ValidationError") -> NoReturn:
 
 def grace_of(text: str) -> timedelta:
     """Return how long the key before a rotation stays valid: ``0``, ``90s``, ``30m``, ``24h`` or ``7d``."""
-    match = _WITHIN.fullmatch(text.strip())
+    match = _WITHIN.fullmatch("0s" if text.strip() == "0" else text.strip())
     grace = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match is not None else None
     if grace is None or grace > timedelta(days=30):
         raise typer.BadParameter("write 0, 30m, 24h or 7d; at most 30d", param_hint="--grace")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.store.audit import AuditRow
     from gateway.store.database import Database
     from gateway.store.keys import KeyRow
-    from gateway.store.spent import Spent
+    from gateway.store.standings import Standing
 
 NONE_YET = "there are no keys yet; `gateway keys create NAME` makes one"
 
@@ -32,13 +32,13 @@ def list_keys(
     """
     from gateway.store.keys import KeyStore
     from gateway.store.shown_keys import shown
-    from gateway.store.spent import SpentStore
+    from gateway.store.standings import Standings
 
     now = SystemClock().now()
 
-    async def read(opened: "Database") -> "tuple[list[KeyRow], dict[str, Spent]]":
+    async def read(opened: "Database") -> "tuple[list[KeyRow], dict[str, Standing]]":
         rows = await KeyStore(opened, SystemClock()).all()
-        return rows, dict(await SpentStore(opened).of(None, now))
+        return rows, dict(await Standings(opened).of(None))
 
     rows, spent = with_database(database, read)
     chosen = [row for row in rows if everything or row.revoked_at is None]
@@ -63,13 +63,13 @@ def show(
     """
     from gateway.store.keys import KeyStore
     from gateway.store.shown_keys import shown
-    from gateway.store.spent import SpentStore
+    from gateway.store.standings import Standings
 
     now = SystemClock().now()
 
-    async def read(opened: "Database") -> "tuple[KeyRow, Spent | None]":
+    async def read(opened: "Database") -> "tuple[KeyRow, Standing | None]":
         row = await key_named(KeyStore(opened, SystemClock()), name)
-        return row, (await SpentStore(opened).of([row.caller.id], now)).get(row.caller.id)
+        return row, (await Standings(opened).of([row.caller.id])).get(row.caller.id)
 
     row, spent = with_database(database, read)
     typer.echo(json.dumps(shown(row, spent, now), indent=2) if as_json else "\n".join(lines_of(row, spent, now)))

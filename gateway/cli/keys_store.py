@@ -74,4 +74,7 @@ async def key_named(store: "KeyStore", name: str) -> "KeyRow":
         if name in (row.caller.name, row.caller.id):
             return row
     near = did_you_mean(name, [row.caller.name for row in rows])
-    raise ConfigError(f"there is no key '{printable(name)[:100]}'{near}; `gateway keys list --all` has them all")
+    said = (
+        f"there is no key '{printable(name)[:100]}' in the database{near or '; `gateway keys list --all` has them all'}"
+    )
+    raise ConfigError(f"{said} (keys of routes.yaml are changed there)")

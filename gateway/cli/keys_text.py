@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from gateway.config.callers import Caller
     from gateway.store.audit import AuditRow
     from gateway.store.keys import KeyRow
-    from gateway.store.spent import Spent
+    from gateway.store.standings import Standing
 
 HEADERS = ("name", "id", "state", "owner", "routes", "spent today", "this month", "in all", "a minute", "expires")
 _COLOURS = {"revoked": typer.colors.RED, "expired": typer.colors.YELLOW}
 
 
-def cells(row: "KeyRow", spent: "Spent | None", now: datetime) -> tuple[str, ...]:
+def cells(row: "KeyRow", spent: "Standing | None", now: datetime) -> tuple[str, ...]:
     """Return a key as a row of the table."""
     from gateway.store.shown_keys import state_of
 
     caller, budget = row.caller, row.caller.budget
     minute = [f"{caller.requests_per_minute:,} req"] if caller.requests_per_minute is not None else []
     minute += [f"{caller.tokens_per_minute:,} tok"] if caller.tokens_per_minute is not None else []
-    sums = (spent.day_nanousd, spent.month_nanousd, spent.total_nanousd) if spent is not None else (0, 0, 0)
+    sums = (spent.day_spent, spent.month_spent, spent.total_spent) if spent is not None else (0, 0, 0)
     limits = (budget.day_nanousd, budget.month_nanousd, budget.total_nanousd)
     counted = [_of(amount, limit) if budget else "" for amount, limit in zip(sums, limits, strict=True)]
     return (
@@ -60,7 +60,7 @@ def coloured(line: str) -> str:
     return line
 
 
-def lines_of(row: "KeyRow", spent: "Spent | None", now: datetime) -> list[str]:
+def lines_of(row: "KeyRow", spent: "Standing | None", now: datetime) -> list[str]:
     """Return all that is known of a key, a line each."""
     from gateway.store.shown_keys import old_until
 
@@ -76,10 +76,10 @@ def lines_of(row: "KeyRow", spent: "Spent | None", now: datetime) -> list[str]:
         "pins": "allowed" if caller.pins else "not allowed",
         "residency": caller.residency,
         "capture": "allowed" if caller.capture else "not allowed",
-        "budget a day": _amount_line(budget.day_nanousd, spent.day_nanousd if spent else 0),
-        "budget a month": _amount_line(budget.month_nanousd, spent.month_nanousd if spent else 0),
-        "budget in all": _amount_line(budget.total_nanousd, spent.total_nanousd if spent else 0),
-        "held": f"{sum_of(spent.held_nanousd)} for requests under way" if spent and spent.held_nanousd else None,
+        "budget a day": _amount_line(budget.day_nanousd, spent.day_spent if spent else 0),
+        "budget a month": _amount_line(budget.month_nanousd, spent.month_spent if spent else 0),
+        "budget in all": _amount_line(budget.total_nanousd, spent.total_spent if spent else 0),
+        "held": f"{sum_of(spent.total_held)} for requests under way" if spent and spent.total_held else None,
         "requests a minute": _count(caller.requests_per_minute),
         "tokens a minute": _count(caller.tokens_per_minute),
         "output tokens": _count(caller.max_output_tokens),

@@ -131,10 +131,12 @@ class LimitedProtocol(HttpToolsProtocol):
     # A request, as it arrives.
 
     def _begin(self, data: bytes) -> None:
-        self._before, self._is_parsed = self.cycle, False
-        if data[0] == _CARRIAGE_RETURN and len(data) > 2:
+        if data[0] == _CARRIAGE_RETURN:
             # One line end before a request is no fault; older clients send it after a body.
             data = data.removeprefix(b"\r\n")
+            if not data:
+                return
+        self._before, self._is_parsed = self.cycle, False
         end = data.find(_EMPTY_LINE)
         if end < 0:
             self._begin_partial(data)

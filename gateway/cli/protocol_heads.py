@@ -58,6 +58,8 @@ def read_head(data: bytes, end: int) -> tuple[int, bool]:
 def may_begin(data: bytes) -> bool:
     """Tell whether what arrived can be the beginning of a request that is taken."""
     data = data.removeprefix(b"\r\n")
+    if not data:
+        return True
     try:
         whole = PartialHead().add(data)
         if whole is not None:

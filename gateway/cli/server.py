@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from gateway.app import FrontDoor
+from gateway.app import App
 from gateway.cli.ops_server import OpsServer, rests
 from gateway.cli.protocol import LimitedProtocol
 from gateway.cli.protocol_watch import Limits, Watch
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        app: FrontDoor,
+        app: App,
         *,
         drain_s: float,
         linger_s: float,

@@ -72,15 +72,17 @@ class Caller:
     capture: bool = False
     """Whether routes that keep answers may keep those to it."""
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is anything to count before it is let through."""
-        return self.requests_per_minute is not None or self.bounds_answers
+    is_limited: bool = field(init=False, compare=False, repr=False)
+    """Whether there is anything to count before it is let through."""
+    bounds_answers: bool = field(init=False, compare=False, repr=False)
+    """Whether its requests must say how long their answers may get."""
 
-    @property
-    def bounds_answers(self) -> bool:
-        """Whether its requests must say how long their answers may get."""
-        return bool(self.budget) or self.tokens_per_minute is not None or self.max_output_tokens is not None
+    def __post_init__(self) -> None:
+        # Asked of every request, so told once.
+        bounds = bool(self.budget) or self.max_output_tokens is not None
+        counts = self.tokens_per_minute is not None or self.requests_per_minute is not None
+        object.__setattr__(self, "bounds_answers", bounds)
+        object.__setattr__(self, "is_limited", bounds or counts)
 
     @property
     def tenant(self) -> str | None:

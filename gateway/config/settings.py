@@ -94,7 +94,7 @@ class Settings(BaseSettings):
             lacking.insert(0, f"{_variable('key')} or {_variable('key_pepper')}")
         if lacking and not self.is_loopback and not self.open:
             raise ConfigError(
-                f"{_variable('host')}={self.host} can be reached from other machines: set {' and '.join(lacking)} "
+                f"{_variable('host')}={self.host} can be reached from other machines: set {', and '.join(lacking)} "
                 f"(or …_FILE), or bind to 127.0.0.1. {_variable('open')}=true lets anybody in who can reach it."
             )
         return self
@@ -103,7 +103,10 @@ class Settings(BaseSettings):
     def _refuse_weak_pepper(self) -> "Settings":
         pepper = self.key_pepper.get_secret_value() if self.key_pepper is not None else None
         if pepper is not None and len(pepper) < LEAST_PEPPER:
-            raise ConfigError(f"{_variable('key_pepper')} is shorter than {LEAST_PEPPER} characters.")
+            raise ConfigError(
+                f"{_variable('key_pepper')} is shorter than {LEAST_PEPPER} characters; "
+                "`openssl rand -hex 32` makes one."
+            )
         return self
 
     @model_validator(mode="after")

@@ -104,7 +104,7 @@ class Admission:
         """
         caller = request.caller
         admitted = Admitted(caller)
-        if caller.bounds_answers:
+        if caller.bounds_answers or caller.tokens_per_minute is not None:
             admitted.most = {step.prepared.target.name: most_cost(request, step.prepared) for step in plan.steps}
         try:
             if caller.budget and plan.steps:

@@ -47,3 +47,10 @@ def date_headers(route: Route, dates: Dates, known_since: date, succeeded: bool)
 def header_value(text: str) -> bytes:
     """Return text as a header's value: whatever a header cannot carry becomes a question mark."""
     return "".join(char if " " <= char <= "~" else "?" for char in text).encode("ascii")
+
+
+def substituted(headers: list[Header], asked: str, answered: str) -> list[Header]:
+    """Return a target's headers for an answer by another model than it was asked for."""
+    named = (b"x-gateway-model", header_value(answered))
+    changed = [named if header[0] == named[0] else header for header in headers]
+    return [*changed, (b"x-gateway-substituted", header_value(asked))]

@@ -5,7 +5,7 @@ from typing import Final
 
 from gateway.config.callers import Budget
 from gateway.errors import BudgetExceeded, BudgetNeedsBound, BudgetUnverifiable
-from gateway.store.spend import Standing, room
+from gateway.store.standings import Standing, room
 
 NANO_PER_USD: Final = 1_000_000_000
 RETRY_S: Final = "5"
@@ -18,10 +18,11 @@ def exceeded(budget: Budget, standing: Standing, nanousd: int) -> BudgetExceeded
     limit = getattr(budget, f"{name}_nanousd")
     left += nanousd
     under_way = f" ({dollars(held)} is set aside for requests under way)" if held else ""
+    anew = _anew(name, standing) if nanousd <= limit else "That is more than the whole budget: it can never pass."
     return BudgetExceeded(
         f"This key may spend {dollars(limit)} {_NAMES[name]}. {dollars(max(0, left))} of that is left{under_way}, and "
-        f"this request could cost up to {dollars(nanousd)}. {_anew(name, standing)} A shorter answer "
-        f"(max_completion_tokens) costs less.",
+        f"this request could cost up to {dollars(nanousd)}. {anew} A shorter answer (max_completion_tokens) costs "
+        "less.",
         headers={"x-should-retry": "false"},
     )
 

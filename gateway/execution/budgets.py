@@ -20,7 +20,8 @@ from gateway.ledger.entry import new_attempt_id
 from gateway.ledger.journal import Journal
 from gateway.store.database import DatabaseUnavailable
 from gateway.store.settling import Charge
-from gateway.store.spend import MOST_NANOUSD, InDoubt, SpendStore, room
+from gateway.store.spend import MOST_NANOUSD, InDoubt, SpendStore
+from gateway.store.standings import room
 
 PATIENCE_S: Final = 5.0
 """How long a request waits for the database to set its money aside."""

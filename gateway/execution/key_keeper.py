@@ -59,6 +59,8 @@ class KeyKeeper:
         self.read_at: datetime | None = None
         """When the database last said which keys there are; None: not since the start."""
         self._shadowed: frozenset[str] = frozenset()
+        self.took_kept = False
+        """Whether it began with the keys that were known before this start."""
         self._unkept = False
         self._away = self._unwritable = False
         self._turn = asyncio.Lock()
@@ -105,6 +107,7 @@ class KeyKeeper:
             self._take([_known(row, self._clock.now()) for row in kept.rows])
             self._waiting_for().pop(KEYS, None)
             self._put(all_of_them=False)
+            self.took_kept = True
             log.info("kept_keys_taken", keys=len(self._known), version=kept.version)
 
     async def run(self) -> None:
@@ -120,6 +123,8 @@ class KeyKeeper:
         try:
             async with asyncio.timeout(DATABASE_S):
                 await self.refresh()
+                if not self.ring.is_keyed and await self.store().version():
+                    log.warning("keys_do_not_count", why="GATEWAY_KEY_PEPPER is not set; the database has keys")
         except (DatabaseUnavailable, TimeoutError) as error:
             if not self._away:
                 log.warning("keys_not_read", error=str(error) or f"no answer within {DATABASE_S:g} s")

@@ -23,7 +23,8 @@ class MostCost(NamedTuple):
     """The most that one request can use at one target."""
 
     tokens: int
-    """Of the prompt's text, and of the answers: for limits per minute; what media come to is counted afterwards."""
+    """About how many, for limits per minute: of the prompt's text, and of answers as long as the request asks for, or
+    ``DEFAULT_TOKENS`` where it does not say; what was used beyond that is counted afterwards."""
     nanousd: int | None
     """None: nobody can tell."""
     why: str = ""
@@ -53,8 +54,11 @@ def most_cost(request: Request, prepared: PreparedTarget) -> MostCost:
     if prepared.cache_keys is not None and body.get("prompt_cache_key") is None:
         # Nothing is sent yet: no cache is to count this request.
         body["prompt_cache_key"] = LONGEST_CACHE_KEY
-    _adapted(body, request, prepared)
-    # By now it asks for a length, if its target takes one: what there is, is looked up.
+    body["model"] = prepared.model
+    request.endpoint.adapt(body, request, prepared)
+    says_length = request.caller.max_output_tokens is not None or any(
+        body.get(name) for name in NAMES.get(endpoint, ())
+    )
     length = _limited(body, request, prepared)[0] if endpoint in NAMES else 0
     choices = choices_asked(body, endpoint) if endpoint in NAMES or request.endpoint.path == IMAGES else 1
     sent, _ = request.endpoint.encode(body, request)
@@ -68,8 +72,9 @@ def most_cost(request: Request, prepared: PreparedTarget) -> MostCost:
     if refers and prepared.window is not None:
         input_tokens = prepared.window
     output_tokens = (length if length is not None else DEFAULT_TOKENS) * choices
-    # Of a picture as much as a whole window would keep keys from sending any: its tokens count once they are known.
-    tokens = text_tokens + output_tokens
+    # Of a picture as much as a whole window would keep keys from sending any, and of an answer as much as the longest
+    # would keep them from asking two at a time: such tokens count once they are known.
+    tokens = text_tokens + (output_tokens if says_length else min(output_tokens, DEFAULT_TOKENS * choices))
     if (field := open_ended(request.body, endpoint)) is not None:
         return MostCost(tokens, None, f"with {field!r} it may be billed for more than it says: leave that out", field)
     if (amount := _by_amount(request, prepared, choices)) is not None:

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
-import orjson
 import structlog
 
 from gateway.clock import Clock
@@ -14,8 +12,9 @@ from gateway.config.routes import Target
 from gateway.errors import GatewayError, GatewayStopping, LedgerUnavailable
 from gateway.execution.accounting import Accounting
 from gateway.execution.admission import Admission
-from gateway.execution.answer_headers import Header, header_value
+from gateway.execution.answer_headers import Header, header_value, substituted
 from gateway.execution.attempts import Attempt
+from gateway.execution.contract import breaks_contract
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
 from gateway.execution.learner import Learner, NobodyLearns
@@ -44,13 +43,6 @@ QUOTING = frozenset(
     )
 )
 """Failures whose words may be the caller's, or a secret: they are not logged."""
-
-
-class Validator(Protocol):
-    """A compiled JSON Schema."""
-
-    def is_valid(self, instance: object) -> bool:
-        """Tell whether an instance keeps the schema."""
 
 
 class Pipeline:
@@ -306,25 +298,7 @@ def larger_windows(refused: PreparedTarget, waiting: Iterable[ReadyStep]) -> deq
     return deque(step for step in waiting if window is not None and (step.prepared.window or 0) > window)
 
 
-def substituted(headers: list[Header], asked: str, answered: str) -> list[Header]:
-    """Return a target's headers for an answer by another model than it was asked for."""
-    named = (b"x-gateway-model", header_value(answered))
-    changed = [named if header[0] == named[0] else header for header in headers]
-    return [*changed, (b"x-gateway-substituted", header_value(asked))]
-
-
 def primary_dates(plan: ReadyPlan) -> Dates:
     """Return the dates of the route's primary."""
     primary = plan.route.targets.get("primary")
     return primary.dates if primary is not None else UNKNOWN_DATES
-
-
-def breaks_contract(checker: Validator, texts: Iterable[str]) -> bool:
-    """Tell whether what an answer says is not what the route's contract promises."""
-    for text in texts:
-        try:
-            if not checker.is_valid(orjson.loads(text)):
-                return True
-        except orjson.JSONDecodeError:
-            return True
-    return False

@@ -134,7 +134,8 @@ class LimitsHere:
             headers = headers_of(caller, seen(levels, self._now_us()))
             raise LimitReached(
                 f"This request may take {tokens:,} tokens, prompt and longest answer together, and this key has "
-                f"{per_minute:,} per minute: it can never pass. Ask for a shorter answer, or send less.",
+                f"{per_minute:,} per minute: it can never pass. Ask for a shorter answer, send less, or have the limit "
+                "raised: prompts of the route's fallbacks are in it.",
                 headers={"x-should-retry": "false"} | texts(headers),
             )
 

@@ -128,6 +128,8 @@ class RedisLimits:
                 if self.is_shared:
                     await self._count()
                 await self._redis.aclose()
+        # Nobody counts any more: who still asks is counted here.
+        self._lost()
 
     async def take(self, caller: Caller, tokens: int) -> Taken:
         """Count one request and set tokens aside, everywhere.
@@ -173,6 +175,7 @@ class RedisLimits:
             except Exception:
                 log.exception("rate_limits_not_counted")
                 self._lost()
+                await self._clock.sleep(LOOK_EVERY_S)
 
     def _lost(self) -> None:
         """Have everybody counted here, from now on, until the server is seen again."""
@@ -204,9 +207,14 @@ class RedisLimits:
         while self._waiting or self._unused:
             takers = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
             unused = [self._unused.popleft() for _ in range(min(MOST_AT_ONCE, len(self._unused)))]
-            answers = await self._answers(takers, unused)
-            for waiting, answer in zip(takers, answers or [None] * len(takers), strict=False):
-                self._told(waiting, Found(*answer) if isinstance(answer, list) else None)
+            try:
+                answers = await self._answers(takers, unused)
+                for waiting, answer in zip(takers, answers or [None] * len(takers), strict=False):
+                    self._told(waiting, Found(*answer) if isinstance(answer, list) else None)
+            finally:
+                # Whatever went wrong, no request waits for ever: who was told nothing yet is counted here.
+                for waiting in takers:
+                    self._told(waiting, None)
             if answers is None or any(isinstance(answer, Exception) for answer in answers):
                 self._lost()
                 return

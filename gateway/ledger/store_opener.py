@@ -45,14 +45,22 @@ class StoreOpener:
         self._database: Database | None = None
         self._usage: UsageStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._serves_without: Callable[[], bool] = lambda: False
         self.journal = Journal.open(root, database=database, clock=clock, ledger=ledger or Ledger())
         self._delivery = Delivery(self._rows, RefusedRows(root))
         self._drain = Drain(self.journal, self._delivery, clock)
         self._adoption = Adoption(self.journal, database, self._delivery, clock)
         self._retention = Retention(self._rows, lambda: self.journal.ledger.retention_days, clock)
 
-    def start(self, waiting_for: MutableMapping[str, str], opened: Opened) -> None:
-        """Start opening; ``waiting_for`` says why the replica is not ready until ``opened`` has done its part."""
+    def start(
+        self, waiting_for: MutableMapping[str, str], opened: Opened, serves_without: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Start opening; ``waiting_for`` says why the replica is not ready until ``opened`` has done its part.
+
+        ``serves_without``: whether what is needed of the database is known from before, so that one that cannot be
+        reached keeps no traffic away.
+        """
+        self._serves_without = serves_without
         waiting_for[LEDGER] = "ledger: its database is being opened"
         self._tasks = [
             asyncio.create_task(self._open(waiting_for, opened), name="ledger-open"),
@@ -104,7 +112,10 @@ class StoreOpener:
                     waiting_for.pop(LEDGER, None)
                     return
             except DatabaseUnavailable as error:
-                waiting_for[LEDGER] = f"ledger: {error}"
+                if self._serves_without():
+                    waiting_for.pop(LEDGER, None)
+                else:
+                    waiting_for[LEDGER] = f"ledger: {error}"
                 log.warning("ledger_database_unavailable", error=str(error), retry_in_s=pause_s)
             except Exception as error:
                 # Nobody else waits for this task: what it does not say is never heard of.

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.config.request_words import PARAMETERS, RESPONSE_PARAMETERS
 from gateway.policy.pricing import PartRates, Price, Rates
+from gateway.policy.stored_ids import is_reference
 
 PER_REQUEST_TOKENS: Final = 512
 """What a chat's template may add of its own: a system prompt, today's date, where the answer begins."""
@@ -35,14 +36,28 @@ _REFERRING: Final = ("conversation", "previous_response_id", "prompt")
 """Fields of a response's request that do."""
 _OWN_TOOLS: Final = frozenset(("custom", "function", "namespace"))
 _TOLD: Final = ("text", "audio")
+_SAMPLING: Final = frozenset((
+    "add_generation_prompt", "add_special_tokens", "allowed_token_ids", "bad_words", "cache_prompt", "cache_salt",
+    "continue_final_message", "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n",
+    "dry_sequence_breakers", "dynatemp_exponent", "dynatemp_range", "ebnf", "echo", "grammar",
+    "guided_decoding_backend", "guided_whitespace_pattern", "include_reasoning", "include_stop_str_in_output",
+    "json_schema", "min_keep", "mirostat", "mirostat_eta", "mirostat_tau", "n_probs", "no_stop_trim", "priority",
+    "prompt_logprobs", "reasoning_format", "regex", "repeat_last_n", "repeat_penalty", "return_token_ids",
+    "return_tokens_as_token_ids", "samplers", "separate_reasoning", "skip_special_tokens",
+    "spaces_between_special_tokens", "stop_regex", "stream_reasoning", "structural_tag", "thinking_token_budget",
+    "timings_per_token", "top_n_sigma", "truncate_prompt_tokens", "typical_p", "xtc_probability", "xtc_threshold",
+))  # fmt: skip
+"""What vLLM, SGLang and llama.cpp take besides: how tokens are chosen and shown, never how many are paid for."""
 _NAMES: Final[Mapping[str, frozenset[str]]] = {
-    "chat_completions": PARAMETERS | {"model", "messages"},
-    "completions": PARAMETERS | {"model", "prompt", "echo", "suffix"},
+    "chat_completions": PARAMETERS | _SAMPLING | {"model", "messages"},
+    "completions": PARAMETERS | _SAMPLING | {"model", "prompt", "suffix"},
     "responses": RESPONSE_PARAMETERS | {"model", "input"},
 }
 """Fields whose meaning is known: another might name a dearer model, or ask for a longer answer."""
 _OPEN_ENDED: Final = ("background", "context_management", "prediction", "web_search_options")
 """Fields with which a request is billed for more than it says, or after it is over."""
+_TEMPLATE: Final = "chat_template"
+"""Who writes the template decides how long a prompt becomes; older vLLM takes one among the template's own words."""
 
 
 def most_nanousd(prices: Iterable[Price], input_tokens: int, output_tokens: int) -> int:
@@ -83,7 +98,9 @@ def open_ended(body: Mapping[str, Any], endpoint: str) -> str | None:
     for name, value in body.items():
         if value is not None and (name not in known or (name in _OPEN_ENDED and value is not False)):
             return name[:100]
-    tools, modalities = body.get("tools"), body.get("modalities")
+    tools, modalities, of_template = body.get("tools"), body.get("modalities"), body.get("chat_template_kwargs")
+    if isinstance(of_template, Mapping) and _TEMPLATE in of_template:
+        return "chat_template_kwargs"
     if isinstance(tools, list) and not all(_is_own(tool) for tool in tools):
         return "tools"
     if modalities is not None and not (isinstance(modalities, list) and all(one in _TOLD for one in modalities)):
@@ -122,7 +139,8 @@ def _item_refers(item: object) -> bool:
     # A call and its result are text; reasoning may be one that its provider keeps, known by its id.
     kind = item.get("type", "message")
     return (
-        not isinstance(kind, str)
+        is_reference(item)
+        or not isinstance(kind, str)
         or kind not in _TEXT_ITEMS
         or not _is_text(item.get("content"))
         or not _is_text(item.get("output"))

@@ -97,7 +97,7 @@ def _referred(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         ("previous_response_id", body.get("previous_response_id")), ("conversation", conversation_of(body))
     )
     for item in items_of(body):
-        if item.get("type") == "item_reference":
+        if is_reference(item):
             yield from _texts(("input", item.get("id")))
 
 
@@ -117,6 +117,12 @@ def items_of(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the items of a request's input."""
     given = body.get("input")
     yield from (item for item in given if isinstance(item, dict)) if isinstance(given, list) else ()
+
+
+def is_reference(item: Mapping[str, Any]) -> bool:
+    """Tell whether an item only names a stored one: OpenAI lets such an item leave its type out, or be null."""
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and "id" in item and "role" not in item and "content" not in item)
 
 
 def untag(body: dict[str, Any], tag: str, owner: Owner | None = None) -> list[str]:

@@ -177,17 +177,20 @@ async def writing(database: Database, *, wait_ms: int = _BUSY_TIMEOUT_MS) -> Asy
         is_sqlite = connection.dialect.name == "sqlite"
         # Its context, rather than a commit of ours: where a commit fails, only that rolls back. Else the connection
         # goes back to the pool with the transaction, and SQLite's lock, still open.
-        async with connection.begin():
-            if is_sqlite:
+        try:
+            async with connection.begin():
+                if is_sqlite:
+                    if wait_ms != _BUSY_TIMEOUT_MS:
+                        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
+                    await connection.exec_driver_sql("PRAGMA synchronous = FULL")
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+        finally:
+            # However it ended: whoever gets this connection next must not wait for a lock as long as this one did.
+            if is_sqlite and not (connection.closed or connection.invalidated):
+                await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
                 if wait_ms != _BUSY_TIMEOUT_MS:
-                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
-                await connection.exec_driver_sql("PRAGMA synchronous = FULL")
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-        if is_sqlite:
-            await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
-            if wait_ms != _BUSY_TIMEOUT_MS:
-                await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _cause(error: SQLAlchemyError | OSError) -> str:

@@ -98,7 +98,11 @@ class KeyStore:
                 raise Conflict(f"There is a key named '{caller.name}' already; revoked keys keep their names.")
             row = {"key_id": caller.id, "digest": digest, "created_at": now, "created_by": by, "version": version}
             await connection.execute(insert(keys).values(**values, **row))
-            changes = {name: (None, _plain(value)) for name, value in values.items() if value not in (None, False)}
+            changes = {
+                name: (None, _plain(value))
+                for name, value in values.items()
+                if value is not None and value is not False
+            }
             await self._audit(connection, now, "key_created", caller.id, changes, by, through)
         return KeyRow(caller, digest, None, None, now, by, None, version)
 

@@ -9,7 +9,7 @@ from gateway.config.callers import Caller
 from gateway.config.key_fields import as_fields, as_json, usd
 from gateway.store.audit import AuditRow
 from gateway.store.keys import KeyRow
-from gateway.store.spent import Spent
+from gateway.store.standings import Standing
 
 State = Literal["active", "expired", "revoked"]
 DATABASE: Final = "database"
@@ -28,7 +28,7 @@ def old_until(row: KeyRow, now: datetime) -> datetime | None:
     return row.old_until if row.old_until is not None and row.old_until > now else None
 
 
-def shown(row: KeyRow, spent: Spent | None, now: datetime) -> dict[str, Any]:
+def shown(row: KeyRow, spent: Standing | None, now: datetime) -> dict[str, Any]:
     """Return a key of the database as JSON has it."""
     kept = {
         "declared_in": DATABASE,
@@ -40,7 +40,7 @@ def shown(row: KeyRow, spent: Spent | None, now: datetime) -> dict[str, Any]:
     return _of(row.caller, spent, state_of(row.caller, row.revoked_at, now)) | as_json(kept)
 
 
-def shown_declared(caller: Caller, spent: Spent | None, now: datetime) -> dict[str, Any]:
+def shown_declared(caller: Caller, spent: Standing | None, now: datetime) -> dict[str, Any]:
     """Return a key of routes.yaml as JSON has it."""
     absent = dict.fromkeys(("created_at", "created_by", "revoked_at", "old_key_valid_until"))
     return _of(caller, spent, state_of(caller, None, now)) | {"declared_in": DECLARED, **absent}
@@ -52,18 +52,18 @@ def shown_change(row: AuditRow) -> dict[str, Any]:
     return {"id": said.pop("audit_id"), **said, "at": row.at.isoformat()}
 
 
-def _of(caller: Caller, spent: Spent | None, state: State) -> dict[str, Any]:
+def _of(caller: Caller, spent: Standing | None, state: State) -> dict[str, Any]:
     said: Mapping[str, Any] = as_json(as_fields(caller))
     return {"id": caller.id, "name": caller.name, "status": state, **said, "spent": _sums(spent)}
 
 
-def _sums(spent: Spent | None) -> dict[str, Any] | None:
+def _sums(spent: Standing | None) -> dict[str, Any] | None:
     if spent is None:
         return None
     amounts = {
-        "day_usd": spent.day_nanousd,
-        "month_usd": spent.month_nanousd,
-        "total_usd": spent.total_nanousd,
-        "held_usd": spent.held_nanousd,
+        "day_usd": spent.day_spent,
+        "month_usd": spent.month_spent,
+        "total_usd": spent.total_spent,
+        "held_usd": spent.total_held,
     }
     return as_json({name: usd(amount) for name, amount in amounts.items()})

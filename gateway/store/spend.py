@@ -8,10 +8,10 @@ counts in the day and the month in which it was made.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, RowMapping, literal_column, select, update
+from sqlalchemy import BigInteger, literal_column, select, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,7 @@ from gateway.config.callers import Budget
 from gateway.store.database import Database, DatabaseUnavailable, collided, unavailable_as_such, where, writing
 from gateway.store.settling import AT_ONCE, Charge, settle_holds
 from gateway.store.spend_sql import NOW, hold_sql, microseconds_sql, reserve_sql, windows_sql
+from gateway.store.standings import Standing, read_standings, room, standing_of, today_of
 from gateway.store.tables_keys import budget_holds, key_spend
 
 NO_LIMIT: Final = 1 << 62
@@ -36,20 +37,6 @@ _s, _h = key_spend.c, budget_holds.c
 
 class InDoubt(DatabaseUnavailable):
     """The connection broke behind a statement that was sent: it may have been done."""
-
-
-class Standing(NamedTuple):
-    """What one key has spent and holds, in nano-dollars, in the windows that are open now."""
-
-    day: date
-    day_spent: int
-    day_held: int
-    month: date
-    """Its first day."""
-    month_spent: int
-    month_held: int
-    total_spent: int
-    total_held: int
 
 
 @dataclass(slots=True, eq=False)
@@ -139,9 +126,8 @@ class SpendStore:
         """Return what keys have spent and hold now, by their ids; of a key that never spent, zeros."""
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._connections, self._database.engine.connect() as connection:
-                today, month = await self._today(connection)
-                found = (await connection.execute(select(key_spend).where(_s.key_id.in_(key_ids)))).mappings().all()
-        known = {row["key_id"]: _standing(row, today, month) for row in found}
+                today, month = await today_of(connection, self._windows)
+                known = await read_standings(connection, today, month, key_ids)
         return {key_id: known.get(key_id) or Standing(today, 0, 0, month, 0, 0, 0, 0) for key_id in key_ids}
 
     async def standing(self, key_id: str) -> Standing:
@@ -190,7 +176,7 @@ class SpendStore:
                 return True
             spend = select(key_spend).where(_s.key_id == hold["key_id"]).with_for_update()
             row = (await connection.execute(spend)).mappings().one()
-            now = _standing(row, *await self._today(connection))
+            now = standing_of(row, *await today_of(connection, self._windows))
             # It moves into the windows of now, with all of it.
             in_day, in_month = (hold[name] == getattr(now, name) for name in ("day", "month"))
             now = now._replace(
@@ -205,13 +191,6 @@ class SpendStore:
                 update(budget_holds).where(_h.hold_id == hold_id).values(nanousd=nanousd, day=now.day, month=now.month)
             )
             return True
-
-    async def _today(self, connection: AsyncConnection) -> tuple[date, date]:
-        today, month = tuple((await connection.exec_driver_sql(self._windows)).one())
-        # SQLite has no dates of its own.
-        if isinstance(today, str):
-            return date.fromisoformat(today), date.fromisoformat(month)
-        return today, month
 
     async def _tried(self, work: Callable[[], Awaitable[_T]], *, in_turn: bool = True) -> _T:
         """Do a transaction; again, where it stood in another's way, or found SQLite's file held."""
@@ -231,32 +210,6 @@ class SpendStore:
                 raise
             await asyncio.sleep(tried * _PAUSE_S)
         raise AssertionError("the last try returns or raises")
-
-
-def room(standing: Standing, budget: Budget, nanousd: int) -> list[tuple[str, int, int]]:
-    """Return for each limit its window's name, what is left once ``nanousd`` is taken, and what of the rest is held."""
-    windows = (
-        ("day", budget.day_nanousd, standing.day_spent, standing.day_held),
-        ("month", budget.month_nanousd, standing.month_spent, standing.month_held),
-        ("total", budget.total_nanousd, standing.total_spent, standing.total_held),
-    )
-    return [(name, limit - spent - held - nanousd, held) for name, limit, spent, held in windows if limit is not None]
-
-
-def _standing(row: RowMapping, today: date, month: date) -> Standing:
-    """Return a row as it is in the windows of now: of those that are over nothing counts."""
-    day, first = max(row["day"], today), max(row["month"], month)
-    in_day, in_month = row["day"] == day, row["month"] == first
-    return Standing(
-        day,
-        row["day_spent"] * in_day,
-        row["day_held"] * in_day,
-        first,
-        row["month_spent"] * in_month,
-        row["month_held"] * in_month,
-        row["total_spent"],
-        row["total_held"],
-    )
 
 
 def _limits(budget: Budget) -> tuple[int, int, int]:

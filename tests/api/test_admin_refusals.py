@@ -203,6 +203,13 @@ async def test_nobody_but_an_administrator_may(keyed: Keyed) -> None:
     assert len((await keyed.admin("GET", "/audit")).json()["data"]) == 2
 
 
+async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_does(keyed: Keyed) -> None:
+    made = await keyed.made(name="forum-app")
+    for path, allowed in (("/keys", "GET, POST"), (f"/keys/{made['id']}", "DELETE, GET, PATCH"), ("/audit", "GET")):
+        answer = await keyed.gateway.client.put(f"/admin{path}", headers=ADMIN, json={})
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 async def test_nobody_makes_themselves_an_administrator(keyed: Keyed) -> None:
     made = await keyed.made(name="forum-app")
     patch = await keyed.admin("PATCH", f"/keys/{made['id']}", json={"role": "admin"})

@@ -143,6 +143,7 @@ def test_with_keys_any_host_and_origin_may_call() -> None:
     [
         pytest.param(bearer(KEY), "default", id="a Bearer token"),
         pytest.param((b"authorization", b"bearer sk-caller"), "default", id="in small letters"),
+        pytest.param((b"authorization", b"Bearer  sk-caller \t"), "default", id="with more blanks than one"),
         pytest.param((b"authorization", b"sk-caller"), "default", id="without the word"),
         pytest.param((b"api-key", b"sk-caller"), "default", id="as Azure's clients send it"),
         pytest.param((b"x-api-key", b"sk-caller"), "default", id="as Anthropic's clients send it"),
@@ -178,8 +179,8 @@ def test_without_the_right_key_nobody_is_let_in(headers: RawHeaders) -> None:
 @pytest.mark.parametrize(
     ("guard", "shown", "error", "says"),
     [
-        pytest.param(KEYED, KEY, NotAllowed, "other things", id="a caller's key"),
-        pytest.param(KEYED, "sk-wrong", Unauthenticated, "Bearer", id="a wrong key"),
+        pytest.param(KEYED, KEY, NotAllowed, "takes the administrator's", id="a caller's key"),
+        pytest.param(KEYED, "sk-wrong", Unauthenticated, "no key of this gateway", id="a wrong key"),
         pytest.param(
             guard_of(KEY), KEY, Unauthenticated, "GATEWAY_ADMIN_KEY", id="a caller's where there is no admin's"
         ),
@@ -386,11 +387,13 @@ def test_a_401_is_the_same_whatever_was_wrong() -> None:
     clock = FakeClock()
     guard = Guard(ring_of(replace(CALLER, expires_at=clock.now())), clock)
     said = set()
-    for shown in ("forum-app", "wrong", "", "us_abcd1234_" + "x" * 43, "\N{SNOWMAN}" * 1000):
+    for shown in ("forum-app", "wrong", "us_abcd1234_" + "x" * 43, "\N{SNOWMAN}" * 1000):
         with pytest.raises(Unauthenticated) as raised:
-            guard.admit("GET", "/v1/models", [bearer(shown)] if shown else [])
+            guard.admit("GET", "/v1/models", [bearer(shown)])
         said.add((str(raised.value.body("r")), str(raised.value.headers)))
     assert len(said) == 1
+    with pytest.raises(Unauthenticated, match="Send the gateway's key"):
+        guard.admit("GET", "/v1/models", [])
 
 
 def test_until_the_databases_keys_are_known_a_wrong_key_is_no_wrong_key_yet() -> None:

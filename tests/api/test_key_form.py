@@ -51,7 +51,7 @@ def test_what_is_typed_is_what_the_key_stands_for() -> None:
         "expires_at": "2027-06-01T12:00:00Z",
         "day_usd": "0.50",
         "total_usd": "1,000",
-        "tokens_per_minute": "2e5",
+        "tokens_per_minute": "200,000",
         "pins": "yes",
         "capture": "on",
     }

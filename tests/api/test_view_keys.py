@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,12 @@ async def add(gateway: ViewedGateway, *callers: Caller, revoked: bool = False) -
 
 
 def spend(gateway: ViewedGateway, key_id: str, day: int, month: int, total: int, held: int) -> None:
-    """Write what a key has spent, in nano-dollars, as its budget's row says it."""
+    """Write what a key has spent, in nano-dollars, as its budget's row says it: by the database's day, not ours."""
+    today = datetime.now(UTC).date()
     with closing(sqlite3.connect(gateway.served.database)) as connection, connection:
         connection.execute(
             "INSERT INTO key_spend VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key_id, "2026-11-29", day, held, "2026-11-01", month, held, total, held),
+            (key_id, str(today), day, held, str(today.replace(day=1)), month, held, total, held),
         )
 
 

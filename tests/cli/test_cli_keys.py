@@ -223,9 +223,13 @@ MISUSED = [
     pytest.param(("create", "x", "--tag", "a b=c"), "--tag", "must be a name", id="a tag's name that is none"),
     pytest.param(("create", "x", "--route", "a@primary"), "--route", "without '@'", id="a pin for a route"),
     pytest.param(("create", "x", "--expires", "soon"), "--expires", "must be a day", id="a day that is none"),
+    pytest.param(
+        ("create", "x", "--expires", "2026-01-01"), "--expires", "is over already", id="a day that has passed"
+    ),
     pytest.param(("create", "x", "--owner", "a\nb"), "--owner", "printable", id="an owner of two lines"),
     pytest.param(("set", "x"), "Invalid value", "name what to change", id="no change"),
     pytest.param(("rotate", "x", "--grace", "31d"), "--grace", "at most 30d", id="a month and a day of grace"),
+    pytest.param(("rotate", "x", "--grace", "24"), "--grace", "24h", id="a grace of 24 what"),
     pytest.param(("rotate", "x", "--grace", "-1"), "--grace", "write 0", id="negative grace"),
 ]
 

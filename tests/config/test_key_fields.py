@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -43,12 +43,14 @@ CALLERS = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(CALLERS)
 def test_no_change_changes_nothing(caller: Caller) -> None:
     assert KeyChanges.model_validate({}).changed(caller) == caller
     assert KeyFields.model_validate(as_fields(caller)).caller(caller.id, caller.name) == caller
 
 
+@settings(max_examples=40)
 @given(CALLERS, BUDGETS)
 def test_a_budget_that_is_sent_whole_is_the_budget(caller: Caller, budget: Budget) -> None:
     sent = as_fields(Caller("", "", budget=budget))["budget"] or {"day_usd": None, "month_usd": None, "total_usd": None}

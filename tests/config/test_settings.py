@@ -58,7 +58,7 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(
             {"HOST": "0.0.0.0"},
-            "set GATEWAY_KEY or GATEWAY_KEY_PEPPER and GATEWAY_ADMIN_KEY",
+            "set GATEWAY_KEY or GATEWAY_KEY_PEPPER, and GATEWAY_ADMIN_KEY",
             id="every address without keys",
         ),
         pytest.param({"HOST": "0.0.0.0"}, "GATEWAY_OPEN=true lets anybody in", id="and how to open it outright"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from structlog.testing import capture_logs
 
 from gateway.config.callers import Caller, DeclaredKey
 from gateway.execution.key_file import KeyFile
@@ -242,6 +243,19 @@ async def test_without_a_pepper_nothing_is_read_and_nothing_waited_for(tmp_path:
     await keeper.refresh()
     assert waiting_for == {}
     assert ring.find(b"k") is None
+
+
+async def test_without_a_pepper_keys_that_do_not_count_are_told_of(
+    one: Replica, database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    ring, store = KeyRing("env", None), KeyStore(database, clock)
+    keeper = KeyKeeper(ring, KeyFile(tmp_path, b""), lambda: store, clock, dict)
+    with capture_logs() as before:
+        await keeper.poll()
+    await create(one, FORUM, "k")
+    with capture_logs() as since:
+        await keeper.poll()
+    assert [[line["event"] for line in lines] for lines in (before, since)] == [[], ["keys_do_not_count"]]
 
 
 # Those that routes.yaml declares.

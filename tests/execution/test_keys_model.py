@@ -383,7 +383,7 @@ def test_keys_budgets_and_limits_do_what_the_model_says(tmp_path: Path) -> None:
     run_state_machine_as_test(
         Keys,
         settings=settings(
-            max_examples=500 if SOAK else 25,
+            max_examples=500 if SOAK else 15,
             stateful_step_count=30,
             deadline=None,
             # Shrinking would outlast a test's time.

@@ -96,6 +96,17 @@ def test_a_length_is_supplied_as_the_model_takes_it(
     assert name not in adapted_body(request, prepared(snapshot, route))[0]
 
 
+def test_limits_a_minute_count_on_an_answer_as_long_as_it_says_and_not_as_long_as_the_longest(
+    snapshot: Snapshot,
+) -> None:
+    silent = asked(snapshot, "reasons", "/chat/completions", messages=TEXT)
+    says_so = asked(snapshot, "reasons", "/chat/completions", messages=TEXT, max_completion_tokens=20_000)
+    cut = asked(snapshot, "reasons", "/chat/completions", most=50, messages=TEXT)
+    assert 4096 < silent.tokens < 5096
+    assert 20_000 < says_so.tokens < 21_000
+    assert 50 < cut.tokens < 1050
+
+
 def test_what_is_referred_to_is_bounded_by_the_models_window(snapshot: Snapshot) -> None:
     for path, body in (
         ("/chat/completions", {"messages": PICTURE, "max_tokens": 10}),

@@ -258,3 +258,30 @@ async def test_nothing_that_is_said_of_a_server_holds_its_address_or_its_passwor
     assert "rate_limits_not_shared" in said
     for secret in (PASSWORD, "a-wrong-word-7", str(redis.port)):
         assert secret not in said
+
+
+async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer every command with one number, where six are asked for."""
+    while (head := await reader.readline()).startswith(b"*"):
+        for _ in range(int(head[1:])):
+            size = await reader.readline()
+            await reader.readexactly(int(size[1:]) + 2)
+        writer.write(b"*1\r\n:1\r\n")
+    writer.close()
+
+
+async def test_a_server_that_answers_nonsense_keeps_nobody_waiting() -> None:
+    async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://127.0.0.1:{port}") as limits:
+            assert limits.is_shared, "it seems to be one"
+            async with asyncio.timeout(5):
+                assert await let_in(limits, KEY)
+            assert not limits.is_shared
+
+
+async def test_who_asks_after_the_end_is_counted_here(redis: RunningRedis) -> None:
+    async with opened(redis.url) as limits:
+        pass
+    async with asyncio.timeout(5):
+        assert await let_in(limits, KEY)

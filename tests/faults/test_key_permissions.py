@@ -246,6 +246,14 @@ async def test_a_stored_response_is_its_keys_alone(keyed: ServedGateway, provide
                 )
                 assert (answer.status_code, answer.json()["error"]["code"]) == (400, "previous_response_not_found")
                 assert answer.json()["error"]["param"] == next(iter(body))
+            for nonsense in (
+                {"previous_response_id": [wrong]},
+                {"previous_response_id": {"id": wrong}},
+                {"conversation": [wrong]},
+                {"conversation": {"id": [wrong]}},
+            ):
+                answer = await respond(keyed, "free", **nonsense)
+                assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(nonsense)))
     assert len(provider.calls) == before, "nothing went upstream"
     for method, behind in WAYS:
         answer = await keyed.client.request(method, f"/v1/responses/{id_}{behind}", headers=as_("shop"))

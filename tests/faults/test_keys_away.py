@@ -14,7 +14,7 @@ from declared_keys import PEPPER, as_, declared
 from fake_provider import FakeProvider
 from served_gateway import PATIENCE_S, USER, StoryClock, eventually, listening
 
-from gateway.app import FrontDoor, create_app
+from gateway.app import App, create_app
 from gateway.config.settings import Settings
 
 ADMIN = {"authorization": "Bearer the-admins"}
@@ -24,7 +24,7 @@ STEP_S = 0.25
 class Replica:
     """A gateway whose database is a path that stories make come and go."""
 
-    def __init__(self, app: FrontDoor, client: httpx.AsyncClient, clock: StoryClock) -> None:
+    def __init__(self, app: App, client: httpx.AsyncClient, clock: StoryClock) -> None:
         self.app, self.client, self.clock = app, client, clock
 
     async def status(self, key: str) -> int:
@@ -162,6 +162,11 @@ async def test_a_start_without_the_database_serves_the_keys_that_were_known(
         unknown = await again.models({"authorization": "Bearer made-since"})
         assert (unknown.status_code, unknown.json()["error"]["code"]) == (503, "keys_unavailable")
         assert (await again.chat(key)).status_code == 200, "degraded as it is, it answers"
+
+        async def is_ready() -> bool:
+            return await again.reasons() == []
+
+        await eventually(is_ready, "it is ready: what it needs is known from before")
         refused = await again.client.post("/admin/keys", json={"name": "x"}, headers=ADMIN)
         assert refused.status_code == 503
         back()

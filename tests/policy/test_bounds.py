@@ -78,7 +78,7 @@ def usages(draw: st.DrawFn, input_tokens: int, output_tokens: int) -> Usage:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_no_usage_within_the_bound_costs_more_by_any_price(data: st.DataObject) -> None:
     possible = data.draw(st.lists(prices(), min_size=1, max_size=3))
@@ -150,6 +150,8 @@ CHAT, RESPONSES = "chat_completions", "responses"
         (RESPONSES, {"input": [{"type": "function_call_output", "call_id": "c", "output": "d"}]}, False),
         (RESPONSES, {"input": [{"type": "function_call_output", "output": [{"type": "input_image"}]}]}, True),
         (RESPONSES, {"input": [{"type": "item_reference", "id": "i"}]}, True),
+        (RESPONSES, {"input": [{"id": "i"}]}, True),
+        (RESPONSES, {"input": [{"id": "i", "role": "user", "content": "a"}]}, False),
         (RESPONSES, {"input": [{"type": "reasoning", "id": "r", "summary": []}]}, True),
         (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, True),
         (RESPONSES, {"input": "a", "previous_response_id": "p"}, True),
@@ -175,6 +177,10 @@ def test_what_is_not_in_the_request_is_seen(endpoint: str, body: dict[str, Any],
         (CHAT, {"messages": [], "n_predict": 10}, "n_predict"),
         (CHAT, {"messages": [], "tools": [{"type": "web_search"}]}, "tools"),
         (CHAT, {"messages": [], "tools": [{"type": "function"}, "x"]}, "tools"),
+        (CHAT, {"messages": [], "skip_special_tokens": False, "mirostat": 2, "regex": "a", "top_k": 5}, None),
+        (CHAT, {"messages": [], "chat_template": "{{ 'x' * 10**9 }}"}, "chat_template"),
+        (CHAT, {"messages": [], "chat_template_kwargs": {"enable_thinking": False}}, None),
+        (CHAT, {"messages": [], "chat_template_kwargs": {"chat_template": "x"}}, "chat_template_kwargs"),
         (CHAT, {"messages": [], "modalities": ["text", "audio"]}, None),
         (CHAT, {"messages": [], "modalities": ["image"]}, "modalities"),
         (CHAT, {"messages": [], "modalities": [["text"]]}, "modalities"),
@@ -183,6 +189,7 @@ def test_what_is_not_in_the_request_is_seen(endpoint: str, body: dict[str, Any],
         (RESPONSES, {"input": "a", "context_management": []}, "context_management"),
         ("completions", {"prompt": "a", "suffix": "b", "echo": True, "best_of": 3}, None),
         ("completions", {"prompt": "a", "num_predict": -1}, "num_predict"),
+        ("completions", {"prompt": "a", "repeat_penalty": 1.1, "allowed_token_ids": [1]}, None),
         ("embeddings", {"input": "a", "dimensions": 3, "anything": 1}, None),
     ],
 )

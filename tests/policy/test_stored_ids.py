@@ -78,6 +78,9 @@ HOLDERS: list[Any] = [
     pytest.param({"conversation": "conv_1"}, {UNTAGGED}, id="a conversation"),
     pytest.param({"conversation": {"id": "conv_1"}}, {UNTAGGED}, id="a conversation as an object"),
     pytest.param({"input": [{"type": "item_reference", "id": at(THERE, "msg_1")}]}, {THERE}, id="a stored item"),
+    pytest.param({"input": [{"id": at(THERE, "msg_1")}]}, {THERE}, id="a stored item, named by its id alone"),
+    pytest.param({"input": [{"id": "msg_1", "type": None}]}, {UNTAGGED}, id="a stored item whose type is null"),
+    pytest.param({"input": [{"id": "m", "role": "user", "content": "Hi"}]}, set(), id="a message without its type"),
     pytest.param({"input": [{"type": "message", "id": at(THERE, "msg_1")}]}, set(), id="an item that is sent whole"),
     pytest.param(
         {"previous_response_id": at(HERE, "r"), "input": [{"type": "item_reference", "id": at(THERE, "m")}]},
@@ -163,6 +166,7 @@ def test_what_was_never_given_to_an_owner(id_: str) -> None:
     assert not MINE.was_given(id_)
     assert not_given({"previous_response_id": id_}, MINE) == ("previous_response_id", id_)
     assert not_given({"input": [{"type": "item_reference", "id": id_}]}, MINE) == ("input", id_)
+    assert not_given({"input": [{"id": id_}]}, MINE) == ("input", id_)
     assert not_given({"conversation": {"id": id_}}, MINE) == ("conversation", id_)
 
 

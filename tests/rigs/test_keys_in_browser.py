@@ -109,6 +109,7 @@ def test_the_page_with_the_text_is_sound_and_is_not_renewed_by_a_script(
             # Nothing of it was kept: the browser would have to send the form again, and does not do so unasked.
             with pytest.raises(Error, match="ERR_CACHE_MISS"):
                 page.go_back()
+            page.wait_for_url("chrome-error://**")
             assert text not in page.content()
 
 

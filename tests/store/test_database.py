@@ -30,6 +30,17 @@ async def test_sqlite_writes_ahead_and_waits_a_moment_for_a_lock(path: Path) -> 
     assert (survives_a_power_cut, afterwards) == (2, 1), "a journal lets go of what the ledger has"
 
 
+async def test_a_transaction_that_fails_leaves_its_connection_as_it_was(path: Path) -> None:
+    database = await Database.open(f"sqlite:///{path}")
+    with pytest.raises(LookupError):
+        async with writing(database, wait_ms=7_000) as connection:
+            raise LookupError(await connection.scalar(text("PRAGMA busy_timeout")))
+    async with database.engine.connect() as connection:
+        left = [await connection.scalar(text(f"PRAGMA {name}")) for name in ("synchronous", "busy_timeout")]
+    await database.close()
+    assert left == [1, 1000]
+
+
 async def test_a_schema_that_was_never_migrated_has_no_version(path: Path) -> None:
     database = await Database.open(f"sqlite:///{path}")
     assert await database.schema_version() is None

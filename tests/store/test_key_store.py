@@ -191,6 +191,13 @@ async def test_every_change_is_an_audit_row_without_digests(
     assert [row.at for row in rows] == sorted((row.at for row in rows), reverse=True)
 
 
+async def test_a_budget_of_nothing_is_in_the_audit_too(key_store: KeyStore, database: Database) -> None:
+    await create(key_store, replace(BARE, budget=Budget(day_nanousd=0)), "d0")
+    (row,) = await AuditStore(database).latest()
+    assert row.changes is not None
+    assert row.changes["day_nanousd"] == (None, 0)
+
+
 async def test_a_change_that_changes_nothing_is_none(key_store: KeyStore, database: Database) -> None:
     created = await create(key_store)
 

@@ -10,7 +10,8 @@ from gateway.config.callers import Budget
 from gateway.ledger.entry import new_attempt_id
 from gateway.store.database import Database
 from gateway.store.settling import Charge
-from gateway.store.spend import SpendStore, Standing
+from gateway.store.spend import SpendStore
+from gateway.store.standings import Standing
 from gateway.store.tables_keys import budget_holds, key_spend
 from gateway.store.usage import UsageStore
 

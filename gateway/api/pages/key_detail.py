@@ -22,7 +22,7 @@ from gateway.store.audit import AuditRow, AuditStore
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.key_usage import KeyHour, KeyUsageStore
 from gateway.store.keys import KeyRow, KeyStore
-from gateway.store.spent import Spent, SpentStore
+from gateway.store.standings import Standing, Standings
 
 router = APIRouter(route_class=Page)
 DAYS: Final = 30
@@ -101,7 +101,7 @@ class KeyView:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     row: KeyRow | None = None
-    spent: Spent | None = None
+    spent: Standing | None = None
     hours: Sequence[KeyHour] = ()
     changes: Sequence[AuditRow] = ()
 
@@ -172,7 +172,7 @@ async def _read(services: Services, database: Database, key_id: str, name: str |
     label = row.caller.name if row is not None else name
     if label is None:
         return _Kept()
-    spent = (await SpentStore(database).of([key_id], now)).get(key_id)
+    spent = (await Standings(database).of([key_id])).get(key_id)
     hours = await KeyUsageStore(database).hours(label, _midnight(now) - timedelta(days=DAYS - 1), now)
     changes = await AuditStore(database).latest(MOST_CHANGES, subject=key_id)
     return _Kept(row, spent, hours, changes)

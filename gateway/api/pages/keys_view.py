@@ -17,7 +17,7 @@ from gateway.policy.key_states import KeyState, state_of
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.key_usage import KeyUsageStore, KeyUse
 from gateway.store.keys import KeyRow, KeyStore
-from gateway.store.spent import Spent, SpentStore
+from gateway.store.standings import Standing, Standings
 
 router = APIRouter(route_class=Page)
 A_PAGE: Final = 50
@@ -108,11 +108,11 @@ async def read(request: Request, query: str, number: int, *, shows_revoked: bool
     services = services_of(request)
     now, declared = services.clock.now(), services.keeper.declared
     rows: Sequence[KeyRow] = ()
-    spent: Mapping[str, Spent] = {}
+    spent: Mapping[str, Standing] = {}
     away = ""
 
-    async def ask(database: Database) -> tuple[list[KeyRow], Mapping[str, Spent]]:
-        return await KeyStore(database, services.clock).all(), await SpentStore(database).of(None, now)
+    async def ask(database: Database) -> tuple[list[KeyRow], Mapping[str, Standing]]:
+        return await KeyStore(database, services.clock).all(), await Standings(database).of(None)
 
     try:
         rows, spent = await services.pages.read(("keys", services.keeper.version, now.date()), ask, fresh_s=FRESH_S)

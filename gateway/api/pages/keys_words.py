@@ -9,7 +9,7 @@ from gateway.api.pages import words
 from gateway.config.callers import Caller, KeyRole
 from gateway.lifecycle.forecast_words import counted
 from gateway.policy.key_states import KeyState
-from gateway.store.spent import Spent
+from gateway.store.standings import Standing
 
 MOST_NAMED: Final = 6
 NEARLY: Final = 0.9
@@ -61,14 +61,15 @@ class Window:
         return self.is_known and self.spent_part >= NEARLY
 
 
-def windows_of(caller: Caller, spent: Spent | None, *, is_known: bool) -> tuple[Window, ...]:
+def windows_of(caller: Caller, spent: Standing | None, *, is_known: bool) -> tuple[Window, ...]:
     """Return each limit of a key's budget; ``spent`` is None where nothing was spent yet, or it is not known."""
     found = []
     for name, word in WINDOWS:
         limit: int | None = getattr(caller.budget, f"{name}_nanousd")
         if limit is not None:
-            used: int = getattr(spent, f"{name}_nanousd") if spent is not None else 0
-            found.append(Window(word, limit, used, spent.held_nanousd if spent is not None else 0, is_known))
+            used: int = getattr(spent, f"{name}_spent") if spent is not None else 0
+            held: int = getattr(spent, f"{name}_held") if spent is not None else 0
+            found.append(Window(word, limit, used, held, is_known))
     return tuple(found)
 
 

@@ -126,6 +126,13 @@ def _check_shapes(body: dict[str, Any]) -> None:
     text, tools = body.get("text"), body.get("tools")
     if text is not None and not isinstance(text, dict):
         raise InvalidRequest("'text' must be an object.", param="text")
+    for name, id_ in (
+        ("previous_response_id", body.get("previous_response_id")),
+        ("conversation", stored_ids.conversation_of(body)),
+    ):
+        # What is no text is looked up nowhere here, and might be somewhere else.
+        if not isinstance(id_, str) and body.get(name) is not None:
+            raise InvalidRequest(f"'{name}' must be an id.", param=name)
     for name, listed in (("input", body.get("input")), ("tools", tools)):
         for i, one in enumerate(listed if isinstance(listed, list) else ()):
             for field in ("type", "role", "id"):

@@ -112,6 +112,19 @@ async def test_requests_in_one_packet_are_answered_in_their_order_one_after_anot
     assert [asked.path for asked in server.asked] == ["/a", "/b", "/c", "/last"]
 
 
+async def test_a_line_end_behind_a_body_is_no_request_however_late_it_comes() -> None:
+    post = b"POST /b HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1\r\n\r\nb"
+    async with limited_server() as server, server.caller(post + b"\r\n") as caller:
+        assert b"connection: close" not in await caller.read_until(b"\r\n\r\nb")
+        await caller.send(b"\r\n")
+        # It has arrived by the time that another caller is answered.
+        assert statuses(await server.says(GET % b"last")) == [200]
+        await caller.send(GET % b"last")
+        assert statuses(await caller.read_all()) == [200]
+    assert [asked.path for asked in server.asked] == ["/b", "/last", "/last"]
+    assert not server.refusals
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

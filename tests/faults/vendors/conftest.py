@@ -63,7 +63,7 @@ async def serve_vendor(
     with a prompt.
     """
     monkeypatch.setattr(SharedWorker, "child", litellm_child, raising=False)
-    monkeypatch.setattr("gateway.wiring.LitellmWorker", SharedWorker)
+    monkeypatch.setattr("gateway.wiring.configurations.LitellmWorker", SharedWorker)
     async with AsyncExitStack() as stack:
 
         async def start(

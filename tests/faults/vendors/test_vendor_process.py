@@ -17,7 +17,7 @@ from gateway_server import RunningGateway, running_gateway
 from served_gateway import USER, Serve, eventually
 from vendor_server import model_in_body, vendor
 
-import gateway.wiring
+import gateway.wiring.configurations
 from gateway.providers.worker_process import MODULE, LitellmWorker
 
 PATIENCE_S = 60.0
@@ -112,7 +112,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[LitellmWorker]:
             super().__init__(**how)
             made.append(self)
 
-    monkeypatch.setattr(gateway.wiring, "LitellmWorker", Noted)
+    monkeypatch.setattr(gateway.wiring.configurations, "LitellmWorker", Noted)
     return made
 
 
