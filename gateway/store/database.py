@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InternalErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gateway.store.sqlite_connection import connect
 from gateway.store.tables import SCHEMA_HEAD
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -119,7 +120,8 @@ def create_engine(url: URL, *, patient: bool = False) -> AsyncEngine:
     ``patient``: a statement may take as long as it likes, as a migration's may.
     """
     postgres = url.get_backend_name() == "postgresql"
-    engine = create_async_engine(url, connect_args=_POSTGRES_LIMITS if postgres and not patient else {})
+    how: dict[str, Any] = {} if postgres else {"async_creator_fn": connect}
+    engine = create_async_engine(url, connect_args=_POSTGRES_LIMITS if postgres and not patient else how)
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

@@ -1,0 +1,28 @@
+"""SQLite's connection as the driver makes it, but one that can be told twice to end."""
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import aiosqlite
+
+
+class SqliteConnection(aiosqlite.Connection):
+    """The driver's, whose thread is stopped once.
+
+    Where a task is cancelled while it closes a connection, SQLAlchemy stops the connection's thread, and the close
+    that is under way does so again. The driver (aiosqlite 0.22) then waits for an answer of a thread that has ended:
+    for ever, and the event loop's end with it.
+    """
+
+    def stop(self) -> "asyncio.Future[Any] | None":
+        """Stop the thread; None, and nothing to wait for, where it was told so before."""
+        return super().stop() if self._running else None
+
+
+def connect(database: str, **options: Any) -> SqliteConnection:
+    """Return a connection that opens when it is awaited, as ``aiosqlite.connect`` does."""
+    connection = SqliteConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    # A process that ends does not wait for it.
+    connection._thread.daemon = True
+    return connection
