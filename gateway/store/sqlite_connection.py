@@ -15,9 +15,13 @@ class SqliteConnection(aiosqlite.Connection):
     for ever, and the event loop's end with it.
     """
 
+    _stopped: "asyncio.Future[Any] | None" = None
+
     def stop(self) -> "asyncio.Future[Any] | None":
-        """Stop the thread; None, and nothing to wait for, where it was told so before."""
-        return super().stop() if self._running else None
+        """Stop the thread; return what to wait for, the same each time. None: no loop is there to wait in."""
+        if self._running:
+            self._stopped = super().stop()
+        return self._stopped
 
 
 def connect(database: str, **options: Any) -> SqliteConnection:
