@@ -10,6 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+LONGEST = frozenset(
+    ("test_readme.py", "test_cli_serve.py", "test_keys_model.py", "test_litellm_worker.py", "test_supply_chain.py")
+)
+
 if TYPE_CHECKING:
     from postgres_server import RunningPostgres
 
@@ -17,6 +21,11 @@ if TYPE_CHECKING:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than there are processors: a quarter of the time tests wait for a process or a deadline."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: a worker that gets one last works on while the others have ended."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -187,12 +187,15 @@ async def writing(database: Database, *, wait_ms: int = _BUSY_TIMEOUT_MS) -> Asy
                     await connection.exec_driver_sql("PRAGMA synchronous = FULL")
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
-        finally:
-            # However it ended: whoever gets this connection next must not wait for a lock as long as this one did.
+        except BaseException:
+            # Its settings are this transaction's, and what failed may be its end: nobody is to get this connection.
             if is_sqlite and not (connection.closed or connection.invalidated):
-                await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
-                if wait_ms != _BUSY_TIMEOUT_MS:
-                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+                await connection.invalidate()
+            raise
+        if is_sqlite:
+            await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            if wait_ms != _BUSY_TIMEOUT_MS:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _cause(error: SQLAlchemyError | OSError) -> str:

@@ -135,7 +135,7 @@ def test_every_option_says_its_field(keys: Keys) -> None:
         *("create", "forum-app", "--role", "caller", "--route", "a", "--route", "b-*", "--owner", "support"),
         *("--team", "forum", "--tag", "tenant=acme", "--tag", "feature=reply", "--budget-day", "0.5"),
         *("--budget-month", "$2.25", "--budget-total", "1000", "--rpm", "600", "--tpm", "200_000"),
-        *("--max-output-tokens", "4,096", "--pins", "--residency", "eu", "--expires", "2027-06-01", "--capture"),
+        *("--max-output-tokens", "4,096", "--pins", "--residency", "eu", "--expires", "2099-06-01", "--capture"),
     )
     assert made.code == 0, made.err
     caller = keys.row("forum-app").caller
@@ -148,7 +148,7 @@ def test_every_option_says_its_field(keys: Keys) -> None:
         routes=("a", "b-*"),
         pins=True,
         residency="eu",
-        expires_at=datetime(2027, 6, 1, tzinfo=UTC),
+        expires_at=datetime(2099, 6, 1, tzinfo=UTC),
         budget=Budget(500_000_000, 2_250_000_000, 1_000_000_000_000),
         requests_per_minute=600,
         tokens_per_minute=200_000,

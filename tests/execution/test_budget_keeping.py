@@ -75,7 +75,11 @@ async def test_what_is_over_makes_room_for_who_comes_next(budgets: DatabaseBudge
         hold_id = await budgets.reserve(SHOP, 90)
         budgets.settle(hold_id, SHOP, Charge(2))
     assert (await settled(store)).total_spent == 12
-    assert budgets.holds == 0
+    # The database is a moment ahead of what this process knows.
+    deadline = asyncio.get_running_loop().time() + 10
+    while budgets.holds:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def test_a_request_waits_for_what_another_replica_holds_but_not_for_long(
