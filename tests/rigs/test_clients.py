@@ -64,7 +64,7 @@ def surroundings(client: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What a client is told by its environment; a gateway of its own, since faults are remembered."""
     with running_sandbox(catalogue=fast_catalogue(datetime.now(UTC))) as sandbox:
         routes = write_routes(tmp_path, sandbox.base_url)
-        with running_gateway(routes, tmp_path, GATEWAY_KEY=KEY) as gateway:
+        with running_gateway(routes, tmp_path, GATEWAY_KEY=KEY, GATEWAY_KEY_PINS="true") as gateway:
             yield told(gateway=gateway.v1, sandbox=sandbox.url)
 
 
