@@ -201,7 +201,8 @@ def test_more_callers_than_descriptors(tmp_path: Path) -> None:
 def recovers(gateway: LimitedGateway) -> bool:
     try:
         return len(honest(gateway.port, 0.5)) > 5
-    except ConnectionError:
+    except (ConnectionError, AssertionError):
+        # Turned away, or closed without an answer: not yet.
         return False
 
 
