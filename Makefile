@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo test future rigs soak check bench lock sbom schema screenshots clean
+.PHONY: help run demo test future rigs soak check bench lock sbom schema readers screenshots clean
 # What was compiled for one run serves the next: a tenth of the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -29,6 +29,9 @@ rigs:  ## The slower rigs: real servers, faults, an installed wheel
 	@python3 scripts/bootstrap.py --dev
 	@$(PY) -m pytest --timeout=600 -m "rig and not soak"
 
+readers:  ## Set up what reads exported data sets as trainers do (.venv-readers), for the rigs
+	@test -x .venv-readers/ready || { python3 -m venv .venv-readers && .venv-readers/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-readers.lock && install -m 755 /dev/null .venv-readers/ready; }
+
 soak:  ## The long form of the rigs, with the same assertions
 	@python3 scripts/bootstrap.py --dev
 	@UNDERSTUDY_SOAK=1 $(PY) -m pytest --timeout=0 -m "rig or soak"
@@ -50,6 +53,7 @@ lock:  ## Resolve the locks anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra azure --extra google --extra otel --extra redis -c requirements-dev.lock $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml -o requirements-extras.lock
+	echo "datasets" | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 - -o requirements-readers.lock
 	echo "hatchling>=1.28" | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
 	$(PY) scripts/sbom.py
 
@@ -66,4 +70,4 @@ screenshots:  ## Draw docs/images anew from the pages as they are (needs chromiu
 	@$(PY) tests/screenshots.py
 
 clean:  ## Remove the environment and what tests left behind
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis state
+	rm -rf .venv .venv-readers .mypy_cache .ruff_cache .hypothesis state

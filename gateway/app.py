@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import admin, openai, ops, stored
+from gateway.api import admin, feedback, openai, ops, stored
 from gateway.api.deps import Services
 from gateway.api.error_handlers import add_error_handlers
 from gateway.api.front_door import FrontDoor
@@ -91,7 +91,7 @@ class App:
         self._rest = Documented(
             title="Understudy", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
         )
-        for router in (openai.router, stored.router, ops.router, admin.router, pages):
+        for router in (openai.router, stored.router, feedback.router, ops.router, admin.router, pages):
             self._rest.include_router(router)
         add_error_handlers(self._rest)
         self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open)
@@ -193,7 +193,7 @@ class App:
         )
         services.draining, services.keeper = self.draining, running.keeper
         services.ledger_waits, services.id_owners = store.journal.not_ready, IdOwners(self.ring)
-        services.verify = running.verify
+        services.verify, services.feedback = running.verify, running.feedback
         services.ledger_figures = store.figures
         services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
         services.reload_waits = lambda: running.configurations.waits_because

@@ -33,6 +33,7 @@
     ├── BudgetUnverifiable            503  budget_unverifiable
     ├── KeysUnavailable               503  keys_unavailable
     ├── DatabaseAway                  503  database_unavailable
+    ├── FeedbackUnavailable           503  feedback_unavailable
     ├── LedgerUnavailable             503  ledger_unavailable
     ├── GatewayStopping               503  gateway_stopping
     └── UpstreamError                 502  upstream_error
@@ -281,6 +282,13 @@ class DatabaseAway(GatewayError):
 
     status = 503
     code = "database_unavailable"
+
+
+class FeedbackUnavailable(GatewayError):
+    """A mark cannot be redacted just now, or too many wait: nothing of it was kept."""
+
+    status = 503
+    code = "feedback_unavailable"
 
 
 class LedgerUnavailable(GatewayError):

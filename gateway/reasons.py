@@ -27,6 +27,8 @@ class Reason(StrEnum):
     NO_PRIMARY = "no_primary"
     REHEARSAL = "rehearsal"
     """The route rehearses: a share of its traffic is answered by the fallback before that is needed."""
+    CANARY = "canary"
+    """A version that may become the primary answers a share of conversations."""
 
 
 class Role(StrEnum):
@@ -73,6 +75,15 @@ class EventKind(StrEnum):
     """A target was found to be gone, closed to us, or back."""
     SUBSTITUTED = "substituted"
     """A provider answered with another model than was asked."""
+    PROMOTION = "promotion"
+    """A version began to answer a share or all of a route, or ceased to."""
+
+
+class Label(StrEnum):
+    """What a person says of an answer."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
 
 
 class FailureKind(StrEnum):

@@ -12,14 +12,20 @@ from palette_png import with_palette
 from playwright.sync_api import Browser
 from watched_gateway import ADMIN_KEY, WatchedGateway, watched
 from watched_history import SEVERAL_ATTEMPTS
+from watched_review import CORRECTED_ANSWER
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 MOST_BYTES = 150 * 1024
 DESKTOP = (1280, 840)
 
 
-KEYS = {"keys": "/ui/keys", "key": "/ui/keys/key_forumapp"}
-"""The pages of a gateway that asks for keys."""
+KEYS = {
+    "review": "/ui/review",
+    "answer": f"/ui/review/{CORRECTED_ANSWER}?show=all",
+    "keys": "/ui/keys",
+    "key": "/ui/keys/key_forumapp",
+}
+"""The pages of a gateway that asks for keys, and whose pages may act."""
 
 
 def views(gateway: WatchedGateway) -> dict[str, str]:

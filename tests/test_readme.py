@@ -37,6 +37,9 @@ class Place:
         text = text.replace("http://127.0.0.1:8080", self.gateway).replace("http://127.0.0.1:8081", self.sandbox)
         # In the README `try` asks the default port, and `report` reads the default database.
         text = re.sub(r"^gateway try", f"gateway try --url {self.gateway}/v1", text, flags=re.MULTILINE)
+        # What applications said is in the gateway's own; `record` and `pack` work beside it.
+        marks = r"^gateway (?:dataset|tune|promote|evaluate \S+ --version)\b[^|]*"
+        text = re.sub(marks, lambda found: f"{found[0].rstrip()} --database sqlite:///{self.database} ", text)
         # And it looks back from today, which is the gateway's own where the suite runs in another year.
         today = f"PYTHONPATH={os.environ.get('PYTHONPATH', ROOT)}"
         return re.sub(

@@ -24,6 +24,7 @@ from gateway_server import READY_S, RunningGateway, running_gateway
 from sandbox_server import RunningSandbox, running_sandbox
 from watched_history import History, thinned
 from watched_keys import PEPPER, keep_keys, keyed
+from watched_review import keep_answers
 from watched_routes import BY_NAME, catalogue, forty_yaml, fresh_yaml, routes_yaml
 from watched_states import keep_evidence, keep_states, keep_two_gone
 
@@ -98,6 +99,7 @@ async def _keep_busy(database: Database, routes: Routes, now: datetime, *, keys:
     await UsageStore(database).insert_attempts(rows)
     await keep_states(database, routes, now)
     await keep_evidence(database, routes, rows, now)
+    await keep_answers(database, now)
 
 
 async def _keep_forty(database: Database, routes: Routes, now: datetime) -> None:

@@ -1,7 +1,7 @@
-"""How an administrator's requests are read: bounded, by the same JSON rules as callers'; answers are not to be kept."""
+"""How JSON is read behind FastAPI: bounded, by the same rules as callers' requests; answers are not to be kept."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -14,7 +14,7 @@ MOST_BYTES: Final = 64 * 1024
 JSON_TYPE: Final = b"application/json"
 
 
-class _AdminRequest(Request):
+class _ReadRequest(Request):
     """A request whose body was read, and found to be a JSON object or nothing."""
 
     document: dict[str, Any] | None = None
@@ -30,14 +30,17 @@ class _AdminRequest(Request):
 class AdminRoute(APIRoute):
     """A route of the admin API. ``APIRouter(route_class=AdminRoute)`` makes every route of a module one."""
 
+    most_bytes: ClassVar[int] = MOST_BYTES
+    """Of a body."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler behind the reading of the body."""
         handle = super().get_route_handler()
 
         async def asked(request: Request) -> Response:
-            read = _AdminRequest(request.scope, request.receive)
+            read = _ReadRequest(request.scope, request.receive)
             try:
-                await _read(read)
+                await _read(read, self.most_bytes)
             except CallerLeft:
                 return Response(status_code=400)
             response = await handle(read)
@@ -47,17 +50,17 @@ class AdminRoute(APIRoute):
         return asked
 
 
-async def _read(request: _AdminRequest) -> None:
+async def _read(request: _ReadRequest, most_bytes: int) -> None:
     """Read a request's body.
 
     Raises:
         InvalidJson: it is no JSON that can be kept unchanged.
         InvalidRequest: it is no object.
-        BodyTooLarge: it is larger than any key.
+        BodyTooLarge: it is larger than that.
         UnsupportedMediaType: it is something else than JSON.
     """
     headers = request.scope["headers"]
-    request.raw = await read_body(request.receive, headers, MOST_BYTES)
+    request.raw = await read_body(request.receive, headers, most_bytes)
     if request.raw:
         kind = next((value for name, value in headers if name == b"content-type"), b"")
         if kind.partition(b";")[0].strip().lower() != JSON_TYPE:

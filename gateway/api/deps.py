@@ -19,6 +19,7 @@ from gateway.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.api.pages.data import PageData
+    from gateway.learning.feedback import FeedbackDesk
 
 
 NOBODY = Caller("", "", KeyRole.OBSERVER)
@@ -39,6 +40,8 @@ class Services:
     """Every key, and where those of the database are."""
     id_owners: IdOwners = field(init=False)
     """Whose the ids of stored responses are."""
+    feedback: "FeedbackDesk" = field(init=False)
+    """Takes what people say of answers."""
     instance: str = ""
     """This replica's name."""
     routes_file: str = "routes.yaml"

@@ -76,7 +76,7 @@ def from_http(request: Request, error: HTTPException) -> GatewayError:
     for beginning, what in NOT_KEPT.items():
         if path.startswith(beginning):
             return NotFound(f"This gateway does not keep {what}, so there is no {path}; ask the provider itself.")
-    served = ", ".join((*HOT_PATHS, "/v1/models"))
+    served = ", ".join((*HOT_PATHS, "/v1/models", "/v1/feedback"))
     return NotFound(f"There is nothing at {path}. This gateway serves {served}.")
 
 

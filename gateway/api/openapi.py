@@ -76,7 +76,7 @@ def document(known: Schema) -> Schema:
     schemas["Error"] = ERROR
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, operations in paths.items():
-        asks_provider = path.startswith("/v1/") and not path.startswith("/v1/models")
+        asks_provider = path.startswith("/v1/") and not path.startswith(("/v1/models", "/v1/feedback"))
         for operation in operations.values():
             answers = operation["responses"]
             answers.pop("422", None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gateway.cli.aligned import aligned
 from gateway.cli.configuration import ROUTES, DatabaseOption, JsonOption, RoutesOption, load_routes
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
@@ -16,20 +17,23 @@ from gateway.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from gateway.cli.exported_holding import HoldingFile
     from gateway.cli.packs_holding import HoldingPack
     from gateway.config.loader import Loaded
     from gateway.config.routes import Route
     from gateway.store.captured import Captured, CapturedCount
     from gateway.store.database import Database
     from gateway.store.deletions import Receipt
+    from gateway.store.feedback import FeedbackCount
 
 T = TypeVar("T")
 capture_app = typer.Typer(no_args_is_help=True, help="See, export and delete what is kept of live requests.")
-_HEADERS = ("route", "capture", "kept for", "blacked out", "rows", "oldest")
+_HEADERS = ("route", "capture", "kept for", "blacked out", "rows", "oldest", "marks")
 _TABLES = {
     "captured": "captured request",
     "captured_again": "repeated request",
     "recordings": "recording",
+    "feedback": "mark",
     "evaluation_answers": "evaluation answer",
     "judgements": "judgement",
 }
@@ -41,7 +45,7 @@ _IN_LOG = (
 
 @capture_app.command("status")
 def status(routes: RoutesOption = ROUTES, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
-    """Show of which routes something is kept: which share, for how long, and how much there is.
+    """Show of which routes something is kept: which share, for how long, how much there is, and what people said of it.
 
     Nothing is kept unless routes.yaml says so: `capture: {share: 0.05}` under a route keeps one request in twenty, with
     e-mail addresses, phone and card numbers blacked out before it is written, for 30 days. Each input is kept once.
@@ -49,16 +53,17 @@ def status(routes: RoutesOption = ROUTES, database: DatabaseOption = None, as_js
 
     Example:  gateway capture status
     """
-    from gateway.store.captured import CapturedStore
-
     loaded = load_routes(routes)
-    counts = _with(database, lambda opened: CapturedStore(opened).counts()) or {}
+    counts, marks = _with(database, _counted) or ({}, {})
     named = loaded.routes.routes
-    rows = [_status_row(name, named.get(name), counts.get(name)) for name in dict.fromkeys((*named, *counts))]
+    rows = [
+        _status_row(name, named.get(name), counts.get(name), marks.get(name))
+        for name in dict.fromkeys((*named, *counts, *marks))
+    ]
     if as_json:
         typer.echo(json.dumps({"routes": rows}, indent=2))
         return
-    for line in _aligned([_HEADERS, *map(_status_cells, rows)]):
+    for line in aligned([_HEADERS, *map(_status_cells, rows)]):
         typer.echo(line)
 
 
@@ -75,12 +80,13 @@ def export(
     """Write what is kept of a route as training rows: a chat, the answer as its last message, and its tools.
 
     Only the primary's answers, unless you say --all. FILE.manifest.json says which models wrote them: their providers'
-    terms may forbid training other models on them. Both files are readable by you alone. Deleting a user's rows later
-    does not reach files that you have exported.
+    terms may forbid training other models on them. Both files are readable by you alone. The database knows where they
+    are: deleting a user's rows later takes them out of the file again, where it is still on this host.
 
     Example:  gateway capture export forum-reply --out forum-reply.jsonl
     """
-    from gateway.cli.capture_export import TERMS, write_export
+    from gateway.cli.capture_export import TERMS
+    from gateway.cli.exported_holding import export_registered
     from gateway.config.findings import did_you_mean
     from gateway.lifecycle.forecast_words import counted
     from gateway.reasons import Role
@@ -92,23 +98,23 @@ def export(
     chosen = known[route]
     now = SystemClock().now()
 
-    async def read(opened: "Database") -> "list[Captured]":
+    async def exported(opened: "Database") -> "tuple[list[Captured], list[Captured], Path | None]":
         from gateway.store.captured import CapturedStore
 
         store = CapturedStore(opened)
         # Where no gateway runs, nobody else keeps the retention.
         await store.purge(now)
-        return await store.of_route(route, chosen.tenant)
+        kept = await store.of_route(route, chosen.tenant)
+        rows = [row for row in kept if everyone or row.role is Role.PRIMARY]
+        return kept, rows, await export_registered(opened, out, chosen, rows, now) if rows else None
 
-    kept = _with(database, read) or []
-    rows = [row for row in kept if everyone or row.role is Role.PRIMARY]
+    try:
+        kept, rows, manifest = _with(database, exported) or ([], [], None)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error.strerror}") from None
     if not rows:
         others = f"; {counted(len(kept), 'answer')} by fallbacks: --all exports them" if kept else ""
         raise ConfigError(f"nothing is kept of the primary of route {route!r}{others}")
-    try:
-        manifest = write_export(out, route, chosen.tenant, rows, now)
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}") from None
     typer.echo(f"{counted(len(rows), 'row')} of {route} to {out}; what they are: {manifest}\n{TERMS}")
 
 
@@ -119,6 +125,10 @@ def delete(
         typer.Option("--user", help="What applications send as user, safety_identifier or metadata.user_id."),
     ] = None,
     request: Annotated[str | None, typer.Option("--request", metavar="ID", help="A request's id.")] = None,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option("--lost-host", metavar="HOST", help="A host that is gone, with the files exported there."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     routes: RoutesOption = ROUTES,
     database: DatabaseOption = None,
@@ -126,36 +136,48 @@ def delete(
 ) -> None:
     """Delete what is kept of a user or of a request, prove it, and name the packs that hold such rows.
 
-    Captured requests, recordings, evaluations' answers and judgements go in one transaction; a receipt stays, which
-    names nobody. Packs cannot be changed: what holds such rows is listed, with what to do. Run it again until nothing
-    is listed. What was asked until now and is not written yet never will be. What retention has deleted can no longer
-    be traced to a user, nor can packs built from it; exported files and backups are yours to look after.
+    Captured requests, marks and corrections, recordings, evaluations' answers and judgements go in one transaction; a
+    receipt stays, which names nobody. Exported files and data sets on this host are written anew without such rows;
+    packs cannot be changed, nor files on other hosts: they are listed, with what to do. Run it again until nothing is
+    listed. What was asked until now and is not written yet never will be. What retention has deleted can no longer be
+    traced to a user, nor can packs built from it; copies of files, and backups, are yours to look after.
 
-    Exit codes: 0 it is gone, or nothing was there; 1 packs, or the log of the database, still hold such rows; 2 the
-    command was misused.
+    Exit codes: 0 it is gone, or nothing was there; 1 packs, files, or the log of the database, still hold such rows; 2
+    the command was misused.
 
     Example:  gateway capture delete --user customer-4711
     """
+    from gateway.cli.exported_holding import file_lines
+
     if (user is None) == (request is None):
         raise typer.BadParameter("name a user or a request, and not both", param_hint="--user, --request")
     loaded = load_routes(routes)
-    done = _with(database, lambda opened: _delete(opened, loaded, user, request, yes=yes))
-    receipt, looked_for, packs = done or (None, 0, [])
+    done = _with(database, lambda opened: _delete(opened, loaded, user, request, lost_host or (), yes=yes))
+    receipt, looked_for, packs, files = done or (None, 0, [], [])
+    is_left = packs or any(file.what_to_do for file in files) or (receipt and (receipt.left or receipt.is_in_log))
     if as_json:
         shown = {**asdict(receipt), "deleted_at": receipt.deleted_at.isoformat()} if receipt else None
-        typer.echo(json.dumps({"receipt": shown, "packs": [asdict(pack) for pack in packs]}, indent=2))
+        listed = {"packs": [asdict(pack) for pack in packs], "files": [asdict(file) for file in files]}
+        typer.echo(json.dumps({"receipt": shown, **listed}, indent=2))
     else:
         typer.echo(_receipt_text(receipt))
         if looked_for:
-            typer.echo("\n".join(_pack_lines(packs)))
-    raise typer.Exit(1 if packs or (receipt and (receipt.left or receipt.is_in_log)) else 0)
+            typer.echo("\n".join([*file_lines(files), *_pack_lines(packs)]))
+    raise typer.Exit(1 if is_left else 0)
 
 
 async def _delete(
-    database: "Database", loaded: "Loaded", user: str | None, request: str | None, *, yes: bool
-) -> "tuple[Receipt | None, int, list[HoldingPack]]":
-    """Return the receipt, how many inputs were looked for in packs, and who holds them."""
+    database: "Database",
+    loaded: "Loaded",
+    user: str | None,
+    request: str | None,
+    lost_hosts: "Sequence[str]",
+    *,
+    yes: bool,
+) -> "tuple[Receipt | None, int, list[HoldingPack], list[HoldingFile]]":
+    """Return the receipt, how many inputs were looked for in packs and files, and which hold, or held, them."""
     from gateway.cli.cutover import whoami
+    from gateway.cli.exported_holding import clean_files
     from gateway.cli.packs_holding import packs_holding
     from gateway.ledger.entry import new_attempt_id
     from gateway.store.deletions import DeletionStore
@@ -169,7 +191,8 @@ async def _delete(
     by = whoami()
     receipt = await store.delete(deletion_id=new_attempt_id(now), by=by, now=now, user=user, request_id=request)
     gone = earlier | set(receipt.input_ids)
-    return receipt, len(gone), await packs_holding(gone, loaded, database)
+    files = await clean_files(gone, database, lost_hosts)
+    return receipt, len(gone), await packs_holding(gone, loaded, database), files
 
 
 def _ask(found: dict[str, int]) -> None:
@@ -198,7 +221,16 @@ def _with(url: str | None, work: "Callable[[Database], Awaitable[T]]") -> T | No
         raise ConfigError(str(error)) from None
 
 
-def _status_row(name: str, route: "Route | None", count: "CapturedCount | None") -> dict[str, Any]:
+async def _counted(opened: "Database") -> "tuple[dict[str, CapturedCount], dict[str, FeedbackCount]]":
+    from gateway.store.captured import CapturedStore
+    from gateway.store.feedback import FeedbackStore
+
+    return await CapturedStore(opened).counts(), await FeedbackStore(opened).counts()
+
+
+def _status_row(
+    name: str, route: "Route | None", count: "CapturedCount | None", marks: "FeedbackCount | None"
+) -> dict[str, Any]:
     capture = route.capture if route else None
     return {
         "route": name,
@@ -210,6 +242,7 @@ def _status_row(name: str, route: "Route | None", count: "CapturedCount | None")
         "rows": count.rows if count else 0,
         "oldest": count.oldest.isoformat() if count else None,
         "newest": count.newest.isoformat() if count else None,
+        "marks": asdict(marks) if marks else None,
     }
 
 
@@ -217,16 +250,21 @@ def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
     from gateway.lifecycle.forecast_words import counted
 
     name = row["route"] if row["in_routes"] else f"{row['route']} (not in routes.yaml)"
-    kept = (f"{row['rows']:,}", (row["oldest"] or "")[:10])
+    kept = (f"{row['rows']:,}", (row["oldest"] or "")[:10], _marks_text(row["marks"]))
     if not row["on"]:
         return (name, "off", "", "", *kept)
     redacts = ", ".join(row["redacts"]) or "nothing"
     return (name, f"{100 * row['share']:g} %", counted(row["retention_days"], "day"), redacts, *kept)
 
 
-def _aligned(rows: "Sequence[Sequence[str]]") -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def _marks_text(marks: dict[str, int] | None) -> str:
+    """Return what people said of a route's answers, and how many rows that makes."""
+    from gateway.lifecycle.forecast_words import counted
+
+    if marks is None:
+        return ""
+    rows = counted(marks["train"] + marks["evaluation"], "row")
+    return f"{marks['right']:,} right, {marks['wrong']:,} wrong ({marks['corrections']:,} corrected): {rows}"
 
 
 def _counts_text(counts: dict[str, int]) -> str:

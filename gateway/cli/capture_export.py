@@ -1,8 +1,6 @@
 """Captured rows as a training file, and the manifest that says what it is."""
 
 import hashlib
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+
+from gateway.learning.whole_files import put_file
 
 if TYPE_CHECKING:
     from gateway.store.captured import Captured
@@ -27,6 +27,11 @@ def training_line(row: "Captured") -> bytes:
     if request.get("tools"):
         whole["tools"] = request["tools"]
     return orjson.dumps(whole, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def manifest_of(out: Path) -> Path:
+    """Return where the manifest of a file of captured rows lies."""
+    return out.with_name(f"{out.name}.manifest.json")
 
 
 def write_export(out: Path, route: str, tenant: str | None, rows: Sequence["Captured"], now: datetime) -> Path:
@@ -52,23 +57,7 @@ def write_export(out: Path, route: str, tenant: str | None, rows: Sequence["Capt
         "captured_until": rows[-1].captured_at,
         "exported_at": now,
     }
-    beside = out.with_name(f"{out.name}.manifest.json")
-    _write(beside, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    _write(out, content)
+    beside = manifest_of(out)
+    put_file(beside, orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    put_file(out, content)
     return beside
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write or replace a file whole; mkstemp makes it with mode 0600."""
-    if path.exists() and not path.is_file():
-        # A device or a pipe is written to; a file in its place would break whoever else uses it.
-        path.write_bytes(content)
-        return
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

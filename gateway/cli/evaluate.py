@@ -21,14 +21,29 @@ def evaluate(
     target: Annotated[
         str | None, typer.Option("--target", metavar="NAME", help="Which fallback.  (default: the route's first)")
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="Not a fallback: a version of the route's own model, such as v2, against the primary.",
+        ),
+    ] = None,
     rows: Annotated[
         Path | None,
         typer.Option(
             "--rows",
             metavar="FILE",
-            help="Only these rows, as a training file.  (default: packs/ROUTE.held-out.jsonl, and what is recorded)",
+            help="Only these rows, as a training file.  (default: packs/ROUTE.held-out.jsonl, and what is recorded; "
+            "of a version datasets/ROUTE/evaluation.jsonl)",
         ),
     ] = None,
+    corrections: Annotated[
+        bool,
+        typer.Option(
+            "--corrections/--no-corrections", help="Ask what people have corrected, too: told beside the verdict."
+        ),
+    ] = True,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only so many rows: always the same ones.  (default: all)")
     ] = None,
@@ -68,6 +83,9 @@ def evaluate(
 ) -> None:
     """Decide whether a fallback is good enough to stand in for the primary: accept, reject, or not enough evidence.
 
+    With --version the question is whether a newer model of the route's own may take the primary's place: asked the
+    rows that its data set keeps to evaluate with, in the primary's parameters, and compared with the primary.
+
     Asks the fallback, as it is served, and its model without the prompt (the floor), on held-out and recorded rows, and
     compares with the primary's recorded answers (the ceiling). What is answered is kept: nothing is asked, or paid,
     twice, and a run that was stopped goes on where it was; Ctrl-C waits for what is in flight. A verdict takes some
@@ -93,8 +111,10 @@ def evaluate(
     wanted = Wanted(
         route=route,
         target=target,
-        rows=rows or routes.parent / "packs" / f"{route}.held-out.jsonl",
-        rows_are_named=rows is not None,
+        version=None if version is None else _version(version, target, sized=sweep or curve),
+        rows=rows,
+        beside=routes.parent,
+        corrections=corrections,
         limit=limit,
         margin=margin,
         looks=looks,
@@ -125,6 +145,17 @@ def numbers(said: str, option: str) -> tuple[int, ...]:
     if min(found) < 0:
         raise typer.BadParameter(f"{said!r} is no list of whole numbers, such as 0,5,10", param_hint=option)
     return found
+
+
+def _version(said: str, target: str | None, *, sized: bool) -> int:
+    number = said.removeprefix("v")
+    if not (number.isascii() and number.isdigit()):
+        raise typer.BadParameter(f"{said!r} is no version, such as v2", param_hint="--version")
+    if target is not None:
+        raise typer.BadParameter("a version is no fallback: leave --target out", param_hint="--version")
+    if sized:
+        raise typer.BadParameter("a version has no pack to size: leave --sweep and --curve out", param_hint="--version")
+    return int(number)
 
 
 def _write(file: Path, page: str) -> None:

@@ -3,43 +3,57 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import typer
 
+from gateway.cli.evaluate_beforehand import check_looks, say_cost
+from gateway.cli.evaluate_regression import Regression, corrections_on
+from gateway.cli.evaluate_subject import (
+    Compared,
+    Lineage,
+    as_served,
+    chosen,
+    evaluation_file,
+    manifest_in,
+    rows_in,
+    whom,
+    with_version,
+    without_marked,
+    without_seen,
+)
 from gateway.cli.evaluate_text import Progress, troubles
 from gateway.cli.known import open_or_make
 from gateway.cli.pack_sources import redactor_of
 from gateway.clock import SystemClock
-from gateway.config.findings import did_you_mean
-from gateway.config.routes import Route, Routes, Target
+from gateway.config.routes import Route, Routes
 from gateway.config.settings import read_settings
 from gateway.errors import ConfigError
 from gateway.learning.evaluation import sweep as sweeping
 from gateway.learning.evaluation.collecting import Collector
+from gateway.learning.evaluation.corrections import Correction
 from gateway.learning.evaluation.evaluator import Evaluator, is_living, terms_of
 from gateway.learning.evaluation.outcome import Outcome
 from gateway.learning.evaluation.report import as_object, evaluation_of, texts_of
-from gateway.learning.evaluation.rows import Gathered, Row, example_questions, gather
+from gateway.learning.evaluation.rows import Gathered, example_questions, gather
 from gateway.learning.evaluation.sweep import Sweep, Tried
 from gateway.learning.lease import held
 from gateway.learning.pace import Purse
-from gateway.learning.packs.training_rows import TrainingRow, read_rows
+from gateway.learning.packs.training_rows import TrainingRow
 from gateway.learning.recordings.plan import asked_with
 from gateway.learning.workbench import Workbench
 from gateway.ledger.entry import new_attempt_id
-from gateway.lifecycle.forecast_words import money
-from gateway.store.database import DatabaseUnavailable
+from gateway.store.database import Database, DatabaseUnavailable
+from gateway.store.datasets import DatasetStore
+from gateway.store.versions import VersionStore
 
 INTERRUPTED: Final = 130
 LEAST_UNTUNED: Final = 20
 """Rows that must remain when those are left out by which a sweep chose the prompt."""
-Asked = tuple[Target, list[Row], bool]
-"""Who is asked which rows, and whether the floor is, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +62,14 @@ class Wanted:
 
     route: str
     target: str | None
-    rows: Path
-    rows_are_named: bool
-    """Whether a person named the file: it must be there then, and nothing else is evaluated."""
+    version: int | None
+    """A version of the primary's model, to be evaluated in the primary's place; None: a fallback is."""
+    rows: Path | None
+    """The file that a person named: it must be there then, and nothing else is evaluated."""
+    beside: Path
+    """Where routes.yaml is, and packs and data sets beside it."""
+    corrections: bool
+    """Whether the regression set is asked, too."""
     limit: int | None
     margin: float | None
     looks: Literal["once", "many"]
@@ -73,6 +92,16 @@ class Found:
     sweep: Sweep | None
     curve: list[Tried]
     primary_absence: str | None
+    corrections: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rows of an evaluation."""
+
+    gathered: Gathered
+    version: dict[str, Any] | None
+    """Of a version: what of its data set was left out, and is known; ready for JSON."""
 
 
 async def run(routes: Routes, wanted: Wanted, database: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -82,107 +111,107 @@ async def run(routes: Routes, wanted: Wanted, database: str | None) -> tuple[dic
         ConfigError: the configuration, the rows or the database cannot be used, or another run is at work.
         Exit: somebody stopped it.
     """
-    route, target = _chosen(routes, wanted)
-    async with _bench(routes, database) as bench, held(bench.database, bench.clock, f"evaluate:{route.name}"):
-        route = bench.route(route.name)
-        target = next(one for one in route.fallbacks if one.name == target.name)
-        gathered = await _gathered(bench, route, target, wanted)
-        found = await _evaluated(bench, route, target, gathered, wanted)
+    name = chosen(routes, wanted.route, wanted.target, wanted.version).name
+    async with _opened(database) as opened, AsyncExitStack() as stack:
+        clock, version = SystemClock(), None
+        await stack.enter_async_context(held(opened, clock, f"evaluate:{name}"))
+        served = await as_served(opened, routes, clock.now())
+        if wanted.version is not None:
+            served, version = await with_version(opened, routes, served, name, wanted.version)
+        bench = await stack.enter_async_context(Workbench.open(served, opened, os.environ, clock))
+        compared = whom(bench.route(name), wanted.target, version)
+        route = compared.route
+        manifest = manifest_in(_datasets(wanted, route))
+        lineage = Lineage(manifest, VersionStore(bench.database), DatasetStore(bench.database))
+        corrections = await corrections_on(opened, route)
+        rows = await _chosen_rows(bench, compared, lineage, corrections, wanted)
+        regression = corrections[: wanted.limit] if wanted.corrections else ()
+        found = await _evaluated(bench, compared, lineage, rows.gathered, regression, wanted)
         report = as_object(
             found.outcome,
-            gathered,
-            route,
+            rows.gathered,
+            compared.route,
             sweep=found.sweep,
             curve=found.curve,
             primary_absence=found.primary_absence,
+            version=rows.version,
+            corrections=found.corrections,
         )
         # A sweep that was stopped has looked at nothing to the end: it must not take an earlier verdict's place.
         if found.sweep is None or found.sweep.proposed is not None:
-            now = bench.clock.now()
-            await bench.evaluations.conclude(evaluation_of(report, new_attempt_id(now), now))
+            await _keep(bench, compared, report)
         return report, texts_of(found.outcome)
 
 
-def _chosen(routes: Routes, wanted: Wanted) -> tuple[Route, Target]:
-    route = routes.routes.get(wanted.route)
-    if route is None:
-        message = f"there is no route {wanted.route!r}{did_you_mean(wanted.route, routes.routes)}"
-        raise typer.BadParameter(message, param_hint="ROUTE")
-    if route.primary is None:
-        raise ConfigError(f"{route.name} has no primary: there is nothing that a fallback would have to keep up with")
-    if not route.fallbacks:
-        raise ConfigError(f"{route.name} has no fallback to evaluate")
-    names = {target.name: target for target in route.fallbacks}
-    if wanted.target is not None and wanted.target not in names:
-        message = f"{route.name} has no fallback {wanted.target!r}; it has {', '.join(names)}"
-        raise typer.BadParameter(message, param_hint="--target")
-    target = names[wanted.target or route.fallbacks[0].name]
-    _check_prompt(route, target)
-    return route, target
-
-
-def _check_prompt(route: Route, target: Target) -> None:
-    """Raise ``ConfigError`` where the prompt is not what routes.yaml says, or there is none to evaluate."""
-    prompt, build = target.prompt, f"gateway pack build {route.name} --from FILE"
-    if prompt is not None and prompt.missing_pack is not None:
-        raise ConfigError(
-            f"the pack of {target.name} is not there, only its name in routes.yaml: {prompt.missing_pack}; build it "
-            f"({build}), or take `pack` out of the prompt"
-        )
-    if prompt is not None and (prompt.instructions or prompt.examples or prompt.pack or prompt.awaited_pack):
-        return
-    if prompt is None or prompt.caller_system == "keep":
-        raise ConfigError(
-            f"{target.name} has no prompt: there is nothing to evaluate but the base model; give it instructions, or a "
-            f"pack ({build})"
-        )
+async def _keep(bench: Workbench, compared: Compared, report: dict[str, Any]) -> None:
+    now = bench.clock.now()
+    kept = evaluation_of(report, new_attempt_id(now), now)
+    await bench.evaluations.conclude(kept)
+    if compared.version is not None:
+        store, number = VersionStore(bench.database), compared.version.number
+        await store.attach(compared.route.name, number, evaluation_id=kept.evaluation_id)
 
 
 @asynccontextmanager
-async def _bench(routes: Routes, database: str | None) -> AsyncIterator[Workbench]:
-    """Open database and models.
+async def _opened(database: str | None) -> AsyncIterator[Database]:
+    """Open the database.
 
     Raises:
-        ConfigError: the database cannot be used.
+        ConfigError: it cannot be used.
     """
     try:
         opened = await open_or_make(read_settings(database_url=database).database_url)
         try:
-            async with Workbench.open(routes, opened, os.environ, SystemClock()) as bench:
-                yield bench
+            yield opened
         finally:
             await opened.close()
     except (DatabaseUnavailable, ValueError) as error:
         raise ConfigError(f"cannot evaluate: {error}") from None
 
 
-async def _gathered(bench: Workbench, route: Route, target: Target, wanted: Wanted) -> Gathered:
-    """Read the held-out rows and the recordings.
+async def _chosen_rows(
+    bench: Workbench, compared: Compared, lineage: Lineage, corrections: Sequence[Correction], wanted: Wanted
+) -> Chosen:
+    """Read the held-out rows and the recordings; of a version, the rows that its data set keeps to evaluate with.
 
     Raises:
         ConfigError: there are none, or the file cannot be read.
     """
-    assert route.primary is not None
-    gold: tuple[TrainingRow, ...] = ()
-    if wanted.rows_are_named or wanted.rows.exists():
-        try:
-            gold = read_rows(await asyncio.to_thread(wanted.rows.read_bytes), str(wanted.rows)).rows
-        except OSError as error:
-            raise ConfigError(f"{wanted.rows} cannot be read: {error.strerror}") from None
-    redactor = redactor_of(route)
-    found = gather(
-        gold,
-        await bench.recordings.of_route(
-            route.name, route.primary.provider.name, route.primary.model, asked_with(route.primary)
-        ),
-        examples=example_questions(target.prompt, redactor),
-        tenant=route.tenant,
-        redactor=redactor,
-        gold_only=wanted.rows_are_named,
-    )
+    if compared.version is None:
+        return Chosen(await _rows_of_fallback(bench, compared, corrections, wanted), None)
+    route, redactor = compared.route, redactor_of(compared.route)
+    file = wanted.rows or evaluation_file(_datasets(wanted, route), route)
+    found = await _gathered(bench, compared, await rows_in(file), gold_only=True)
+    trained = await lineage.trained(route, compared.target)
+    unseen, seen = without_seen(found, trained, redactor)
+    if not unseen.rows:
+        raise ConfigError(
+            f"{compared.version.name} was trained on all {seen} rows of {file}: they prove nothing of it"
+            if seen
+            else f"{file} has no rows that {compared.version.name} could be evaluated on"
+        )
+    kept, left_out, marked = without_marked(unseen, lineage.manifest)
+    told = {
+        "number": compared.version.number,
+        "trained_on": seen,
+        "is_training_known": trained is not None,
+        "marked": marked,
+        "marked_left_out": left_out,
+    }
+    return Chosen(replace(kept, rows=kept.rows[: wanted.limit]), told)
+
+
+async def _rows_of_fallback(
+    bench: Workbench, compared: Compared, corrections: Sequence[Correction], wanted: Wanted
+) -> Gathered:
+    route, target = compared.route, compared.target
+    file = wanted.rows or wanted.beside / "packs" / f"{wanted.route}.held-out.jsonl"
+    gold = await rows_in(file) if wanted.rows or file.exists() else ()
+    found = await _gathered(bench, compared, gold, gold_only=wanted.rows is not None)
+    found = found.without_corrected(frozenset(one.question for one in corrections), redactor_of(route))
     if not found.rows:
         raise ConfigError(
-            f"{route.name} has no rows to be evaluated on: there is no {wanted.rows}, and nothing is recorded. "
+            f"{route.name} has no rows to be evaluated on: there is no {file}, and nothing is recorded. "
             f"Build a pack (gateway pack build {route.name} --from FILE), name a file with --rows, or record the "
             f"primary (gateway record {route.name})"
             if not found.in_prompt
@@ -196,16 +225,45 @@ async def _gathered(bench: Workbench, route: Route, target: Target, wanted: Want
     return replace(found, rows=found.rows[: wanted.limit])
 
 
-async def _evaluated(bench: Workbench, route: Route, target: Target, gathered: Gathered, wanted: Wanted) -> Found:
-    assert route.primary is not None
+async def _gathered(
+    bench: Workbench, compared: Compared, gold: tuple[TrainingRow, ...], *, gold_only: bool
+) -> Gathered:
+    route, primary = compared.route, compared.route.primary
+    assert primary is not None
+    redactor = redactor_of(route)
+    recorded = await bench.recordings.of_route(route.name, primary.provider.name, primary.model, asked_with(primary))
+    return gather(
+        gold,
+        recorded,
+        examples=example_questions(compared.target.prompt, redactor),
+        tenant=route.tenant,
+        redactor=redactor,
+        gold_only=gold_only,
+    )
+
+
+def _datasets(wanted: Wanted, route: Route) -> Path:
+    return wanted.beside / "datasets" / route.name_in_files
+
+
+async def _evaluated(
+    bench: Workbench,
+    compared: Compared,
+    lineage: Lineage,
+    gathered: Gathered,
+    corrections: Sequence[Correction],
+    wanted: Wanted,
+) -> Found:
+    route, target, living = compared.route, compared.target, compared.route.primary
+    assert living is not None
     with Progress() as progress:
         collector = Collector(
             bench, route, Purse(wanted.cap_nanousd), wanted.concurrency, wanted.per_s, progress.advance
         )
         checker = bench.snapshot.prepared[route.name].checker
         terms = terms_of(route, gathered.rows, margin=wanted.margin, looks=wanted.looks, checker=checker)
-        lives = await is_living(bench, route.primary)
-        primary = collector.arm(route.primary) if wanted.ask_primary and lives else None
+        lives = await is_living(bench, living)
+        primary = collector.arm(living) if wanted.ask_primary and lives else None
         judging = bench.snapshot.routes.routes[route.acceptance.judge] if route.acceptance.judge else None
         evaluator = Evaluator(collector, terms, primary, judging)
         candidates = sweeping.sizes(target, wanted.fixed, wanted.similar) if wanted.fixed else []
@@ -214,8 +272,11 @@ async def _evaluated(bench: Workbench, route: Route, target: Target, gathered: G
         tuning, confirming = sweeping.halves(rows)
         asked = [(candidate.target, tuning, False) for candidate in candidates]
         asked.append((candidates[-1].target, confirming, True) if candidates else (target, rows, True))
-        await _check_looks(evaluator, [one for one, _, _ in asked])
-        await _say_cost(evaluator, [*asked, *((point.target, rows, False) for point in points)], wanted)
+        asked += [(point.target, rows, False) for point in points]
+        await check_looks(evaluator, [one for one, _, _ in asked[: len(candidates) + 1]])
+        regression = Regression(evaluator, lineage, corrections)
+        beside = await regression.missing(target)
+        await say_cost(evaluator, asked, beside, cap_nanousd=wanted.cap_nanousd, is_bounded=wanted.limit is not None)
         swept = None
         with _interrupts(collector):
             if candidates:
@@ -224,6 +285,8 @@ async def _evaluated(bench: Workbench, route: Route, target: Target, gathered: G
             else:
                 rows, outcome = await evaluator.evaluate(evaluator.subject(target), rows)
             curve = await sweeping.curve(evaluator, points, rows, progress.step) if points else []
+            progress.step("corrections")
+            told = await regression.told(outcome.subject.target)
     for said in troubles(collector):
         typer.echo(said, err=True)
     if collector.is_stopped:
@@ -232,56 +295,7 @@ async def _evaluated(bench: Workbench, route: Route, target: Target, gathered: G
     if outcome.without_ceiling and wanted.ask_primary:
         stopped = primary.stopped if primary is not None else None
         absence = "counts as gone: not asked" if not lives else f"did not answer ({stopped})" if stopped else None
-    return Found(outcome, swept, curve, absence)
-
-
-async def _check_looks(evaluator: Evaluator, targets: list[Target]) -> None:
-    """Raise ``ConfigError`` where the sharper test was asked for, and this is not the first look."""
-    if evaluator.terms.looks != "once":
-        return
-    for target in targets:
-        arm = evaluator.subject(target).fallback
-        store, route = evaluator.collector.bench.evaluations, evaluator.collector.route.name
-        looks = await store.looks_at(route, *arm.prepared.key, arm.prompt_version)
-        if looks:
-            raise ConfigError(
-                f"prompt {arm.prompt_version or 'none'} of {target.name} was looked at before ({looks}×), and the test "
-                "for one look errs more often with each further one: leave --looks once out, which looks as often as "
-                "you like, or change the prompt"
-            )
-
-
-async def _say_cost(evaluator: Evaluator, asked: list[Asked], wanted: Wanted) -> None:
-    """Say what will be asked and what that costs, before anything is.
-
-    Raises:
-        ConfigError: somebody who will be asked has no price, and nothing else bounds the run.
-    """
-    seen: set[tuple[str, str, int | None, str]] = set()
-    unpriced: dict[str, str] = {}
-    nanousd = 0
-    for target, rows, with_floor in asked:
-        for arm, row, sample in await evaluator.missing(evaluator.subject(target), rows, with_floor=with_floor):
-            key = (arm.prepared.target.name, arm.prompt_version, sample, row.input_id)
-            nanousd += 0 if key in seen else arm.expected(row)
-            seen.add(key)
-            if arm.price is None:
-                unpriced[arm.prepared.model] = arm.prepared.key[0]
-    for target in evaluator.judging.targets if evaluator.judging else ():
-        if evaluator.collector.arm(target, of=evaluator.judging).price is None:
-            unpriced[target.model] = target.provider.name
-    if unpriced and wanted.limit is None:
-        names = " and ".join(f"{model} of {provider}" for model, provider in unpriced.items())
-        raise ConfigError(
-            f"no price is known for {names}, so nothing can be capped: write one under `prices` in routes.yaml, or "
-            "bound the run with --limit N"
-        )
-    if seen:
-        judge = ", and a judge on top" if evaluator.judging else ""
-        cap = f"never more than {money(wanted.cap_nanousd)} (--max-usd)"
-        if unpriced:
-            cap = f"{' and '.join(unpriced)} not counted, for want of a price: only --limit bounds what that costs"
-        typer.echo(f"asks up to {len(seen):,} questions, about {money(nanousd)}{judge}; {cap}", err=True)
+    return Found(outcome, swept, curve, absence, told)
 
 
 @contextmanager

@@ -9,7 +9,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from gateway.cli.forecast_text import Printer
-from gateway.learning.evaluation.report_words import LIMITS, change_span, cost_of, decimal, per_1000, span
+from gateway.learning.evaluation.report_words import (
+    BESIDE,
+    LIMITS,
+    challenger,
+    change_span,
+    corrected,
+    cost_of,
+    decimal,
+    incumbent,
+    per_1000,
+    span,
+)
 from gateway.lifecycle.forecast_words import money
 
 if TYPE_CHECKING:
@@ -60,8 +71,9 @@ def show(report: Mapping[str, Any]) -> None:
     out = Printer()
     out.line(f"{report['route']}: {report['sentence']}", loud=True)
     chosen = ", chosen from the data" if report["measure_is_chosen"] else ""
+    prompt = "" if report["version"] else f", prompt {report['prompt_version'] or 'none'}"
     out.line(
-        f"{report['target']} ({report['model']}, prompt {report['prompt_version'] or 'none'}) in the place of "
+        f"{report['target']} ({report['model']}{prompt}) in the place of "
         f"{report['primary']}; measure {report['measure']}{chosen}; margin {report['margin']}; mean difference "
         f"{span(report['difference'])}"
     )
@@ -69,6 +81,11 @@ def show(report: Mapping[str, Any]) -> None:
     _costs(out, report)
     for heading, rows in (("sizes", (report["sweep"] or {}).get("tried", [])), ("learning curve", report["curve"])):
         _sizes(out, heading, rows)
+    if said := corrected(report):
+        out.line()
+        out.line("corrections", loud=True)
+        for line in (*said, BESIDE):
+            out.line(line)
     out.line()
     for note in report["notes"]:
         out.line(note)
@@ -77,32 +94,36 @@ def show(report: Mapping[str, Any]) -> None:
 
 def _arms(out: Printer, report: Mapping[str, Any]) -> None:
     arms = report["arms"]
-    shown = [[arm, span(arms[arm])] for arm in ("floor", "fallback", "ceiling") if arm in arms]
+    names = {"fallback": report["target"], "ceiling": "incumbent"} if report["version"] else {}
+    shown = [[names.get(arm, arm), span(arms[arm])] for arm in ("floor", "fallback", "ceiling") if arm in arms]
     if shown:
         out.line()
         out.table(["arm", report["measure"]], shown, [False] * len(shown))
-    columns = ("floor", "fallback", "ceiling")
+    columns = [
+        arm for arm in ("floor", "fallback", "ceiling") if any(arm in means for means in report["measures"].values())
+    ]
     others = [[name, *(decimal(means[arm]) for arm in columns)] for name, means in report["measures"].items()]
     if others:
         out.line()
-        out.table(["measure", *columns], others, [False] * len(others))
+        out.table(["measure", *(names.get(arm, arm) for arm in columns)], others, [False] * len(others))
 
 
 def _costs(out: Printer, report: Mapping[str, Any]) -> None:
     costs, first = report["costs"], report["first_token"]
+    own, other = (name.removeprefix("the ") for name in (challenger(report), incumbent(report)))
     if costs:
         rows = [
-            ["fine-tune", per_1000(costs["primary"]), ""],
-            ["fallback, as billed", per_1000(costs["fallback"]), change_span(costs["change"])],
-            ["fallback, cold cache", per_1000(costs["fallback_cold"]), change_span(costs["change_cold"])],
-            ["fallback, warm cache", per_1000(costs["fallback_warm"]), change_span(costs["change_warm"])],
+            [other, per_1000(costs["primary"]), ""],
+            [f"{own}, as billed", per_1000(costs["fallback"]), change_span(costs["change"])],
+            [f"{own}, cold cache", per_1000(costs["fallback_cold"]), change_span(costs["change_cold"])],
+            [f"{own}, warm cache", per_1000(costs["fallback_warm"]), change_span(costs["change_warm"])],
         ]
         out.line()
         out.table(["cost", "per 1,000 requests", "change"], rows, [False] * len(rows))
     if first:
         out.line()
         out.line(
-            f"first token: {first['fallback_ms']:.0f} ms, the fine-tune's {first['primary_ms']:.0f} ms, "
+            f"first token: {first['fallback_ms']:.0f} ms, the {other}'s {first['primary_ms']:.0f} ms, "
             f"{change_span(first['change'])} on {first['requests']} requests"
         )
 

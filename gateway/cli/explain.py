@@ -51,7 +51,7 @@ def explain(
     route = _answering(written, route, tenant)
     day = instant(at)
     known = read_known(database, routes=written)
-    served = known.as_served(written)
+    served = known.as_served(written, day if at is not None else None)
     chosen = served.routes[route]
 
     def observe(target: "Target") -> planner.Observed:

@@ -48,6 +48,7 @@ def list_models(
 
         chosen = load(routes, environ=os.environ).routes
         known = read_known(database)
+        chosen = known.as_promoted(chosen)
         models = models_of_routes(chosen, Calendar(chosen, known.published), now, known.targets)
         if (missing := not_asked(models, chosen, known)) is not None and not as_json:
             typer.echo(missing, err=True)

@@ -12,6 +12,8 @@ from gateway.cli import (
     configuration,
     cutover,
     database,
+    dataset_stats,
+    dataset_validate,
     demo,
     evaluate,
     explain,
@@ -19,13 +21,16 @@ from gateway.cli import (
     impact,
     init,
     pack_store,
+    promote,
     record,
     report,
     sandbox,
     scan,
     serve,
+    tune,
 )
 from gateway.cli.capture import capture_app
+from gateway.cli.dataset import dataset_app
 from gateway.cli.import_litellm import import_app
 from gateway.cli.keys import keys_app
 from gateway.cli.ledger import ledger_app
@@ -53,6 +58,9 @@ app = typer.Typer(
     "  gateway record --before-shutdown  whose answers to keep while they can be had\n\n"
     "  gateway pack build R --from F     make a prompt of the fine-tune's own training file\n\n"
     "  gateway evaluate R                is the fallback good enough?\n\n"
+    "  gateway promote R v2              the next model: a patch, a share, or at once\n\n"
+    "  gateway dataset build R           the next fine-tune's examples\n\n"
+    "  gateway tune R --on PROVIDER      train the next version\n\n"
     "  gateway keys create NAME          let an application call, within bounds\n\n"
     "  gateway report                    what it cost, how fast it was, and who answered\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",
@@ -70,6 +78,7 @@ app.command("migrate")(database.migrate)
 app.add_typer(ledger_app, name="ledger")
 app.command("explain")(explain.explain)
 app.command("cutover")(cutover.cutover)
+app.command("promote")(promote.promote)
 app.add_typer(keys_app, name="keys")
 app.command("forecast")(forecast.forecast)
 app.command("impact")(impact.impact)
@@ -78,7 +87,11 @@ app.command("record")(record.record)
 pack_app.command("push")(pack_store.push)
 pack_app.command("remove")(pack_store.remove)
 app.add_typer(pack_app, name="pack")
+dataset_app.command("stats")(dataset_stats.stats)
+dataset_app.command("validate")(dataset_validate.validate)
+app.add_typer(dataset_app, name="dataset")
 app.command("evaluate")(evaluate.evaluate)
+app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("scan")(scan.scan)
 app.command("try")(ask.try_route)

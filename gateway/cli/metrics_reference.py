@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.execution import budget_collector, key_collector, process_collector, route_collector, target_collector
-from gateway.learning import live
+from gateway.learning import canary_collector, live
 from gateway.metrics import Counters, Described, Histograms, Metrics
 
 PATH: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -28,6 +28,8 @@ _UNITS: Final = (
     ("_keys", "keys"),
     ("_rehearsal_difference", "by measure"),
     ("_rehearsal_pairs", "pairs"),
+    ("_canary_share", "of 1"),
+    ("_canary_difference", "of 1"),
     ("_total", "count"),
 )
 
@@ -37,7 +39,10 @@ def families() -> list[Described]:
     metrics = Metrics()
     found = [each.described for each in vars(metrics).values() if isinstance(each, Counters | Histograms)]
     gauges = (*route_collector.GAUGES, *target_collector.GAUGES, *process_collector.GAUGES, *process_collector.COUNTERS)
-    found += [gauge.described for gauge in (*gauges, *key_collector.GAUGES, *budget_collector.GAUGES, *live.GAUGES)]
+    found += [
+        gauge.described
+        for gauge in (*gauges, *key_collector.GAUGES, *budget_collector.GAUGES, *live.GAUGES, *canary_collector.GAUGES)
+    ]
     found.append(Described("gateway_build_info", "info", ("version",), "1 for the running version."))
     return sorted(found)
 

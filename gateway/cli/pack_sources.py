@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.routes import Route, Routes, Target
     from gateway.learning.capture.redaction import Redactor
     from gateway.learning.packs.rows import Source
+    from gateway.store.database import Database
     from gateway.store.recordings import Recording
 
 RECORDINGS = "recordings"
@@ -100,7 +101,7 @@ def read_sources(
                 findings.append(Finding(name, 1, f"{unusable:,} are no examples (two system messages, say): left out"))
             continue
         try:
-            read = read_rows(_content(Path(name)), name)
+            read = read_rows(content_of(Path(name)), name)
         except InvalidTrainingFile as refused:
             errors += refused.findings
             continue
@@ -117,7 +118,7 @@ def author_words(file: Path | None, fallback: "Target | None") -> tuple[str | No
 
     if file is not None:
         try:
-            text = _content(file).decode("utf-8-sig").strip()
+            text = content_of(file).decode("utf-8-sig").strip()
         except UnicodeDecodeError:
             raise ConfigError(f"{file} is not UTF-8") from None
         if not text:
@@ -234,28 +235,39 @@ async def _fetched(hash_: str, url: str | None) -> "Pack":
 
 async def _recordings(route: "Route", url: str | None) -> "list[Recording]":
     from gateway.config.settings import read_settings
-    from gateway.learning.recordings.plan import asked_with
     from gateway.store.database import Database, DatabaseUnavailable
-    from gateway.store.recordings import RecordingStore
 
-    if route.primary is None:
-        raise ConfigError(f"routes.{route.name} has no primary, and so no recordings")
     try:
         database = await Database.open_existing(read_settings(database_url=url).database_url)
         if database is None:
             return []
         try:
-            own = (route.name, route.primary.provider.name, route.primary.model, asked_with(route.primary))
-            found = await RecordingStore(database).of_route(*own)
             # What was recorded while the route was another customer's stays out.
-            return [row for row in found if row.tenant == (route.tenant or "")]
+            return [row for row in await recordings_of(route, database) if row.tenant == (route.tenant or "")]
         finally:
             await database.close()
     except (DatabaseUnavailable, ValueError) as error:
         raise ConfigError(f"cannot read the recordings: {error}") from None
 
 
-def _content(path: Path) -> bytes:
+async def recordings_of(route: "Route", database: "Database") -> "list[Recording]":
+    """Return what a route's primary answered as it is asked today, whoever's route it was then.
+
+    Raises:
+        ConfigError: it has no primary.
+        DatabaseUnavailable: the database is away.
+    """
+    from gateway.learning.recordings.plan import asked_with
+    from gateway.store.recordings import RecordingStore
+
+    if route.primary is None:
+        raise ConfigError(f"routes.{route.name} has no primary, and so no recordings")
+    own = (route.name, route.primary.provider.name, route.primary.model, asked_with(route.primary))
+    return await RecordingStore(database).of_route(*own)
+
+
+def content_of(path: Path) -> bytes:
+    """Return a training file's content, cut behind the most that is read; raise ``ConfigError`` where it cannot be."""
     from gateway.learning.packs.training_rows import MAX_FILE_BYTES
 
     try:

@@ -43,17 +43,18 @@ class Loaded:
     """Every directory whose change may change the configuration."""
 
 
-def load(path: Path, *, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path, *, environ: Mapping[str, str], instead: Mapping[Path, bytes] | None = None) -> Loaded:
     """Read routes.yaml and every file it names.
 
     Args:
         path: The file; all others are relative to the file that names them.
         environ: Only looked at for whether variables are set, and hold what they should; values are not kept.
+        instead: Absolute path → what counts as that file's content, to see what a change would come to.
 
     Raises:
         InvalidRoutes: With every error, and nothing half-read.
     """
-    files = SourceFiles(path)
+    files = SourceFiles(path, instead)
     findings = Findings(files.label(files.first))
     loaded = _load(files, environ, findings)
     errors = findings.errors()

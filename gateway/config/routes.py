@@ -34,6 +34,7 @@ EventWord = Literal[
     "dates_changed",
     "availability",
     "substituted",
+    "promotion",
 ]
 """The words of ``EventKind``, as routes.yaml may write them."""
 
@@ -168,6 +169,15 @@ class Target(Frozen):
         return self.embedding_space or self.base or self.model
 
 
+class Canary(Frozen):
+    """A version that answers a share of a route's conversations beside its primary: never from routes.yaml."""
+
+    target: Target
+    """Its name is ``canary``, its role the primary's."""
+    share: float
+    """Above 0, below 1."""
+
+
 class Route(Frozen):
     """A logical task, and who can serve it, in order."""
 
@@ -190,6 +200,7 @@ class Route(Frozen):
     rehearsal: Rehearsal | None = None
     acceptance: Acceptance = Acceptance()
     slo: Slo = Slo()
+    canary: Canary | None = None
 
     @property
     def name_in_files(self) -> str:
@@ -199,9 +210,14 @@ class Route(Frozen):
         return RouteName(self.variant_of, self.tenant).in_files
 
     @property
-    def targets(self) -> tuple[Target, ...]:
-        """Every target, the primary first."""
+    def line_up(self) -> tuple[Target, ...]:
+        """Who can answer, in order, the primary first; a canary is not among them."""
         return (self.primary, *self.fallbacks) if self.primary else self.fallbacks
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every target, also the canary: whoever may be asked, and so has to be known, looked at and measured."""
+        return (*self.line_up, self.canary.target) if self.canary else self.line_up
 
 
 class ModelDates(Frozen):

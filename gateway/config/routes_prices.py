@@ -39,6 +39,8 @@ class ModelPrice(TokenPrices):
     audio_output_usd_per_1m: UsdPer1M | None = None
     image_input_usd_per_1m: UsdPer1M | None = None
     image_output_usd_per_1m: UsdPer1M | None = None
+    training_usd_per_1m: UsdPer1M | None = None
+    """What a job on this base costs per million tokens that it trains on, each epoch counted."""
     tiers: Mapping[TierWord, TokenPrices] = Field(default_factory=dict)
     above: LongContextPrices | None = None
     source: str

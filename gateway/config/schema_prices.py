@@ -74,6 +74,11 @@ class PriceEntry(Entry):
     image_output_usd_per_1m: Usd | None = Field(
         None, description="Output tokens of pictures; as other output by default.", examples=[Decimal("32.00")]
     )
+    training_usd_per_1m: Usd | None = Field(
+        None,
+        description="Tokens that a fine-tuning job on this base trains on, counted once an epoch.",
+        examples=[Decimal("5.00")],
+    )
     tiers: TiersEntry | None = Field(
         None, description="What it costs where an answer names another service tier than the standard one."
     )

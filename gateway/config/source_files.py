@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.findings import Position
@@ -16,11 +17,12 @@ class Unreadable(Exception):
 class SourceFiles:
     """Reads the files of one load; paths are relative to the file in which they are written."""
 
-    def __init__(self, first: Path) -> None:
+    def __init__(self, first: Path, instead: Mapping[Path, bytes] | None = None) -> None:
         # Not resolve(): a mounted ConfigMap is a symlink, and its name is meant, not what it leads to at the moment.
         self.first = Path(os.path.abspath(first))
         self.root = self.first.parent
         self._contents: dict[Path, bytes] = {}
+        self._instead = instead or {}
         self._directories: dict[str, None] = {str(self.root): None}
 
     @property
@@ -55,7 +57,7 @@ class SourceFiles:
                 if not path.is_file():
                     raise Unreadable("is not a file")
                 with path.open("rb") as stream:
-                    content = stream.read(max_bytes + 1)
+                    content = self._instead.get(path) or stream.read(max_bytes + 1)
             except OSError as error:
                 raise Unreadable(f"cannot be read: {error.strerror}") from None
             except ValueError:

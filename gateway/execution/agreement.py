@@ -21,10 +21,12 @@ from gateway.policy.announcements import Event
 from gateway.policy.availability import TargetState, may_change
 from gateway.policy.lifecycle import UNKNOWN_DATES
 from gateway.policy.planner import UNUSABLE, Command, Observed
+from gateway.policy.promotion import Promotion
 from gateway.policy.standing import PRIMARY, RouteState, Standing, change, may_decide, must_wait, standing
 from gateway.reasons import Availability, EventKind, Reason
 from gateway.store.database import DatabaseUnavailable
-from gateway.store.states import Announce, RouteMove, Shared, StateStore
+from gateway.store.event_rows import Announce
+from gateway.store.states import RouteMove, Shared, StateStore
 
 log = structlog.get_logger()
 TICK_S = 1.0
@@ -60,7 +62,11 @@ class Agreement:
         clock: Clock,
         metrics: Metrics,
         instance: str,
+        promote: Callable[[Mapping[str, Promotion]], None] = lambda promotions: None,
+        keep_promotions: Callable[[Shared], Awaitable[None]] | None = None,
     ) -> None:
+        """``promote`` is told which promotions have not ended; ``keep_promotions`` ends those that are over."""
+        self._promote, self._keep_promotions = promote, keep_promotions
         self._board = board
         self._snapshot = snapshot
         self._store = store
@@ -131,11 +137,14 @@ class Agreement:
             shared = await store.read(now)
             await self._follow(shared)
         await self._move_routes(store, shared)
+        if self._keep_promotions is not None:
+            await self._keep_promotions(shared)
 
     async def _follow(self, shared: Shared) -> None:
         self._board.remember_served(shared.served)
         for key in self._board.agree(shared.targets, shared.commands):
             self._changed(key)
+        self._promote(shared.promotions)
         if shared.published_at != self._published_at:
             self._published_at = shared.published_at
             await self._dates_polled()

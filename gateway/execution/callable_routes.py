@@ -48,7 +48,7 @@ class CallableRoutes:
             except NoVariant:
                 continue
             is_variants_own_name = found is not None and found.route.variant_of is not None and found.route.name == name
-            if found is not None and (not is_variants_own_name or _speaks_for_all(caller)):
+            if found is not None and (not is_variants_own_name or speaks_for_all(caller)):
                 yield name, found
 
     def _find(self, name: str, caller: Caller) -> "PreparedRoute | None":
@@ -78,7 +78,7 @@ class CallableRoutes:
 
     @staticmethod
     def _no_variant(task: str, variants: Mapping[str, str], caller: Caller) -> str:
-        if _speaks_for_all(caller):
+        if speaks_for_all(caller):
             listed = ", ".join(list(variants.values())[:_MOST_LISTED])
             return f"Route {task!r} answers by the tenant of the caller's key; without one, name a variant: {listed}."
         why = "has no variant for the tenant of this key" if caller.tenant else "this key names no tenant"
@@ -96,10 +96,11 @@ def answers(route: Route, caller: Caller) -> bool:
 
     A variant is its tenant's alone; a route of its own that names a tenant is refused to other tenants' keys.
     """
-    if route.tenant is None or caller.tenant == route.tenant or _speaks_for_all(caller):
+    if route.tenant is None or caller.tenant == route.tenant or speaks_for_all(caller):
         return True
     return route.variant_of is None and caller.tenant is None
 
 
-def _speaks_for_all(caller: Caller) -> bool:
+def speaks_for_all(caller: Caller) -> bool:
+    """Tell whether a caller is nobody's in particular and everybody's: an administrator, or whoever needs no key."""
     return caller.role is KeyRole.ADMIN or not caller.id

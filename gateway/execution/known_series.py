@@ -6,11 +6,12 @@ from gateway.config.routes import Routes
 from gateway.execution.meters import reasons_of
 from gateway.lifecycle.polling import PollOutcome
 from gateway.metrics import Metrics
-from gateway.reasons import Availability, ProtocolRefusal, Reason
+from gateway.reasons import Availability, Label, ProtocolRefusal, Reason
 
 RELOADS: Final = ("loaded", "refused", "waiting")
 DELIVERIES: Final = ("delivered", "failed", "given_up")
 REHEARSALS: Final = ("ok", "failed", "dropped", "unfunded", "unpriced")
+FEEDBACK: Final = (*(label.value for label in Label), "none")
 CAPTURES: Final = ("kept", "duplicate", "deleted", "dropped", "too_large", "refused")
 _MOVES: Final = frozenset(
     (
@@ -51,3 +52,5 @@ def export_zeros(metrics: Metrics, routes: Routes) -> None:
         if route.capture is not None:
             for outcome in CAPTURES:
                 metrics.captured.labels(name, outcome)
+            for label in FEEDBACK:
+                metrics.feedback.labels(name, label)

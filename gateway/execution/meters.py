@@ -8,7 +8,7 @@ from gateway.reasons import Outcome, Reason, Role
 
 CODES = (200, 429, 499, 500, 502, 503, 504)
 """Statuses that are exported at zero as soon as a route is asked at an endpoint: what objectives are about."""
-_NEVER = frozenset((Reason.PRIMARY, Reason.CONTRACT, Reason.NO_PRIMARY))
+_NEVER = frozenset((Reason.PRIMARY, Reason.CONTRACT, Reason.NO_PRIMARY, Reason.CANARY))
 CHANGEABLE = WORDS | {"input", "parsed", "reasoning", "text.format", "tool_call_id"}
 """What the gateway itself may change of a request: the names that ``x-gateway-adapted`` has, and no caller's own."""
 

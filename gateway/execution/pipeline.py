@@ -45,6 +45,10 @@ QUOTING = frozenset(
 """Failures whose words may be the caller's, or a secret: they are not logged."""
 
 
+TRIALS = (Reason.REHEARSAL, Reason.CANARY)
+"""Behind these the primary stands, and could answer."""
+
+
 class Pipeline:
     """Plan → attempt → relay → account, for every endpoint that takes a model."""
 
@@ -93,9 +97,10 @@ class Pipeline:
         place = bucket(route.route.name, request.session, request.body) if snapshot.ramps(route) else None
         request.bucket = place
         endpoint = request.endpoint
+        canary = route.is_watched and pin is None and route.watch(request)
         if route.learns and pin is None:
             self.learner.meet(request, route, snapshot)
-        plan = snapshot.plan(route, pin, self.board, place, route.needs_of(request), request.rehearses)
+        plan = snapshot.plan(route, pin, self.board, place, route.needs_of(request), request.rehearses, canary)
         self.in_flight[endpoint.name] += 1
         status = 499
         try:
@@ -160,7 +165,7 @@ class Pipeline:
             if failure is None:
                 return attempt
             may_retry = not retried and not failure.sent and self._retries.left()
-            if failure.kind is FailureKind.CONTEXT_TOO_LONG and reason is not Reason.REHEARSAL:
+            if failure.kind is FailureKind.CONTEXT_TOO_LONG and reason not in TRIALS:
                 waiting = larger_windows(step.prepared, waiting) if fallback_on else deque()
             judgement = judge(
                 failure.kind, fallback_on=fallback_on, retries_left=may_retry, larger_window=bool(waiting)
@@ -171,8 +176,12 @@ class Pipeline:
                 self._retries.withdraw()
                 attempt.prepared.meters.retries.inc()
                 waiting.appendleft(step)
-            elif reason is Reason.REHEARSAL and waiting and judgement.verdict is not Verdict.NEXT:
-                # What the fallback refuses the primary may take: a rehearsal costs its caller nothing.
+            elif waiting and (
+                reason is Reason.CANARY or (reason is Reason.REHEARSAL and judgement.verdict is not Verdict.NEXT)
+            ):
+                # What the fallback or the canary refuses the primary may take: a trial costs its caller nothing. That a
+                # canary fails is no trouble of the route's either.
+                retried = False
                 reason = waiting[0].reason or Reason.PRIMARY
             elif judgement.verdict is Verdict.STOP or not waiting:
                 raise refusal(failure, plan.plan, step.prepared.dates, step.prepared.model, request)

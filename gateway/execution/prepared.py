@@ -1,6 +1,6 @@
 """One configuration with everything that can be built once: what a request would otherwise build each time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -19,16 +19,19 @@ from gateway.execution.meters import RouteMeters, TargetMeters
 from gateway.execution.pins import read_pin
 from gateway.execution.request import Request
 from gateway.execution.substitutes import AnswerNames
+from gateway.execution.system_prompts import SystemPrompts
 from gateway.lifecycle.calendar import Calendar
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples, planner, prompts
 from gateway.policy.capabilities import Capabilities, capabilities_of
+from gateway.policy.conversations import canary_bucket
 from gateway.policy.economics import LEAST_CACHED_TOKENS
 from gateway.policy.evidence import Accepted, gated
 from gateway.policy.lifecycle import Dates, PublishedModels, midnight, share_moved
 from gateway.policy.needs import Needs, holder
 from gateway.policy.parameters import response_format
 from gateway.policy.pricing import CHARS_PER_TOKEN
+from gateway.policy.promotion import CANARY, Promoted
 from gateway.policy.prompts import Message
 from gateway.policy.stored_ids import tag_of
 from gateway.providers.capability_table import capability_rows
@@ -39,8 +42,10 @@ from gateway.reasons import Reason, Role
 MOST_PLANS = 10_000
 """Kept at once; what requests need can be combined in many ways."""
 EMPTY: PublishedModels = MappingProxyType({})
-PlanKey = tuple[str, planner.Pin | None, Needs | None, bool]
-"""Route, pin, needs, and whether it rehearses: what a plan depends on beside the board and the day."""
+Trained = Mapping[tuple[str, str, str], Collection[str]]
+"""By route, provider and model: the system messages of the training."""
+PlanKey = tuple[str, planner.Pin | None, Needs | None, bool, bool]
+"""Route, pin, needs, whether it rehearses and is the canary's: what a plan depends on beside the board and the day."""
 
 
 class PreparedTarget:
@@ -154,7 +159,19 @@ class PreparedTarget:
 class PreparedRoute:
     """A route with its prepared targets, its checker and its meters."""
 
-    __slots__ = ("_served_by_all", "_telling", "by_caller", "checker", "learns", "meters", "route", "targets")
+    __slots__ = (
+        "_canary_salt",
+        "_served_by_all",
+        "_telling",
+        "by_caller",
+        "checker",
+        "is_watched",
+        "learns",
+        "meters",
+        "route",
+        "systems",
+        "targets",
+    )
 
     def __init__(
         self,
@@ -164,7 +181,9 @@ class PreparedRoute:
         metrics: Metrics,
         *,
         has_variants: bool = False,
+        trained: Collection[str] = (),
     ) -> None:
+        """``trained``: the system messages that its primary was trained with; empty: they are not known."""
         self.route = route
         self.by_caller = has_variants or route.tenant is not None
         """Whether who asks decides who answers, and not the name alone."""
@@ -173,6 +192,11 @@ class PreparedRoute:
         self.meters = RouteMeters(metrics, route)
         self.learns = route.capture is not None or route.rehearsal is not None
         """Whether anybody learns from its live requests."""
+        self.systems = SystemPrompts(route.name, trained, metrics) if trained else None
+        self.is_watched = route.canary is not None or self.systems is not None
+        """Whether a request's conversation, or its system message, is of interest before it is planned."""
+        canary = route.canary.target if route.canary is not None else None
+        self._canary_salt = f"{route.name}\0{canary.provider.name}\0{canary.model}" if canary is not None else ""
         self._telling = frozenset[str]().union(*(target.capabilities.lackable for target in targets.values()))
         self._served_by_all = frozenset(
             endpoint.name
@@ -183,6 +207,16 @@ class PreparedRoute:
     def lacked_by(self, target: Target, needs: Needs) -> str | None:
         """Say what a target lacks, or None."""
         return needs.lacked_by(target, self.route, self.targets[target.name].capabilities)
+
+    def watch(self, request: Request) -> bool:
+        """Look at a request of a route that is watched; tell whether its conversation is one of the canary's."""
+        if self.systems is not None:
+            self.systems.look(request)
+        canary = self.route.canary
+        if canary is None or (request.caller.budget and not self.targets[CANARY].prices):
+            # Nobody could say what it costs at most, and its caller would be refused for the canary's sake.
+            return False
+        return canary_bucket(self._canary_salt, request.id, request.session, request.body) < canary.share
 
     def needs_of(self, request: Request) -> Needs | None:
         """Return what tells this route's targets apart for a request; None: nothing, as for nearly all."""
@@ -226,8 +260,25 @@ class Snapshot:
         published: PublishedModels = EMPTY,
         loaded_at: datetime | None = None,
         accepted: Accepted = frozenset(),
+        promoted: Promoted | None = None,
+        trained: Trained = MappingProxyType({}),
     ) -> None:
-        """``accepted`` says which fallbacks were shown to be good enough, for routes that ask for it."""
+        """Prepare what ``routes`` say.
+
+        Args:
+            routes: As they are served, promotions put in.
+            upstreams: By the provider's name.
+            metrics: Where the meters of routes and targets are.
+            clock: Tells the day.
+            published: What providers' APIs said last.
+            loaded_at: When the files were read; None: now.
+            accepted: Which fallbacks were shown to be good enough, for routes that ask for it.
+            promoted: What ``routes`` came of; None: no version is promoted.
+            trained: By route, provider and model the system messages of the training, where they are known.
+        """
+        self.promoted = promoted or Promoted(routes, {}, named=routes, active={})
+        """The promotions in force, those that are ignored here, and the configuration without them."""
+        self._trained = trained
         routes = gated(routes, accepted)
         self.routes = routes
         self.config_hash = routes.config_hash
@@ -270,12 +321,13 @@ class Snapshot:
         bucket: float | None,
         needs: Needs | None = None,
         rehearses: bool = False,
+        canary: bool = False,
     ) -> ReadyPlan:
         """Return the plan for one request: a kept one while nothing changed that it depends on.
 
         ``bucket`` is needed only where ``ramps`` says so.
         """
-        key = (prepared.route.name, pin, needs, rehearses)
+        key = (prepared.route.name, pin, needs, rehearses, canary)
         now = self._clock.now()
         kept = self._plans.get(key)
         # Before the plan is made: what passes with time may pass while it is made.
@@ -294,6 +346,7 @@ class Snapshot:
             lacks=(lambda target: prepared.lacked_by(target, needs)) if needs else planner.nothing_lacked,
             held_by=needs.held_by if needs else None,
             rehearses=rehearses,
+            canary=canary,
         )
         steps = tuple(ReadyStep(prepared.targets[s.target.name], s.reason, s.timeout_s) for s in made.steps)
         ready = ReadyPlan(prepared, made, steps, self._has_moved(prepared, now))
@@ -345,4 +398,14 @@ class Snapshot:
 
             checker = jsonschema_rs.validator_for(dict(route.contract.json_schema))
         has_variants = route.name in self.routes.variants
-        return PreparedRoute(route, targets, checker, self._metrics, has_variants=has_variants)
+        trained = self._trained_systems(route)
+        return PreparedRoute(route, targets, checker, self._metrics, has_variants=has_variants, trained=trained)
+
+    def _trained_systems(self, route: Route) -> Collection[str]:
+        """Return the system messages of the primary's training: of its version, or else as a fallback's prompt says."""
+        if route.primary is None:
+            return ()
+        known = self._trained.get((route.name, route.primary.provider.name, route.primary.model))
+        if known:
+            return known
+        return next((t.prompt.trained_system for t in route.fallbacks if t.prompt and t.prompt.trained_system), ())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.policy.availability import TargetState
     from gateway.policy.lifecycle import PublishedModels
     from gateway.policy.planner import Command
+    from gateway.policy.promotion import Promotion
     from gateway.policy.traffic import Traffic
     from gateway.store.database import Database
     from gateway.store.evaluations import Evaluation
@@ -36,11 +37,24 @@ class Known:
     """Those that the configuration names by their hash, by that."""
     empty: str | None = None
     """The database, where nothing was kept in it yet; its password hidden."""
+    promotions: "Mapping[str, Promotion]" = field(default_factory=dict)
+    """By route, those that have not ended."""
     nothing: bool = False
     """Whether there is no such file, or no schema in it."""
 
-    def as_served(self, routes: "Routes") -> "Routes":
-        """Return the configuration that a server would run: packs put in, and moves held back that lack evidence.
+    def as_promoted(self, routes: "Routes", at: "datetime | None" = None) -> "Routes":
+        """Return the configuration with the versions that answer in place of what it names, or beside it.
+
+        ``at``: on which day; None: now.
+        """
+        from gateway.policy.promotion import promoted
+
+        return promoted(routes, self.promotions, at or SystemClock().now()).routes
+
+    def as_served(self, routes: "Routes", at: "datetime | None" = None) -> "Routes":
+        """Return the configuration that a server would run, or would at an instant, as far as is known today.
+
+        Packs and promotions are put in, and moves held back that lack evidence.
 
         Raises:
             ConfigError: a pack holds examples of another customer than its route's.
@@ -49,7 +63,8 @@ class Known:
         from gateway.learning.knowledge import accepted_of
         from gateway.policy.evidence import gated
 
-        return gated(with_packs(routes, self.packs), accepted_of(list(self.evaluations or ())))
+        whole = self.as_promoted(with_packs(routes, self.packs), at)
+        return gated(whole, accepted_of(list(self.evaluations or ())))
 
 
 async def known_to(url: str, traffic_until: "datetime | None" = None, routes: "Routes | None" = None) -> Known:
@@ -95,6 +110,7 @@ async def known_of(
         traffic,
         evaluations=tuple(await EvaluationStore(database).latest()),
         packs=await _packs_of(routes, database) if routes is not None else {},
+        promotions=shared.promotions,
         empty=None if published or shared.targets else where(database.engine.url),
     )
 

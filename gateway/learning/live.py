@@ -54,6 +54,8 @@ class LiveLearning:
         )
         self._rehearsals = Rehearsals(Asker(accounting, clock, sweeper), board, lambda: self._rehearsed, metrics, clock)
         self.listener = Listener(self._capture, self._rehearsals)
+        self.holds = self._capture.holds
+        """Tells whether a request with this id is about to be captured."""
         metrics.registry.register(RehearsalCollector(self._rehearsals))
 
     def start(self) -> None:

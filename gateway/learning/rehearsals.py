@@ -128,7 +128,12 @@ class Rehearsals:
         request = attempt.request
         if request.rehearses:
             self._served(request, entry, rule)
-        elif rule.mode == "shadow" and entry.outcome is Outcome.OK and entry.role is Role.PRIMARY:
+        elif (
+            rule.mode == "shadow"
+            and entry.outcome is Outcome.OK
+            and entry.role is Role.PRIMARY
+            and entry.reason is not Reason.CANARY
+        ):
             self._queue(_Waiting(request, entry, reading(attempt), route, snapshot), rule)
 
     def _served(self, request: Request, entry: Entry, rule: Rehearsal) -> None:

@@ -185,7 +185,7 @@ def who_answers(route: Route, dates_of: DatesOf, at: datetime, gone: Iterable[Ta
         if first is None or not is_retired(dates_of(first), at):
             return first
         # The server asks it, for want of proof that it is gone, and then has the proof.
-        dead += [target for target in route.targets if is_retired(dates_of(target), at)]
+        dead += [target for target in route.line_up if is_retired(dates_of(target), at)]
     return None
 
 
@@ -263,7 +263,7 @@ def is_gone(seen: TargetState | None) -> bool:
 
 
 def _gone(route: Route, states: States) -> list[Target]:
-    return [target for target in route.targets if is_gone(states.get(_key(target)))]
+    return [target for target in route.line_up if is_gone(states.get(_key(target)))]
 
 
 def _seen_gone(route: Route, states: States) -> dict[str, TargetState]:

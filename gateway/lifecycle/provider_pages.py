@@ -9,10 +9,14 @@ from urllib.parse import urlencode
 import orjson
 
 from gateway.errors import ConfigError
+from gateway.policy.blacking_out import without
 from gateway.providers.connection import TransportError
-from gateway.providers.openai_wire import MAX_ANSWER_BYTES, Upstream
+from gateway.providers.openai_wire import JSON_TYPE, MAX_ANSWER_BYTES, Upstream, header_map
+from gateway.providers.retry_after import retry_after_s
 
 CALL_TIMEOUT_S = 30.0
+POST_TIMEOUT_S = 60.0
+LONGEST_WORDS = 500
 
 _Answer = TypeVar("_Answer")
 
@@ -23,10 +27,14 @@ Progress = Callable[[str, int, int | None], None]
 class Refused(Exception):
     """The provider answered with an error, or with something that is no answer; the message is a whole clause."""
 
-    def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after_s = retry_after_s
+        """How long the provider asks to wait; None: it does not say."""
 
 
 @dataclass(slots=True)
@@ -47,8 +55,8 @@ async def get(upstream: Upstream, path: str, timeout_s: float = CALL_TIMEOUT_S) 
         ConfigError: there is no connection, or no answer in time.
     """
     where = f"{upstream.provider.base_url}{_bare(path)}"
-    status, _, body = await _in_time(upstream.get(path), where, timeout_s)
-    return _good(status, body, _bare(path))
+    status, headers, body = await _in_time(upstream.get(path), where, timeout_s)
+    return _good(status, body, _bare(path), headers)
 
 
 async def get_json(upstream: Upstream, path: str) -> Any:
@@ -59,6 +67,84 @@ async def get_json(upstream: Upstream, path: str) -> Any:
         ConfigError: there is no connection, or no answer in time.
     """
     return _parsed(await get(upstream, path), _bare(path))
+
+
+async def post(
+    upstream: Upstream,
+    path: str,
+    body: bytes,
+    attempt_id: str,
+    *,
+    content_type: bytes = JSON_TYPE,
+    timeout_s: float = POST_TIMEOUT_S,
+) -> bytes:
+    """Send a body; return what is answered. A refusal says what the provider says, without the key.
+
+    Raises:
+        Refused: any status but 200, 201, 202 and 204.
+        ConfigError: there is no connection, or no answer in time: nobody knows whether it was done.
+    """
+    return await _in_time(
+        _posted(upstream, path, body, attempt_id, content_type), f"{upstream.provider.base_url}{path}", timeout_s
+    )
+
+
+async def post_json(
+    upstream: Upstream,
+    path: str,
+    body: bytes,
+    attempt_id: str,
+    *,
+    content_type: bytes = JSON_TYPE,
+    timeout_s: float = POST_TIMEOUT_S,
+) -> Any:
+    """Send a body; return the document that is answered.
+
+    Raises:
+        Refused, ConfigError: as ``post``; also for an answer that is no JSON.
+    """
+    answer = await post(upstream, path, body, attempt_id, content_type=content_type, timeout_s=timeout_s)
+    return _parsed(answer, path)
+
+
+async def _posted(upstream: Upstream, path: str, body: bytes, attempt_id: str, content_type: bytes) -> bytes:
+    connection = await upstream.exchange(path.strip("/"), path, "").post(body, attempt_id, content_type)
+    try:
+        await connection.wait_head()
+        status, answer = connection.status, await connection.read(MAX_ANSWER_BYTES)
+        headers = header_map(connection.headers)
+    finally:
+        connection.finish()
+    if status in (200, 201, 202, 204):
+        return answer
+    said = words_of(answer, upstream.secret)
+    raise Refused(
+        f"{path} answered {status}{f': {said}' if said else ''}",
+        status=status,
+        code=_code(answer),
+        retry_after_s=retry_after_s(headers, None, "", now=None),
+    )
+
+
+def words_of(answer: bytes, secret: str) -> str:
+    """Return what an error says, in its provider's words, on one line, the key blacked out; empty: nothing."""
+    try:
+        document = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return ""
+    holders = [document.get("error"), document] if isinstance(document, dict) else []
+    found = (said for holder in holders for said in _messages(holder) if isinstance(said, str) and said)
+    return spoken(next(found, ""), secret)
+
+
+def spoken(text: str, secret: str) -> str:
+    """Return a provider's words as they may be shown: on one line, not too long, the key blacked out."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return without(line, secret)[:LONGEST_WORDS].strip()
+
+
+def _messages(holder: object) -> tuple[object, ...]:
+    return (holder.get("message"), holder.get("detail")) if isinstance(holder, dict) else (holder,)
 
 
 async def get_models(upstream: Upstream) -> Any:
@@ -83,11 +169,13 @@ async def _in_time(call: Awaitable[_Answer], where: str, timeout_s: float) -> _A
         raise ConfigError(f"{where}: no answer within {timeout_s:g} s") from None
 
 
-def _good(status: int, body: bytes, where: str) -> bytes:
+def _good(status: int, body: bytes, where: str, headers: Mapping[str, str] | None = None) -> bytes:
     if status == 200:
         return body
     code = _code(body)
-    raise Refused(f"{where} answered {status}{f' {code}' if code else ''}", status=status, code=code)
+    wait_s = retry_after_s(headers, None, "", now=None)
+    message = f"{where} answered {status}{f' {code}' if code else ''}"
+    raise Refused(message, status=status, code=code, retry_after_s=wait_s)
 
 
 def _parsed(body: bytes, where: str) -> Any:

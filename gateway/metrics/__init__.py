@@ -150,4 +150,17 @@ class Metrics:
         )
         self.rehearsal_cost = counter("gateway_rehearsal_cost_usd_total", "Cost of rehearsals in US dollars.", "route")
         self.captured = counter("gateway_captured_total", "Requests to be captured.", "route", "outcome")
+        self.feedback = counter(
+            "gateway_feedback_total", "Marks on answers that were kept: right, wrong or none.", "route", "label"
+        )
+        self.promotions_ended = counter(
+            "gateway_promotions_ended_total",
+            "Canaries and promotions that this replica found to be over, by why; by hand ended ones left out.",
+            *("route", "because"),
+        )
+        self.system_prompts = counter(
+            "gateway_system_prompts_total",
+            "Requests of a sample, by whether their system message is one that the primary was trained with.",
+            *("route", "trained"),
+        )
         self.build = Info("gateway_build", "The running version.", registry=into)

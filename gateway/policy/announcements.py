@@ -101,7 +101,7 @@ def base_dates(routes: Routes, dates_of: DatesOf, observe: Observe = lambda _: F
     """Return every base with a date that a route uses, the soonest first; several routes of one base are one entry."""
     found: dict[tuple[date, str, str], BaseDate] = {}
     for route in routes.routes.values():
-        for target in route.targets:
+        for target in route.line_up:
             dates = dates_of(target)
             if dates.shutdown is None:
                 continue
@@ -136,7 +136,7 @@ def due_notices(bases: Iterable[BaseDate], today: date) -> tuple[DueNotice, ...]
 
 def _successor(route: Route, target: Target, shutdown: date, dates_of: DatesOf, observe: Observe) -> str | None:
     """Say which model answers on the day a target stops: by rule, or else once it, and those before it, are gone."""
-    before = route.targets[: route.targets.index(target) + 1]
+    before = route.line_up[: route.line_up.index(target) + 1]
     leaving: Mapping[tuple[str, str], Observed] = {
         (each.provider.name, each.model): Observed(Availability.GONE) for each in before
     }

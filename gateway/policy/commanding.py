@@ -42,7 +42,7 @@ def command_of(route: Route | None, to: str, *, reason: str, lasts: str | None, 
 
 def check_target(route: Route, to: str) -> None:
     """Raise ``InvalidCommand`` where a route has no such target."""
-    names = [target.name for target in route.targets]
+    names = [target.name for target in route.line_up]
     if to != AUTO and to not in names:
         raise InvalidCommand(
             "to", f"route {route.name!r} has no target {to!r}; it has {', '.join(names)}; or write auto"

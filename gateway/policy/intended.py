@@ -12,9 +12,10 @@ INTENDED: Final = frozenset(
         Reason.DEPRECATED_RAMP,
         Reason.COMMANDED,
         Reason.REHEARSAL,
+        Reason.CANARY,
     )
 )
-"""The primary, or whom a date, a person or routes.yaml put in its place; everybody else stands in for trouble."""
+"""The primary, its canary, or whom a date, a person or routes.yaml put there; everybody else stands in for trouble."""
 
 
 def is_intended(reason: Reason, *, first_after_date: bool) -> bool:

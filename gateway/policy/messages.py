@@ -122,6 +122,7 @@ def _headline(events: Sequence[Event]) -> str:
         EventKind.DATES_CHANGED: f"The dates of {many} models changed",
         EventKind.SUBSTITUTED: f"{many} routes were answered by another model than was asked",
         EventKind.SHUTDOWN_NOTICE: f"{many} models will stop",
+        EventKind.PROMOTION: f"Of {many} routes another version answers, or ceased to",
     }[first.kind]
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gateway.config.routes import Route, Target
 from gateway.policy import lifecycle
-from gateway.policy.lifecycle import Dates, share_moved
+from gateway.policy.lifecycle import UNKNOWN_DATES, Dates, share_moved
 from gateway.reasons import Availability, Lifecycle, Reason, Role
 
 
@@ -28,6 +28,7 @@ class Observed:
 FRESH = Observed()
 NOT_HELD = "its provider does not store what is referred to"
 UNUSABLE = frozenset((Availability.GONE, Availability.NO_ACCESS))
+UNUSABLE_BECAUSE = frozenset((Reason.GONE, Reason.NO_ACCESS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +108,27 @@ def plan(
     lacks: Lacks = nothing_lacked,
     held_by: str | None = None,
     rehearses: bool = False,
+    canary: bool = False,
 ) -> Plan:
     """Decide for one request.
 
     ``bucket`` places its conversation in [0, 1): below the share that has moved by date, it has moved. ``lacks`` says
     what a target lacks of what the request needs. ``held_by`` names the provider that stores what it refers to: nobody
     else can answer, and neither date nor command moves it. One that ``rehearses`` goes to the first fallback although
-    the primary could answer, which stands behind it.
+    the primary could answer, which stands behind it; so does one of the ``canary``'s conversations to that, and does
+    not rehearse. Neither dates nor failures nor commands lead to a canary.
     """
     if pin is not None and pin.target is not None:
         return _pinned(route, pin.target, observe, lacks, held_by)
     if held_by is not None:
-        return _held(route, held_by, observe, lacks)
+        return _held(route, held_by, observe, lacks, canary=canary)
     at = pin.at if pin is not None and pin.at is not None else now
     made = _by_rule(route, observe, dates_of, lacks, at, bucket, pinned=pin is not None)
-    if rehearses:
-        made = _rehearsed(made)
-    if command is None or not command.in_force(at):
-        return made
-    return _commanded(made, command, observe)
+    if command is not None and command.in_force(at):
+        return _commanded(_rehearsed(made) if rehearses else made, command, observe)
+    if canary and route.canary is not None and pin is None:
+        made = _with_canary(made, route.canary.target, observe, dates_of, lacks, at)
+    return _rehearsed(made) if rehearses else made
 
 
 def _by_rule(
@@ -137,13 +140,13 @@ def _by_rule(
     # Whoever has moved by date stays there, also once the model is seen to be gone.
     by_date = route.primary is not None and share_moved(dates_of(route.primary), route.cutover, at) >= 1.0
     by_date = by_date and bool(route.fallback_on)
-    for target in route.targets:
+    for target in route.line_up:
         if skipped and skipped[0].target is route.primary and not by_date and not _allows(route, skipped[0].reason):
             # Rather fail than answer differently: that is what this route asks for.
             break
         reason = _skip_reason(route, target, observe(target), dates_of(target), at, bucket)
         lacked = lacks(target)
-        if lacked is not None and reason not in (Reason.GONE, Reason.NO_ACCESS):
+        if lacked is not None and reason not in UNUSABLE_BECAUSE:
             skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, lacked))
         elif reason is Reason.DEPRECATED_RAMP:
             # It still lives, so it stands behind the fallbacks, for the case that they fail.
@@ -169,9 +172,22 @@ def _rehearsed(made: Plan) -> Plan:
     return replace(made, steps=(first, *(step for step in made.steps if step is not fallback)))
 
 
+def _with_canary(made: Plan, canary: Target, observe: Observe, dates_of: DatesOf, lacks: Lacks, at: datetime) -> Plan:
+    """Put the canary ahead of the primary, where both could answer."""
+    if not made.steps or made.steps[0].reason is not Reason.PRIMARY:
+        return made
+    reason, lacked = _speaks_against(observe(canary), dates_of(canary), at), lacks(canary)
+    if lacked is not None and reason not in UNUSABLE_BECAUSE:
+        reason = Reason.LACKS_CAPABILITY
+    if reason is not None:
+        detail = lacked or "" if reason is Reason.LACKS_CAPABILITY else ""
+        return replace(made, skipped=(*made.skipped, Skipped(canary, reason, detail)))
+    return replace(made, steps=(_step(made.route, canary, Reason.CANARY), *made.steps))
+
+
 def _commanded(made: Plan, command: Command, observe: Observe) -> Plan:
     """Put the commanded target first, whatever the rules say of it, unless it was seen not to be there."""
-    chosen = next((target for target in made.route.targets if target.name == command.target), None)
+    chosen = next((target for target in made.route.line_up if target.name == command.target), None)
     if any(entry.target is chosen and entry.reason is Reason.LACKS_CAPABILITY for entry in made.skipped):
         return made
     if chosen is None or observe(chosen).availability in (*UNUSABLE, Availability.SUSPECT):
@@ -189,17 +205,27 @@ def _skip_reason(
     route: Route, target: Target, seen: Observed, dates: Dates, now: datetime, bucket: float
 ) -> Reason | None:
     """Say why a target is passed over, or None."""
-    if seen.availability is Availability.GONE:
-        return Reason.GONE
-    if seen.availability is Availability.NO_ACCESS:
-        return Reason.NO_ACCESS
-    if target.role is Role.PRIMARY:
+    if target.role is Role.FALLBACK:
+        found = _speaks_against(seen, dates, now)
+    elif seen.availability in UNUSABLE:
+        found = _speaks_against(seen, UNKNOWN_DATES, now)
+    else:
         share = share_moved(dates, route.cutover, now)
         if share >= 1.0:
             return Reason.SHUTDOWN_REACHED
         if bucket < share:
             return Reason.DEPRECATED_RAMP
-    elif dates.acts and lifecycle.state(dates, now) is Lifecycle.RETIRED:
+        found = _speaks_against(seen, UNKNOWN_DATES, now)
+    return None if found is Reason.RESTING and not _allows(route, found) else found
+
+
+def _speaks_against(seen: Observed, dates: Dates, now: datetime) -> Reason | None:
+    """Say why a target cannot answer now, or None; what stands behind it does not count."""
+    if seen.availability is Availability.GONE:
+        return Reason.GONE
+    if seen.availability is Availability.NO_ACCESS:
+        return Reason.NO_ACCESS
+    if dates.acts and lifecycle.state(dates, now) is Lifecycle.RETIRED:
         return Reason.SHUTDOWN_REACHED
     if seen.availability is Availability.SUSPECT:
         return Reason.SUSPECT
@@ -207,9 +233,7 @@ def _skip_reason(
         return Reason.NO_ACCESS
     if seen.circuit_open:
         return Reason.CIRCUIT_OPEN
-    if seen.resting and _allows(route, Reason.RESTING):
-        return Reason.RESTING
-    return None
+    return Reason.RESTING if seen.resting else None
 
 
 # Which words of fallback_on let another target answer, when this is why the primary is passed over.
@@ -265,10 +289,10 @@ def _pinned(route: Route, name: str, observe: Observe, lacks: Lacks, held_by: st
     return Plan(route, steps, skipped, pinned=True)
 
 
-def _held(route: Route, provider: str, observe: Observe, lacks: Lacks) -> Plan:
+def _held(route: Route, provider: str, observe: Observe, lacks: Lacks, *, canary: bool) -> Plan:
     """Ask those of the provider that stores what the request refers to, until they are seen to be gone."""
     steps, skipped = [], []
-    for target in route.targets:
+    for target in _holders(route, provider, canary=canary):
         if target.provider.name != provider:
             skipped.append(Skipped(target, Reason.LACKS_CAPABILITY, NOT_HELD))
         elif (lacked := lacks(target)) is not None:
@@ -277,7 +301,21 @@ def _held(route: Route, provider: str, observe: Observe, lacks: Lacks) -> Plan:
             skipped.append(Skipped(target, Reason.GONE if seen is Availability.GONE else Reason.NO_ACCESS))
         else:
             steps.append(_step(route, target, None))
+    if steps and route.canary is not None and steps[0].target is route.canary.target:
+        first = replace(steps[0], reason=Reason.CANARY)
+        behind = _with_reason(route, steps[1:], skipped)
+        return Plan(route, (first, *behind), tuple(skipped))
     return Plan(route, _with_reason(route, steps, skipped), tuple(skipped))
+
+
+def _holders(route: Route, provider: str, *, canary: bool) -> Sequence[Target]:
+    """Return whom to look at, in order: a canary where its conversation is, or where nobody else has what is stored."""
+    line_up = route.line_up
+    own = route.canary.target if route.canary is not None else None
+    if own is None or own.provider.name != provider:
+        return line_up
+    alone = all(target.provider.name != provider for target in line_up)
+    return (own, *line_up) if canary or alone else line_up
 
 
 def _lacking(targets: Sequence[Target], lacks: Lacks) -> tuple[Skipped, ...]:

@@ -29,7 +29,7 @@ def gaps(routes: Routes, callers: Iterable[Caller]) -> Iterator[str]:
 
 
 def _gap(route: Route, wanted: str, whose: str) -> str | None:
-    name, able = repr(route.name), [t for t in route.targets if may_hold(t.provider.residency, wanted)]
+    name, able = repr(route.name), [t for t in route.line_up if may_hold(t.provider.residency, wanted)]
     if not able:
         said = f"route {name} has no target in {wanted!r}: requests of {whose} to it are refused"
     elif route.fallbacks and not any(target in able for target in route.fallbacks):

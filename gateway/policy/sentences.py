@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from gateway.policy.announcements import BaseDate, DueNotice, Event
+from gateway.policy.promotion import Ending, Promotion, PromotionState, version_name
 from gateway.reasons import EventKind, Reason
 
 WHY: Mapping[Reason, str] = {
@@ -27,6 +28,7 @@ WHY: Mapping[Reason, str] = {
     Reason.QUOTA: "the provider's quota is used up",
     Reason.NO_PRIMARY: "the route has no primary",
     Reason.REHEARSAL: "the route rehearses its fallback",
+    Reason.CANARY: "a version that may become the primary answers a share of conversations",
 }
 
 
@@ -38,17 +40,25 @@ def sentence(
     answered: str | None = None,
     before: date | None = None,
     after: date | None = None,
+    promotion: Promotion | None = None,
+    is_accepted: bool = False,
 ) -> str:
     """Return the event in one plain sentence.
 
     Args:
         event: Its own ``text`` is not looked at.
-        why: What the person who commanded it gave as the reason.
+        why: What the person who commanded it gave as the reason; of a canary that evidence stopped, the evidence.
         until: When the command ends.
         answered: Of a substitution, the model that answered.
         before: Of changed dates, the shutdown that was known; None: none.
         after: The shutdown that is known now; None: none.
+        promotion: As it is after what happened to it.
+        is_accepted: Whether what happened is that a canary was shown to be good enough.
     """
+    if event.kind is EventKind.PROMOTION:
+        if promotion is not None and is_accepted:
+            return _accepted(promotion, why)
+        return _promoted(event, promotion, why) if promotion is not None else f"{event.route} has another version"
     if event.kind is EventKind.COMMANDED:
         return _commanded(event, why, until)
     if event.kind is EventKind.DATES_CHANGED:
@@ -85,6 +95,35 @@ def _commanded(event: Event, why: str | None, until: datetime | None) -> str:
         return f"{event.by} moved {event.route} to {event.to_target} by hand{ends}{because}"
     now = f"; {event.to_target} answers" if event.to_target else "; nobody can answer"
     return f"{event.route} is no longer moved by hand{now}{because}"
+
+
+def _accepted(promotion: Promotion, why: str | None) -> str:
+    version, because = f"{version_name(promotion.number)} ({promotion.model})", f": {why}" if why else ""
+    return (
+        f"the canary {version} of {promotion.route} is shown to be good enough beside {promotion.incumbent_model}"
+        f"{because}; nothing moves by itself: gateway promote {promotion.route} {version_name(promotion.number)}"
+    )
+
+
+def _promoted(event: Event, promotion: Promotion, why: str | None) -> str:
+    route, because = event.route, f": {why}" if why else ""
+    version = f"{version_name(promotion.number)} ({promotion.model})"
+    until = minute(promotion.expires_at)
+    if promotion.state is PromotionState.SERVING:
+        return f"{event.by} promoted {version} on {route} over {promotion.incumbent_model} until {until}{because}"
+    if promotion.state is PromotionState.CANARY:
+        share = f"{promotion.share:.3%}".rstrip("0%").rstrip(".")
+        return f"{event.by} lets {version} answer {share} % of the conversations of {route} until {until}{because}"
+    what = f"the {'promotion' if promotion.share >= 1 else 'canary'} {version} of {route}"
+    answers = f"{promotion.incumbent_model} answers"
+    return {
+        Ending.IN_ROUTES: f"routes.yaml names {version} as the primary of {route}: nothing is put in its place",
+        Ending.SUPERSEDED: f"{what} is over: routes.yaml names another model, or another promotion began",
+        Ending.EXPIRED: f"{what} has expired: {answers}",
+        Ending.ROLLED_BACK: f"{event.by} rolled {route} back from {version}: {answers}{because}",
+        Ending.EVIDENCE: f"{what} was stopped, for it is worse than {promotion.incumbent_model}{because}",
+        Ending.GONE: f"{what} is over, for its model is not there any more: {answers}",
+    }[promotion.ended_because or Ending.SUPERSEDED]
 
 
 def _availability(event: Event) -> str:

@@ -71,3 +71,12 @@ class Credential(Secret):
             ConnectFailed: the identity has no token.
         """
         return self.current() if self._token is None else self.current() or await self._token.get()
+
+
+def lacks_credential(provider: Provider, environ: Mapping[str, str]) -> str | None:
+    """Say that what a provider's calls are authorised with is not there, or None."""
+    if provider.api_key_env is not None and not environ.get(provider.api_key_env, "").strip():
+        return f"the key of {provider.name} is not set: {provider.api_key_env}"
+    if provider.api_key_file is not None and not os.path.isfile(provider.api_key_file):
+        return f"the file with the key of {provider.name} is not there"
+    return None

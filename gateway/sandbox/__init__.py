@@ -14,6 +14,9 @@
     delivery      how an answer is sent: whole or streamed, paced, and broken where the model is a fault
     provider      the state: models, bill, kept responses, what the prompt cache has seen
     fine_tuning   the jobs that made the fine-tunes, their checkpoints, and their training files (training)
+    training_requests | training_jobs | training_runs | training_rows | lessons
+                  jobs that train here: asked for, kept, moved on; what their files hold, and what a model learns of it
+    adapters      vLLM's commands for LoRA adapters
     files | batches | batch_runs
                   what is uploaded for a batch and written by one; a batch, and its progress
     forms | pictures | sounds

@@ -1,4 +1,4 @@
-"""Commands: see every model, retire and restore one, change its pace, price or date; pace batches; read the bill."""
+"""Commands: see models, retire and restore them, change pace, price or date; pace batches and training; read bills."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ _PACES = ("latency_ms", "first_token_ms", "tokens_per_s")
 _PRICES = ("input", "cached_input", "output")
 _ADJUSTABLE = (*_PACES, "price", "shutdown_date")
 _MOST_BATCH_S = 604_800.0
+_TRAINING = ("seconds", "closed", "fails")
 _MOST_MS = 3_600_000.0
 _MOST_TOKENS_PER_S = 1_000_000.0
 
@@ -70,11 +71,45 @@ def set_batches(provider: Provider, raw: bytes) -> dict[str, Any]:
     """
     body = _object(raw)
     _refuse_unknown(body, ("duration_s",))
-    seconds = body.get("duration_s", provider.batches.duration_s)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= _MOST_BATCH_S:
-        raise InvalidRequest(f"duration_s must be a number from 0 to {_MOST_BATCH_S:,.0f}.", param="duration_s")
-    provider.batches.duration_s = float(seconds)
+    provider.batches.duration_s = _seconds("duration_s", body.get("duration_s", provider.batches.duration_s))
     return {"duration_s": provider.batches.duration_s}
+
+
+def set_training(provider: Provider, raw: bytes) -> dict[str, Any]:
+    """Say how the jobs go that are created from now on, and whether any may be.
+
+    Raises:
+        InvalidJson: the body is not a JSON object.
+        InvalidRequest: the body says something that cannot be done.
+
+    """
+    body, training = _object(raw), provider.training
+    _refuse_unknown(body, _TRAINING)
+    seconds = _seconds("seconds", body.get("seconds", training.duration_s))
+    closed, fails = body.get("closed", training.closed), body.get("fails", training.fails)
+    if not isinstance(closed, bool):
+        raise InvalidRequest("closed must be true or false.", param="closed")
+    if not (fails is None or (isinstance(fails, str) and fails)):
+        raise InvalidRequest("fails must be what jobs are to fail with, or null.", param="fails")
+    training.duration_s, training.closed, training.fails = seconds, closed, fails
+    return {"seconds": seconds, "closed": closed, "fails": fails}
+
+
+def read_training(provider: Provider) -> dict[str, Any]:
+    """Return how jobs go now, and every one that ran here, the newest first, with what it was billed."""
+    training = provider.training
+    return {
+        "seconds": training.duration_s,
+        "closed": training.closed,
+        "fails": training.fails,
+        "jobs": [job.bill() for job in training.newest_first()],
+    }
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_BATCH_S:
+        raise InvalidRequest(f"{name} must be a number from 0 to {_MOST_BATCH_S:,.0f}.", param=name)
+    return float(value)
 
 
 def _object(raw: bytes) -> dict[str, Any]:

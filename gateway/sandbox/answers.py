@@ -11,11 +11,12 @@ from uuid import uuid4
 import orjson
 
 from gateway.sandbox.arguments import arguments_for, facts_for, functions_to_call
-from gateway.sandbox.catalogue import Model
+from gateway.sandbox.catalogue import Lesson, Model
 from gateway.sandbox.chat_request import ChatRequest
+from gateway.sandbox.lessons import recall
 from gateway.sandbox.refusals import openai_error
 from gateway.sandbox.schema_instances import make_instance
-from gateway.sandbox.skills import answer_in_style, demonstrated, draw, facts_of, plain_answer
+from gateway.sandbox.skills import Demonstration, answer_in_style, demonstrated, draw, facts_of, plain_answer
 from gateway.sandbox.tokens import split_tokens
 
 _REASONING_TOKENS = {"minimal": 16, "low": 32, "medium": 64, "high": 128, "xhigh": 192, "max": 256}
@@ -69,6 +70,11 @@ def compose(model: Model, request: ChatRequest, seed: str) -> Answer:
         reasoning_tokens = reasoning_tokens if limit is None else min(limit, reasoning_tokens)
     left = None if limit is None else limit - reasoning_tokens
     functions = functions_to_call(request)
+    trained = _as_trained(model, request)
+    if trained is not None:
+        if trained.calls:
+            return _called(model, trained.calls, left, reasoning_tokens)
+        return _told(trained.text, request.stop, left, reasoning_tokens)
     try:
         if functions:
             said = [(str(one["name"]), _json(arguments_for(one, request.last_user_text))) for one in functions]
@@ -80,6 +86,28 @@ def compose(model: Model, request: ChatRequest, seed: str) -> Answer:
             400, f"Invalid schema for {param}: {error}", code="invalid_json_schema", param=param
         ) from error
     return _told(text, request.stop, left, reasoning_tokens)
+
+
+def _as_trained(model: Model, request: ChatRequest) -> Lesson | None:
+    """Return what the model was trained to answer, where that is what may be answered here."""
+    lesson = recall(model, request.messages)
+    if lesson is None:
+        return None
+    if lesson.calls:
+        offered = {function["name"] for function in request.functions}
+        may_call = request.tool_choice != "none" and all(name in offered for name, _ in lesson.calls)
+        return lesson if may_call else None
+    if request.tool_choice not in ("auto", "none"):
+        return None
+    wants_json = request.json_object or request.json_schema is not None
+    return lesson if not wants_json or _is_object(lesson.text) else None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _called(model: Model, said: Sequence[tuple[str, str]], left: int | None, reasoning_tokens: int) -> Answer:
@@ -131,6 +159,9 @@ def _skilled(model: Model, request: ChatRequest, seed: str) -> str:
     if model.task is not None:
         return answer_in_style(model.task, question, sample)
     shown = demonstrated(request.messages)
+    if model.taught is not None:
+        taught = Demonstration(model.taught[0], model.taught[1], instructions=False)
+        shown = taught if shown is None else max(shown, taught, key=lambda one: one.quality)
     if shown is not None and draw(f"{seed}{model.id}", question) < shown.quality:
         return answer_in_style(shown.task, question, sample)
     return plain_answer(question)

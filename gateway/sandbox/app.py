@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
-from gateway.sandbox import batch_runs, files, fine_tuning, stored_responses
-from gateway.sandbox.admin import command, list_models, read_bill, set_batches
+from gateway.sandbox import adapters, batch_runs, files, fine_tuning, stored_responses, training_runs
+from gateway.sandbox.admin import command, list_models, read_bill, read_training, set_batches, set_training
 from gateway.sandbox.catalogue import Model, default_catalogue
 from gateway.sandbox.chat import Chat
 from gateway.sandbox.completions import Completions
@@ -34,15 +34,18 @@ _ENDPOINT_AT = {f"{prefix}{endpoint.path}": endpoint for prefix in _PREFIXES for
 _LIST_PATHS = frozenset(f"{prefix}/models" for prefix in _PREFIXES)
 _MODEL_PATHS = tuple(f"{prefix}/models/" for prefix in _PREFIXES)
 _RESPONSE_PATHS = tuple(f"{prefix}/responses/" for prefix in _PREFIXES)
-_COMMAND_PATH, _BATCHES_PATH = "/sandbox/models/", "/sandbox/batches"
+_ADAPTER_COMMANDS = {"/v1" + adapters.LOAD: adapters.load, "/v1" + adapters.UNLOAD: adapters.unload}
+_COMMAND_PATH, _BATCHES_PATH, _TRAINING_PATH = "/sandbox/models/", "/sandbox/batches", "/sandbox/training"
+_POSTED = {_BATCHES_PATH: set_batches, _TRAINING_PATH: set_training, **_ADAPTER_COMMANDS}
 _ROOTS = (fine_tuning.JOBS, files.FILES, batch_runs.BATCHES)
-_PLAIN_PATHS = frozenset(_ENDPOINT_AT) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill"}
+_PLAIN_PATHS = frozenset(_ENDPOINT_AT) | _LIST_PATHS | {"/", "/sandbox/models", "/sandbox/bill", _TRAINING_PATH}
 _WELCOME = {
     "service": "Understudy sandbox provider",
     "speaks": "POST " + ", ".join(f"/v1{endpoint.path}" for endpoint in ENDPOINTS) + ", "
-    "GET /v1/models, GET /v1/models/{id}, GET /v1/fine_tuning/jobs, GET and POST /v1/files, GET and POST /v1/batches",
+    "GET /v1/models, GET /v1/models/{id}, GET and POST /v1/fine_tuning/jobs, GET and POST /v1/files, "
+    "GET and POST /v1/batches, POST /v1/load_lora_adapter, POST /v1/unload_lora_adapter",
     "commands": "GET /sandbox/models, POST /sandbox/models/{id}/retire, POST /sandbox/models/{id}/restore, "
-    "POST /sandbox/models/{id}, POST /sandbox/batches, GET /sandbox/bill",
+    "POST /sandbox/models/{id}, POST /sandbox/batches, GET and POST /sandbox/training, GET /sandbox/bill",
 }
 
 
@@ -56,6 +59,7 @@ class Sandbox:
         """Answer one HTTP request (ASGI)."""
         connection = Connection(scope, receive, send, self.provider.clock)
         method, path = scope["method"], scope["path"]
+        training_runs.advance(self.provider)
         if method == "POST" and (endpoint := _ENDPOINT_AT.get(path)) is not None:
             await answer_attempt(endpoint, self.provider, connection, dict(scope["headers"]))
             return
@@ -64,6 +68,8 @@ class Sandbox:
         try:
             await batch_runs.advance(self.provider)
             body = await self._answer(scope, connection)
+            if isinstance(body, str):
+                body, headers["content-type"] = body.encode(), "text/plain; charset=utf-8"
             await (connection.send_bytes if isinstance(body, bytes) else connection.send_json)(200, body, headers)
         except ProviderError as error:
             await connection.send_json(error.status, error.body, {**headers, **error.headers})
@@ -81,10 +87,10 @@ class Sandbox:
             return stored_responses.answer(self.provider.responses, method, response_path, query)
         if kept_path is not None:
             return await self._answer_kept(scope, kept_path, parse_qs(query), connection)
-        if path == _BATCHES_PATH:
+        if path in _POSTED and (method == "POST" or path not in _PLAIN_PATHS):
             if method != "POST":
                 raise method_not_allowed(method, path)
-            return set_batches(self.provider, await connection.body())
+            return _POSTED[path](self.provider, await connection.body())
         if path.startswith(_COMMAND_PATH):
             if method == "POST":
                 model_id, action = _split_command(path.removeprefix(_COMMAND_PATH))
@@ -97,6 +103,8 @@ class Sandbox:
             return list_models(self.provider)
         if path == "/sandbox/bill":
             return read_bill(self.provider, parse_qs(query).get("since", [None])[0])
+        if path == _TRAINING_PATH:
+            return read_training(self.provider)
         if path in _LIST_PATHS:
             return {"object": "list", "data": [_model_json(model) for model in self.provider.living()]}
         if model_path is not None:
@@ -115,9 +123,8 @@ class Sandbox:
                 content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
                 return files.upload(provider.files, await connection.body(), content_type)
             return files.answer(provider.files, fine_tuning.training_files(provider), method, path, query)
-        if method != "GET":
-            raise method_not_allowed(method, scope["path"])
-        return fine_tuning.answer(provider, path, query)
+        raw = await connection.body() if method == "POST" else b""
+        return fine_tuning.answer(provider, method, path, query, raw)
 
 
 def create_sandbox(*, clock: Clock, catalogue: Iterable[Model] | None = None, seed: str = "sandbox") -> Sandbox:
@@ -146,10 +153,12 @@ def _kept_path(path: str) -> str | None:
 
 
 def _model_json(model: Model) -> dict[str, Any]:
-    return {
+    shown = {
         "id": model.id,
         "object": "model",
         "created": model.created,
         "owned_by": "acme" if model.base else "sandbox",
         "shutdown_date": model.shutdown_date,
     }
+    # Only an adapter tells of its base.
+    return {**shown, "root": model.adapter_path, "parent": model.base} if model.adapter_path else shown

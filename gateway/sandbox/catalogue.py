@@ -1,8 +1,9 @@
 """The models that the sandbox sells: ids, prices, dates, skills and faults."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import count, islice
@@ -49,6 +50,15 @@ class Fault(StrEnum):
     SUBSTITUTE = "fault-substitute"
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a model was trained to answer to one input: a text, or calls of functions."""
+
+    text: str
+    calls: tuple[tuple[str, str], ...] = ()
+    """Of each: the function's name, and its arguments as JSON."""
+
+
 _NAMES = (
     ("support-reply", Task.FORUM_REPLY),
     ("refund-intent", Task.TICKET_TRIAGE),
@@ -79,6 +89,16 @@ class Model:
     """The task that it was trained for; None for a base model."""
     training_file_kept: bool = True
     """Whether the file that a fine-tune was trained on can still be had."""
+    training_price: Decimal | None = None
+    """US dollars per million trained tokens; None where it cannot be trained."""
+    job_id: str | None = None
+    """The job that made it, where that ran here."""
+    adapter_path: str | None = None
+    """The directory of a LoRA adapter that was loaded here."""
+    lessons: Mapping[str, Lesson] = field(default_factory=dict, compare=False, repr=False)
+    """What it was trained on here, by ``lessons.key_of`` the input."""
+    taught: tuple[Task, int] | None = None
+    """The task whose style its training showed most, and how many examples of it it saw."""
     fault: Fault | None = None
     answers_as: str | None = None
     """The model that answers in this one's place; None where it answers itself."""
@@ -118,6 +138,7 @@ class Model:
             "base": self.base,
             "task": self.task,
             "fault": self.fault,
+            "training_price": None if self.training_price is None else str(self.training_price),
             "retired_as": self.retired_on(day),
             "shutdown_date": self.shutdown_date,
             "latency_ms": self.latency_ms,
@@ -163,6 +184,8 @@ def _fine_tunes_and_bases(started: datetime) -> Iterator[Model]:
     shutdown = (started + SHUTDOWN_AFTER).date()
     created = int(started.timestamp()) - 86_400 * 300
     gpt_4o_mini, gpt_41_mini = "gpt-4o-mini-2024-07-18", "gpt-4.1-mini-2025-04-14"
+    # As OpenAI's price list had them.
+    training_price = {gpt_4o_mini: Decimal("3.00"), gpt_41_mini: Decimal("5.00")}
     for model_id, base, task, cost in (
         (f"ft:{gpt_4o_mini}:acme:forum-reply:A1b2C3d4", gpt_4o_mini, Task.FORUM_REPLY, price("0.30", "0.15", "1.20")),
         (
@@ -180,12 +203,13 @@ def _fine_tunes_and_bases(started: datetime) -> Iterator[Model]:
             base=base,
             task=task,
             price=cost,
+            training_price=training_price[base or model_id],
             created=created,
             shutdown_date=shutdown,
             training_file_kept=task is not Task.INVOICE_EXTRACT,
         )
     luna = Model(id="gpt-6-luna", price=price("1.00", "0.10", "6.00"), created=created, reasons=True, strict=True)
-    yield luna
+    yield replace(luna, training_price=Decimal("10.00"))
     yield replace(luna, id="mistral-strict", price=price("0.40", "0.04", "2.00"), reasons=False, vendor="mistral")
 
 

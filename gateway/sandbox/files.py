@@ -1,4 +1,4 @@
-"""OpenAI's files: what fine-tunes were trained on, what was uploaded for a batch, and what batches wrote."""
+"""OpenAI's files: what fine-tunes were trained on, what was uploaded for batches and jobs, and what batches wrote."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from gateway.sandbox.refusals import (
 )
 
 FILES = "/files"
+_PURPOSES = {"batch": "Batch", "fine-tune": "Fine-Tuning"}
 KEPT_BYTES = 512 * 1024 * 1024
 """Of all files together; beyond, the oldest are forgotten."""
 _FILES_A_PAGE = 10_000
@@ -81,7 +82,7 @@ class StoredFiles:
 
 
 def upload(files: StoredFiles, raw: bytes, content_type: str) -> dict[str, Any]:
-    """Keep the file of a form, and return what became of it: nothing is taken but what a batch is made from.
+    """Keep the file of a form, and return what became of it: what is in it is looked at once it is used.
 
     Raises:
         ProviderError: a 400: there is no such file in the form.
@@ -90,12 +91,13 @@ def upload(files: StoredFiles, raw: bytes, content_type: str) -> dict[str, Any]:
     for name in ("file", "purpose"):
         if form.get(name) is None:
             raise missing_parameter(name)
-    check_choices(form, {"purpose": ("batch",)})
+    check_choices(form, {"purpose": tuple(_PURPOSES)})
     file = form["file"]
     if not isinstance(file, File):
         raise invalid_type("file", "a file", file)
     if not file.name.endswith(".jsonl"):
-        raise openai_error(400, "Invalid file format for Batch API. Must be .jsonl", param="file")
+        api = _PURPOSES[form["purpose"]]
+        raise openai_error(400, f"Invalid file format for {api} API. Must be .jsonl", param="file")
     return files.keep(file.name, form["purpose"], file.content).describe()
 
 

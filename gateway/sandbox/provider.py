@@ -19,6 +19,7 @@ from gateway.sandbox.repetitions import Repetitions
 from gateway.sandbox.retirement import retirement_error
 from gateway.sandbox.stored_responses import StoredResponses
 from gateway.sandbox.tokens import PromptCache, PromptCounter
+from gateway.sandbox.training_jobs import Training
 
 
 class Provider:
@@ -33,6 +34,7 @@ class Provider:
         self.responses = StoredResponses(clock)
         self.files = StoredFiles(clock)
         self.batches = Batches(clock)
+        self.training = Training(clock)
         self.repetitions = Repetitions()
         self.counter = PromptCounter()
         self._caches = {model_id: PromptCache() for model_id in self.models}
@@ -73,6 +75,11 @@ class Provider:
         model = replace(self.models[model_id], retired_as=None)
         if model.retired_on(self.today()) is not None:
             model = replace(model, shutdown_date=None)
+        return self._replaced(model)
+
+    def add(self, model: Model) -> Model:
+        """Sell a new model, or another one under an old name: whose prompts nobody has sent yet."""
+        self._caches[model.id] = PromptCache()
         return self._replaced(model)
 
     def adjust(self, model: Model) -> Model:

@@ -11,7 +11,7 @@ from gateway.sandbox.skills import answer_in_style, draw
 from gateway.sandbox.tokens import split_tokens
 
 EPOCHS = 3
-_MESSAGE_TOKENS = 4
+MESSAGE_TOKENS = 4
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 _SYSTEM = {
@@ -93,7 +93,7 @@ def training_file(model: Model) -> TrainingFile:
         question = _question(task, f"{model.id}/{number}")
         texts = (("system", _SYSTEM[task]), ("user", question), ("assistant", answer_in_style(task, question)))
         rows.append(orjson.dumps({"messages": [{"role": role, "content": text} for role, text in texts]}))
-        tokens += sum(len(split_tokens(text)) + _MESSAGE_TOKENS for _, text in texts)
+        tokens += sum(len(split_tokens(text)) + MESSAGE_TOKENS for _, text in texts)
     return TrainingFile(b"\n".join(rows) + b"\n", count, tokens)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -86,8 +86,8 @@ class CapturedStore:
         """
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.connect() as connection, connection.begin():
-                await _wait_for_deletions(connection)
-                deleted_at = await _deleted(connection, rows)
+                await wait_for_deletions(connection)
+                deleted_at = await last_deleted(connection, {name for row in rows for name in _selectors(row)})
                 added: list[Added] = []
                 for row in rows:
                     gone = [deleted_at[name] for name in _selectors(row) if name in deleted_at]
@@ -158,17 +158,16 @@ async def empty_log(database: Database, tries: int = _TRIES) -> bool:
     return False
 
 
-async def _wait_for_deletions(connection: AsyncConnection) -> None:
+async def wait_for_deletions(connection: AsyncConnection) -> None:
     """Let a deletion that is under way end first, so that it finds the rows, or is found."""
     is_sqlite = connection.dialect.name == "sqlite"
     await connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else "LOCK TABLE captured IN ROW EXCLUSIVE MODE")
 
 
-async def _deleted(connection: AsyncConnection, rows: Sequence[Captured]) -> dict[str, datetime]:
-    """Return when what the rows name was deleted last, by selector."""
-    selectors = sorted({name for row in rows for name in _selectors(row)})
+async def last_deleted(connection: AsyncConnection, selectors: Iterable[str]) -> dict[str, datetime]:
+    """Return when what these name (``selector_of``) was deleted last; what never was is left out."""
     latest = func.max(deletions.c.deleted_at).label("deleted_at")
-    query = select(deletions.c.selector, latest).where(deletions.c.selector.in_(selectors))
+    query = select(deletions.c.selector, latest).where(deletions.c.selector.in_(sorted(selectors)))
     found = await connection.execute(query.group_by(deletions.c.selector))
     return {row.selector: row.deleted_at for row in found}
 

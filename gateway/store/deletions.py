@@ -21,9 +21,10 @@ from gateway.store.tables_learning import (
     judgements,
     recordings,
 )
+from gateway.store.tables_training import feedback
 
-_TABLES: Final = (captured, captured_again, recordings, evaluation_answers, judgements)
-_BY_NAME: Final = (captured, captured_again, recordings)
+_TABLES: Final = (captured, captured_again, recordings, feedback, evaluation_answers, judgements)
+_BY_NAME: Final = (captured, captured_again, recordings, feedback)
 """Whose rows say of which user and request they are; in the others an input is all that tells."""
 # SQLite takes 32,766 parameters in a statement.
 _IDS_AT_ONCE: Final = 5_000
@@ -69,8 +70,12 @@ class DeletionStore:
         inputs: Inputs = set()
         for table in _BY_NAME:
             found = await self._rows.read(select(table.c.route, table.c.input_id).where(chosen.named(table)))
-            inputs.update((row["route"], row["input_id"]) for row in found)
-        return await self._counted(inputs)
+            inputs.update((row["route"], row["input_id"]) for row in found if row["input_id"] is not None)
+        counts = await self._counted(inputs)
+        # Marks on what nobody kept: no input leads to them.
+        bare = select(func.count().label("rows")).where(chosen.named(feedback), feedback.c.input_id.is_(None))
+        counts[feedback.name] += (await self._rows.read(bare))[0]["rows"]
+        return counts
 
     async def earlier(self, *, user: str | None = None, request_id: str | None = None) -> frozenset[str]:
         """Return the ids of inputs that were deleted before by the same name."""
@@ -94,7 +99,7 @@ class DeletionStore:
                 gone = delete(table).where(chosen.named(table)).returning(table.c.route, table.c.input_id)
                 pairs = [(route, input_id) for route, input_id in await connection.execute(gone)]
                 counts[table.name] += len(pairs)
-                inputs.update(pairs)
+                inputs.update((route, input_id) for route, input_id in pairs if input_id is not None)
             for table in _TABLES:
                 for of_input in _of_inputs(table, inputs):
                     counts[table.name] += (await connection.execute(delete(table).where(of_input))).rowcount

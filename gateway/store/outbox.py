@@ -18,7 +18,8 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, connection: AsyncConnection, added: Sequence[Notice]) -> None:
+    @staticmethod
+    async def add(connection: AsyncConnection, added: Sequence[Notice]) -> None:
         """Keep messages, due at once, within the caller's own transaction."""
         if added:
             await connection.execute(insert(notices), [_row(notice) for notice in added])

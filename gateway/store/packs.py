@@ -54,6 +54,18 @@ class PackStore:
         # Megabytes of JSON: in a thread, so that no request waits for them.
         return {row["hash"]: await asyncio.to_thread(_unpacked, row["hash"], row["content"]) for row in found}
 
+    async def files(self, hash_: str) -> dict[str, bytes]:
+        """Return a pack's files by name; nothing where it is not there.
+
+        Raises:
+            BadPack: it was damaged.
+        """
+        if not await self.fetch([hash_]):
+            return {}
+        (row,) = await self._rows.read(select(packs.c.content).where(_p.hash == hash_))
+        unpacked = orjson.loads(zlib.decompressobj().decompress(row["content"], _MOST_BYTES))
+        return {name: text.encode() for name, text in unpacked.items()}
+
     async def remove(self, hash_: str) -> bool:
         """Take a pack out; tell whether it was there."""
         return (await self._rows.write(delete(packs).where(_p.hash == hash_)))[0] > 0

@@ -5,7 +5,7 @@ number of replicas one makes it, and one that slept through others' changes make
 tell of it, are committed together with the change.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,14 +14,16 @@ from sqlalchemy import RowMapping, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.policy.announcements import Event, Notice
+from gateway.policy.announcements import Event
 from gateway.policy.availability import TargetState
 from gateway.policy.planner import Command
+from gateway.policy.promotion import Promotion
 from gateway.policy.standing import RouteState, Standing
-from gateway.reasons import Availability, EventKind, Reason
+from gateway.reasons import Availability, Reason
 from gateway.store.audit import CLI, AuditRow, audit_row, keep_audit
 from gateway.store.database import Database, unavailable_as_such, where
-from gateway.store.outbox import Outbox
+from gateway.store.event_rows import Announce, event_of, keep_events
+from gateway.store.promotions import read_active
 from gateway.store.tables import (
     commands,
     events,
@@ -35,9 +37,6 @@ from gateway.store.tables import (
 TargetKey = tuple[str, str]
 LIVES = timedelta(seconds=60)
 """A replica that was not heard of for so long has no say."""
-
-Announce = Callable[[Sequence[Event]], Sequence[Notice]]
-"""Returns the messages that tell of events which happened together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ class Shared:
     """Configurations of the replicas that were heard of lately: hash, and when it was loaded."""
     published_at: Mapping[str, datetime] = field(default_factory=dict)
     """When each provider was last asked for its dates, by any replica."""
+    promotions: Mapping[str, Promotion] = field(default_factory=dict)
+    """Those that have not ended, by route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,6 @@ class StateStore:
     def __init__(self, database: Database, instance: str) -> None:
         self._database = database
         self._instance = instance
-        self._outbox = Outbox(database)
 
     async def read(self, now: datetime) -> Shared:
         """Return everything that is agreed on."""
@@ -89,6 +89,7 @@ class StateStore:
                 living = (await connection.execute(select(replicas).where(heard_since))).mappings().all()
                 polled = (await connection.execute(dates_at)).all()
                 served = (await connection.execute(select(served_targets.c.provider, served_targets.c.model))).all()
+                promotions = await read_active(connection)
         return Shared(
             {(row["provider"], row["model"]): _target_state(row) for row in targets},
             {row["route"]: _route_state(row) for row in routes},
@@ -96,6 +97,7 @@ class StateStore:
             frozenset((provider, model) for provider, model in served),
             tuple((row["config_hash"], row["config_at"]) for row in living),
             {row.provider: row[1] for row in polled},
+            promotions,
         )
 
     async def report(self, config_hash: str, config_at: datetime, now: datetime) -> None:
@@ -126,7 +128,7 @@ class StateStore:
                     connection, target_states, {"provider": provider, "model": model}, values, version
                 )
                 if moved and event is not None:
-                    await self._tell(connection, [event], announce)
+                    await keep_events(connection, [event], announce)
         return moved
 
     async def move_routes(
@@ -155,14 +157,14 @@ class StateStore:
                     }
                     if await self._write(connection, route_states, {"route": move.route}, values, version):
                         made.append(move)
-                await self._tell(connection, [move.event for move in made if move.event is not None], announce)
+                await keep_events(connection, [move.event for move in made if move.event is not None], announce)
         return made
 
     async def record(self, found: Sequence[Event], announce: Announce | None = None) -> list[Event]:
         """Keep events whose ``once_key`` is not there yet; return those that were new."""
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
-                return await self._tell(connection, found, announce)
+                return await keep_events(connection, found, announce)
 
     async def command(self, route: str, command: Command, *, through: str = CLI) -> None:
         """Put a route by hand: the last command counts. ``through``: from where it comes, for the audit."""
@@ -208,7 +210,7 @@ class StateStore:
             query = query.where(events.c.route == route)
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.connect() as connection:
-                return [_event(row) for row in (await connection.execute(query)).mappings()]
+                return [event_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def _write(
         self, connection: AsyncConnection, table: Table, key: Mapping[str, str], values: Mapping[str, Any], version: int
@@ -221,19 +223,6 @@ class StateStore:
         for name, value in key.items():
             change = change.where(table.c[name] == value)
         return (await connection.execute(change)).rowcount > 0
-
-    async def _tell(
-        self, connection: AsyncConnection, found: Sequence[Event], announce: Announce | None
-    ) -> list[Event]:
-        new = []
-        for event in found:
-            row = {name: getattr(event, name) for name in events.c.keys()}  # noqa: SIM118 - a collection of columns
-            statement = self._insert(events).values(row).on_conflict_do_nothing(index_elements=["once_key"])
-            if (await connection.execute(statement)).rowcount > 0:
-                new.append(event)
-        if new and announce is not None:
-            await self._outbox.add(connection, announce(new))
-        return new
 
     def _insert(self, table: Table) -> Any:
         postgres = self._database.engine.dialect.name == "postgresql"
@@ -285,10 +274,3 @@ def _route_state(row: RowMapping) -> RouteState:
 
 def _command(row: RowMapping) -> Command:
     return Command(row["target"], row["reason"], row["by"], row["at"], row["expires_at"])
-
-
-def _event(row: RowMapping) -> Event:
-    values: dict[str, Any] = {str(name): value for name, value in row.items()}
-    values["kind"] = EventKind(values["kind"])
-    values["reason"] = Reason(values["reason"]) if values["reason"] is not None else None
-    return Event(**values)

@@ -4,12 +4,21 @@ from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Double, Index, Integer, Table, Text, Uuid, false, text
 
-from gateway.store import tables_keys, tables_learning, tables_ledger
+from gateway.store import tables_keys, tables_learning, tables_ledger, tables_training
 from gateway.store.columns import Instant, Word, metadata
 
-__all__ = ["SCHEMA_HEAD", "Instant", "Word", "metadata", "tables_keys", "tables_learning", "tables_ledger"]
+__all__ = [
+    "SCHEMA_HEAD",
+    "Instant",
+    "Word",
+    "metadata",
+    "tables_keys",
+    "tables_learning",
+    "tables_ledger",
+    "tables_training",
+]
 
-SCHEMA_HEAD: Final = "20261201_keys"
+SCHEMA_HEAD: Final = "20261202_training"
 """The revision this code is written for: alembic's head, known without importing alembic."""
 
 attempts = Table(

@@ -29,6 +29,8 @@ captured = Table(
     Column("expires_at", Instant, nullable=False, index=True),
     # One input is kept once.
     Index("captured_input", "route", "tenant", "input_id", unique=True),
+    # By it feedback finds what it is about.
+    Index("captured_request", "request_id"),
     sqlite_with_rowid=False,
 )
 """Live requests and answers of routes that capture."""

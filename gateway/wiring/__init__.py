@@ -22,10 +22,14 @@ from gateway.execution.key_ring import KeyRing
 from gateway.execution.loop_lag import LoopLag
 from gateway.execution.pipeline import Pipeline
 from gateway.execution.prepared import Snapshot
+from gateway.execution.promotion_keeper import PromotionKeeper
 from gateway.execution.route_collector import RouteCollector
 from gateway.execution.target_collector import TargetCollector
 from gateway.execution.teller import Teller
 from gateway.execution.verifications import Verifications
+from gateway.learning.canary_collector import CanaryCollector
+from gateway.learning.canary_watch import CanaryWatch
+from gateway.learning.feedback import FeedbackDesk
 from gateway.learning.live import LiveLearning
 from gateway.ledger.store_opener import StoreOpener
 from gateway.lifecycle.herald import Herald
@@ -124,6 +128,15 @@ class Running:
             report=self._polled,
             left=self._verifications.left_the_list,
         )
+        self.promotions = PromotionKeeper(
+            snapshot=lambda: self.pipeline.snapshot,
+            promotions=lambda: self._stores.promotions,
+            versions=lambda: self._stores.versions,
+            announce=self.teller.announce,
+            clock=clock,
+            metrics=metrics,
+            instance=instance,
+        )
         self.agreement = Agreement(
             board=self.board,
             snapshot=lambda: self.pipeline.snapshot,
@@ -135,17 +148,35 @@ class Running:
             clock=clock,
             metrics=metrics,
             instance=instance,
+            promote=self.configurations.promote,
+            keep_promotions=self.promotions.keep,
         )
         self._learning = LiveLearning(
             accounting, self.board, self.pipeline.sweeper, lambda: self.pipeline.snapshot, metrics, clock
         )
         self.pipeline.learner = self._learning.listener
+        self.feedback = FeedbackDesk(
+            lambda: self._stores.database,
+            lambda: self.pipeline.snapshot,
+            clock,
+            lambda route, label: metrics.feedback.labels(route, label).inc(),
+            holds=self._learning.holds,
+        )
+        self.canaries = CanaryWatch(
+            snapshot=lambda: self.pipeline.snapshot,
+            database=lambda: self._stores.database,
+            keeper=self.promotions,
+            announce=self.teller.announce,
+            clock=clock,
+            instance=instance,
+        )
         self.lag = LoopLag()
         for collector in (
             RouteCollector(self.pipeline, self.exercised),
             TargetCollector(self.pipeline),
             KeyCollector(self.keeper, clock),
             BudgetCollector(self.budgets),
+            CanaryCollector(lambda: self.pipeline.snapshot, self.canaries),
         ):
             metrics.registry.register(collector)
 
@@ -170,6 +201,7 @@ class Running:
             self.teller,
             idle,
             self.exercised,
+            self.canaries,
             self.lag,
             self.budgets,
         ):
@@ -186,6 +218,7 @@ class Running:
         await self.budgets.close(LAST_WORDS_S)
         await self.prober.close()
         await self._learning.close()
+        await self.feedback.close()
         await self.configurations.close()
         with contextlib.suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
@@ -215,6 +248,8 @@ class Running:
         while True:
             await self._clock.sleep(LEARN_EVERY_S)
             try:
+                # Also with the database away: promotions expire all the same.
+                self.configurations.promote()
                 if self._stores.database is not None:
                     await self.configurations.learn(self._stores.database)
             except DatabaseUnavailable as error:

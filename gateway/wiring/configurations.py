@@ -11,25 +11,31 @@ from gateway.config.awaited_packs import awaited
 from gateway.config.routes import Routes
 from gateway.errors import ConfigError
 from gateway.execution.known_series import export_zeros
-from gateway.execution.prepared import Snapshot
+from gateway.execution.prepared import Snapshot, Trained
 from gateway.learning.knowledge import Knowledge
 from gateway.lifecycle.polling import dates_source
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples
 from gateway.policy.lifecycle import Published
+from gateway.policy.promotion import Ending, Promoted, Promotion, ending_of, promoted
 from gateway.providers.allowed_origins import AllowedOrigins
+from gateway.providers.credentials import lacks_credential
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.providers.worker_destinations import destinations
 from gateway.providers.worker_process import LitellmWorker
 from gateway.store.database import Database
+from gateway.store.versions import VersionStore
 
 log = structlog.get_logger()
 PACKS = "packs"
+Holding = Mapping[str, tuple[str, int, str | None]]
+"""By route the promotion that holds: its id, its version, and why it is ignored here all the same."""
 
 
 class Configurations:
-    """Makes a ``Snapshot`` of each configuration that has all of its packs, and anew whenever other dates hold.
+    """Makes a ``Snapshot`` of each configuration that has all of its packs, and anew whenever other dates, verdicts or
+    promotions hold.
 
     Requests in flight keep the one that they began with.
     """
@@ -53,9 +59,13 @@ class Configurations:
         self.published: Mapping[tuple[str, str], Published] = {}
         """What providers said last of their models, by provider and model; ``publish`` replaces it."""
         self._knowledge = Knowledge()
+        self._promotions: Mapping[str, Promotion] = {}
+        self._holding: Holding = {}
+        self._warned: dict[str, str] = {}
+        self._trained: Trained = {}
         self._worker: LitellmWorker | None = None
         self._loaded = self._in_force = routes
-        """As routes.yaml says, before packs and verdicts of the database are put in; and what requests go by."""
+        """As routes.yaml says, before packs of the database are put in; and with them, before promotions are."""
         self._reloaded = False
         """Whether the latest configuration is another than that of the start."""
         self._put: Callable[[Snapshot], None] = lambda snapshot: None
@@ -94,8 +104,9 @@ class Configurations:
 
         The replica is not ready while what is in force lacks a pack. It stays ready while only a reload does.
         """
-        before, loaded, whole = self._knowledge.accepted, self._loaded, None
+        before, loaded, whole = (self._knowledge.accepted, self._trained), self._loaded, None
         try:
+            self._trained = await VersionStore(database).trained_systems()
             await self._knowledge.read(database, loaded)
             whole = self._knowledge.complete(loaded)
             await asyncio.to_thread(pack_examples.index, whole)
@@ -106,7 +117,7 @@ class Configurations:
         lacking = loaded.config_hash != self._in_force.config_hash or awaited(self._in_force)
         if whole is not None and lacking and loaded is self._loaded:
             self._put_in_force(whole)
-        elif before != self._knowledge.accepted:
+        elif before != (self._knowledge.accepted, self._trained):
             self._renew()
 
     def _wait(self, why: str) -> None:
@@ -133,13 +144,47 @@ class Configurations:
             self.published = published
             self._renew()
 
+    def promote(self, promotions: Mapping[str, Promotion] | None = None) -> None:
+        """Have these be the promotions that have not ended; None: the known ones, some of which may be over by now."""
+        if promotions is not None:
+            self._promotions = promotions
+        holding = self._hold_now()
+        if holding != self._holding:
+            self._renew()
+
+    def _hold_now(self) -> Holding:
+        """Return which promotions hold at this moment, and in which version."""
+        if not self._promotions:
+            return {}
+        standing = self._promoted(self._in_force)
+        now, routes = self._clock.now(), self._in_force.routes
+        return {
+            name: (promotion.promotion_id, promotion.version, standing.ignored.get(name))
+            for name, promotion in self._promotions.items()
+            if ending_of(promotion, routes.get(name), now) is None
+        }
+
+    def _promoted(self, routes: Routes) -> Promoted:
+        return promoted(
+            routes,
+            self._promotions,
+            self._clock.now(),
+            unusable=lambda provider: lacks_credential(provider, self._environ),
+        )
+
     def _renew(self) -> None:
         """Build the same configuration anew, by what is known now."""
         self._put(self._snapshot(self._in_force, self._loaded_at))
 
     def _snapshot(self, routes: Routes, loaded_at: datetime) -> Snapshot:
         self._in_force = routes
+        standing, self._holding = self._promoted(routes), self._hold_now()
+        self._warn(standing)
+        routes = standing.routes
         export_zeros(self._metrics, routes)
+        for name in standing.active:
+            for because in (Ending.EVIDENCE, Ending.GONE, Ending.EXPIRED):
+                self._metrics.promotions_ended.labels(name, because.value)
         worker_path = self._worker_for(routes)
         self._origins.replace(routes, self._environ, worker_path)
         upstreams = {
@@ -160,7 +205,15 @@ class Configurations:
             published=published,
             loaded_at=loaded_at,
             accepted=self._knowledge.accepted,
+            promoted=standing,
+            trained=self._trained,
         )
+
+    def _warn(self, standing: Promoted) -> None:
+        for route, why in standing.ignored.items():
+            if self._warned.get(route) != why:
+                log.warning("promotion_ignored", route=route, why=why)
+        self._warned = dict(standing.ignored)
 
     def _worker_for(self, routes: Routes) -> str | None:
         """Return the socket of litellm's worker, if anybody may need it; it starts when somebody does."""

@@ -7,10 +7,12 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.limits import LimitStore
 from gateway.store.outbox import Outbox
+from gateway.store.promotions import PromotionStore
 from gateway.store.published import PublishedStore
 from gateway.store.spend import SpendStore
 from gateway.store.states import StateStore
 from gateway.store.usage import UsageStore
+from gateway.store.versions import VersionStore
 
 
 @dataclass(slots=True)
@@ -21,10 +23,12 @@ class Stores:
     keys: KeyStore | None = None
     limits: LimitStore | None = None
     outbox: Outbox | None = None
+    promotions: PromotionStore | None = None
     published: PublishedStore | None = None
     spend: SpendStore | None = None
     states: StateStore | None = None
     usage: UsageStore | None = None
+    versions: VersionStore | None = None
 
     def open(self, database: Database, usage: UsageStore, instance: str, clock: Clock) -> None:
         """Have them be those of a database; ``instance`` is this replica's name."""
@@ -32,3 +36,4 @@ class Stores:
         self.keys, self.spend = KeyStore(database, clock), SpendStore(database)
         self.limits, self.outbox = LimitStore(database), Outbox(database)
         self.published, self.states = PublishedStore(database), StateStore(database, instance)
+        self.promotions, self.versions = PromotionStore(database), VersionStore(database)

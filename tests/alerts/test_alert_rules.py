@@ -133,6 +133,18 @@ MUTATIONS = [
         "(gateway_auth_failures_total) > 100",
         id="wrong keys of long ago",
     ),
+    pytest.param(
+        "promotions",
+        '{because=~"evidence|gone"}',
+        "",
+        id="a canary whose time is over is taken for one that was stopped",
+    ),
+    pytest.param(
+        "promotions",
+        "and sum by (namespace, job, route) (increase(gateway_system_prompts_total[1h])) >= 20",
+        "",
+        id="a handful of requests is enough",
+    ),
 ]
 
 

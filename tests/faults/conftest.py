@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,13 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
             base: Mapping[str, Any] | None = None,
             lifecycle: Mapping[str, Any] | None = None,
             environ: Mapping[str, str] | None = None,
+            after: ServedGateway | None = None,
             **settings: Any,
         ) -> ServedGateway:
+            # A start after another gateway's: it finds what that one kept.
             directory = tmp_path / f"gateway{len(databases)}"
             directory.mkdir()
+            ledger = copied(after.database, directory / "before.db") if after is not None else empty_ledger
             account = {"kind": "openai-compatible", "base_url": provider.base_url}
             routes = {
                 "version": 1,
@@ -83,7 +87,7 @@ async def serve(provider: FakeProvider, empty_ledger: Path, tmp_path: Path) -> A
                 **(more_sections or {}),
             }
             gateway = await stack.enter_async_context(
-                served(routes, directory, empty_ledger, environ=environ or {}, **settings)
+                served(routes, directory, ledger, environ=environ or {}, **settings)
             )
             databases.append(gateway.database)
             return gateway
@@ -100,6 +104,13 @@ def every_call_has_its_row(provider: FakeProvider, databases: list[Path]) -> Non
     asked = [call for call in provider.chats() if not call.path.endswith("/cancel")]
     missing = [call.body for call in asked if call.header("x-client-request-id") not in rows]
     assert missing == []
+
+
+def copied(database: Path, to: Path) -> Path:
+    """Copy a database that is in use: what was written last is not in its file yet."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+    return to
 
 
 @pytest.fixture

@@ -55,7 +55,13 @@ def spend(gateway: ServedGateway) -> Any:
 
 async def settled(gateway: ServedGateway) -> Any:
     """Wait until nothing is held, and return what is spent."""
-    return await eventually(lambda: (now := spend(gateway)) and not now.holds and now, "everything is settled")
+
+    # Two reads: what they are settled by may come in between.
+    def is_settled() -> Any:
+        now = spend(gateway)
+        return now and not now.holds and not now.total_held and now
+
+    return await eventually(is_settled, "everything is settled")
 
 
 async def metric(gateway: ServedGateway, name: str, **labels: str) -> float:

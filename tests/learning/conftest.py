@@ -1,5 +1,6 @@
 """A migrated database for what is captured."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,19 @@ from gateway.store.database import Database
 from gateway.store.migrate import migrate
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("learnt") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, empty_database: Path) -> Path:
     file = tmp_path / "state" / "gateway.db"
-    migrate(f"sqlite:///{file}")
+    file.parent.mkdir(mode=0o700)
+    shutil.copy(empty_database, file)
     return file
 
 

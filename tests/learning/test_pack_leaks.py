@@ -7,10 +7,10 @@ from generated_packs import REDACTOR, pair, rows_of, source
 from gateway.config.packs import PackExample
 from gateway.learning.packs.building import Settings, build
 from gateway.learning.packs.checks import check_pack
-from gateway.learning.packs.leaks import TELLING, answered_in, conversation_id, last_answered
 from gateway.learning.packs.rows import PackRows, pack_rows
 from gateway.learning.packs.training_rows import read_rows
 from gateway.policy.inputs import question_id, question_ids
+from gateway.policy.leaks import TELLING, answered_in, conversation_id, last_answered
 
 TOOL = {"type": "function", "function": {"name": "find"}}
 

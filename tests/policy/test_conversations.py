@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.conversations import bucket
+from gateway.policy.conversations import bucket, canary_bucket
 
 EVERY = {
     "prompt_cache_key": "cache",
@@ -81,3 +81,25 @@ def test_conversations_spread_evenly() -> None:
 
 def test_half_an_emoji_in_a_message_does_no_harm() -> None:
     assert 0.0 <= bucket("route", None, {"messages": [{"role": "user", "content": "\ud83d"}]}) < 1.0
+
+
+def test_a_canarys_conversations_are_not_those_that_a_ramp_moves_first() -> None:
+    users = [f"user-{number}" for number in range(2000)]
+    moved = {user for user in users if bucket("reply", user, {}) < 0.1}
+    tried = {user for user in users if canary_bucket("reply\0openai\0next", "", user, {}) < 0.1}
+    assert 150 < len(moved) < 250
+    assert 150 < len(tried) < 250
+    assert len(moved & tried) < 45  # 20 expected
+
+
+@given(st.text(min_size=1), st.floats(0, 1), st.floats(0, 1))
+def test_a_rising_share_never_moves_a_conversation_back_to_the_incumbent(user: str, one: float, other: float) -> None:
+    place = canary_bucket("reply\0openai\0next", "req_1", user, {})
+    low, high = sorted((one, other))
+    assert not (place < low and not place < high)
+    assert place == canary_bucket("reply\0openai\0next", "req_2", user, {}), "whatever the request"
+
+
+def test_a_request_of_no_conversation_is_one_of_its_own() -> None:
+    places = [canary_bucket("reply", f"req_{number}", None, {"input": "Hello"}) for number in range(1000)]
+    assert 50 < sum(place < 0.1 for place in places) < 150

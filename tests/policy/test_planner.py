@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.routes import Cutover, Route, Target
+from gateway.config.routes import Canary, Cutover, Route, Target
 from gateway.policy.lifecycle import UNKNOWN_DATES, Dates, midnight
-from gateway.policy.planner import FRESH, Observed, Pin, Plan, plan
+from gateway.policy.planner import FRESH, Command, Observed, Pin, Plan, plan
 from gateway.reasons import Availability, Reason
-from tests.example_routes import DEFAULT_FALLBACK_ON, a_fallback, a_primary, a_route
+from tests.example_routes import DEFAULT_FALLBACK_ON, a_fallback, a_primary, a_provider, a_route
 
 END = date(2027, 1, 14)
 PLANNED = Dates(announced=date(2026, 10, 14), shutdown=END)
@@ -41,6 +41,8 @@ class Case:
     bucket: float = 0.0
     pin: Pin | None = None
     route: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of ``plan``."""
 
     def plan(self) -> Plan:
         return planned(
@@ -50,6 +52,7 @@ class Case:
             datetime.fromisoformat(self.now).replace(tzinfo=UTC),
             self.bucket,
             self.pin,
+            **self.more,
         )
 
 
@@ -60,6 +63,7 @@ def planned(
     now: datetime,
     bucket: float,
     pin: Pin | None = None,
+    **more: Any,
 ) -> Plan:
     return plan(
         route,
@@ -68,6 +72,7 @@ def planned(
         now=now,
         bucket=bucket,
         pin=pin,
+        **more,
     )
 
 
@@ -360,6 +365,115 @@ PINNED = {
     ),
 }
 
+CANARY = Canary(target=a_primary(name="canary", model="ft:next"), share=0.05)
+ELSEWHERE = Canary(target=a_primary(name="canary", provider=a_provider(name="there"), model="ft:next"), share=0.05)
+BESIDE = {"canary": CANARY}
+ASKED = {"canary": True}
+BY_HAND = Command("luna", "a trial", "ana", datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def lacking(name: str, what: str = "no tools") -> dict[str, Any]:
+    return {"lacks": lambda target: what if target.name == name else None}
+
+
+CANARIES = {
+    "a canary's conversation goes to it, and the primary stands behind": Case(
+        "canary:canary primary:primary luna:-", route=BESIDE, more=ASKED
+    ),
+    "other conversations never see it": Case("primary:primary luna:-", route=BESIDE),
+    "a route without one has none": Case("primary:primary luna:-", more=ASKED),
+    "it is asked once its conversations have not moved by date": Case(
+        "canary:canary primary:primary luna:-",
+        dates={"primary": PLANNED},
+        now="2026-12-28",
+        bucket=0.99,
+        route=BESIDE | {"cutover": RAMP},
+        more=ASKED,
+    ),
+    "where a conversation has left the primary by date there is nothing to try": Case(
+        "luna:deprecated_ramp primary:-",
+        "primary:deprecated_ramp",
+        dates={"primary": PLANNED},
+        now="2026-12-28",
+        route=BESIDE | {"cutover": RAMP},
+        more=ASKED,
+    ),
+    "past the primary's date there is no canary either": Case(
+        "luna:shutdown_reached",
+        "primary:shutdown_reached",
+        dates={"primary": PLANNED},
+        now=DAY,
+        route=BESIDE,
+        more=ASKED,
+    ),
+    "nor while the primary is gone": Case(
+        "luna:gone", "primary:gone", seen={"primary": GONE}, route=BESIDE, more=ASKED
+    ),
+    "nor is it a last resort": Case(
+        "", "primary:gone", seen={"primary": GONE}, route=BESIDE | {"fallbacks": ()}, more=ASKED
+    ),
+    "its own date counts, whatever the route's ramp says": Case(
+        "primary:primary luna:-",
+        "canary:shutdown_reached",
+        dates={"canary": PLANNED},
+        now=DAY,
+        route=BESIDE,
+        more=ASKED,
+    ),
+    "a canary that is gone is passed over": Case(
+        "primary:primary luna:-", "canary:gone", seen={"canary": GONE}, route=BESIDE, more=ASKED
+    ),
+    "one that is suspect likewise": Case(
+        "primary:primary luna:-", "canary:suspect", seen={"canary": SUSPECT}, route=BESIDE, more=ASKED
+    ),
+    "one whose circuit is open likewise": Case(
+        "primary:primary luna:-", "canary:circuit_open", seen={"canary": OPEN}, route=BESIDE, more=ASKED
+    ),
+    "one that rests is passed over also where fallbacks may not stand in for that": Case(
+        "primary:primary luna:-", "canary:resting", seen={"canary": RESTING}, route=BESIDE, more=ASKED
+    ),
+    "one that lacks what is asked is passed over": Case(
+        "primary:primary luna:-", "canary:lacks_capability", route=BESIDE, more=ASKED | lacking("canary")
+    ),
+    "where the primary lacks it there is nothing to compare": Case(
+        "luna:lacks_capability", "primary:lacks_capability", route=BESIDE, more=ASKED | lacking("primary")
+    ),
+    "a command outranks it": Case(
+        "luna:commanded primary:-", "primary:commanded", route=BESIDE, more=ASKED | {"command": BY_HAND}
+    ),
+    "so does a command to the primary": Case(
+        "primary:commanded luna:-", route=BESIDE, more=ASKED | {"command": replace(BY_HAND, target="primary")}
+    ),
+    "nobody is commanded to a canary": Case(
+        "primary:primary luna:-", route=BESIDE, more=ASKED | {"command": replace(BY_HAND, target="canary")}
+    ),
+    "a canary's conversation does not rehearse": Case(
+        "canary:canary primary:primary luna:-", route=BESIDE, more=ASKED | {"rehearses": True}
+    ),
+    "another one does": Case("luna:rehearsal primary:primary", route=BESIDE, more={"rehearses": True}),
+    "a pin to it": Case("canary:pinned", pin=Pin("canary"), route=BESIDE),
+    "a pin to the primary": Case("primary:pinned", pin=Pin("primary"), route=BESIDE, more=ASKED),
+    "a pin to the fallbacks": Case("luna:pinned", pin=Pin("fallback"), route=BESIDE, more=ASKED),
+    "a pin to a day": Case(
+        "primary:primary luna:-", pin=Pin(at=datetime(2026, 12, 1, tzinfo=UTC)), route=BESIDE, more=ASKED
+    ),
+    "what the primary's provider stores may be a canary's of the same provider": Case(
+        "canary:canary primary:primary luna:-", route=BESIDE, more=ASKED | {"held_by": "here"}
+    ),
+    "and stays with the primary in other conversations": Case(
+        "primary:primary luna:-", route=BESIDE, more={"held_by": "here"}
+    ),
+    "what only the canary's provider stores goes there": Case(
+        "canary:canary",
+        "primary:lacks_capability luna:lacks_capability",
+        route={"canary": ELSEWHERE},
+        more={"held_by": "there"},
+    ),
+    "what only others store does not": Case(
+        "primary:primary luna:-", route={"canary": ELSEWHERE}, more=ASKED | {"held_by": "here"}
+    ),
+}
+
 CASES = {
     f"{group}: {sentence}": case
     for group, cases in {
@@ -370,6 +484,7 @@ CASES = {
         "ramp": ON_THE_RAMP,
         "primary null": WITHOUT_A_PRIMARY,
         "pins": PINNED,
+        "canary": CANARIES,
     }.items()
     for sentence, case in cases.items()
 }

@@ -47,6 +47,11 @@ def _last_block(_reply: object, data: bytes, *_: object) -> bool:
     return b"[DONE]" in data
 
 
+def _of_rows(_client: object, wanted: Any) -> bool:
+    # A job of no file is asked for, too, to see whether training is open.
+    return not wanted.training_file.startswith("file-gateway-")
+
+
 POINTS: Mapping[str, Point] = {
     "the journal is opened": Point("gateway.ledger.journal:Journal.open"),
     "an intent": Point("gateway.ledger.journal:Journal.intent", 6),
@@ -91,6 +96,16 @@ BUDGET_POINTS: Mapping[str, Point] = {
     "a dead journal's holds are settled": Point("gateway.store.usage:settle_journal", 1),
 }
 """Where a gateway dies whose caller has a budget."""
+TUNING_POINTS: Mapping[str, Point] = {
+    "a job is kept": Point("gateway.store.tuning:TuningStore.add"),
+    "a step is written": Point("gateway.store.tuning:TuningStore.change", 8),
+    "a request is sent": Point("gateway.providers.connection:Connection.start", 12),
+    "a file is uploaded": Point("gateway.learning.tuning.job_client:JobClient.upload", 2),
+    "training is asked about": Point("gateway.learning.tuning.job_client:JobClient.asks_for_nothing"),
+    "a job is asked for": Point("gateway.learning.tuning.job_client:JobClient.create", 1, _of_rows),
+    "a version is registered": Point("gateway.store.versions:VersionStore.register"),
+}
+"""Where ``gateway tune`` dies."""
 SIDES = ("before", "after")
 TORN = "halfway through a frame"
 NAMES = [*(f"{side} {name}" for name in POINTS for side in SIDES), TORN]
@@ -100,7 +115,7 @@ _writes_rows: ContextVar[bool] = ContextVar("_writes_rows", default=False)
 
 def point_of(name: str) -> Point:
     known = "a frame" if name == TORN else name.partition(" ")[2]
-    return BUDGET_POINTS.get(known) or POINTS[known]
+    return BUDGET_POINTS.get(known) or TUNING_POINTS.get(known) or POINTS[known]
 
 
 def prepare(order: Mapping[str, Any]) -> None:

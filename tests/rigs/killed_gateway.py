@@ -40,8 +40,8 @@ PRELOADED = (
 
 
 def preload() -> None:
-    """Import whatever a start would."""
-    for name in PRELOADED:
+    """Import whatever a start would, and what the rig names beside that."""
+    for name in (*PRELOADED, *os.environ.pop("NURSERY_PRELOADED", "").split()):
         importlib.import_module(name)
 
 

@@ -243,6 +243,7 @@ def every_page(stage: Stage, client: httpx.Client, admin: dict[str, str]) -> Non
         "/ui/cost",
         "/ui/cost.csv",
         "/ui/requests",
+        "/ui/review",
         "/ui/keys",
         "/ui/keys/new",
         "/ui/login",

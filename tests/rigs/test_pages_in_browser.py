@@ -24,6 +24,7 @@ from pages_looked_at import (
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from watched_gateway import ADMIN_KEY, WatchedGateway, watched
 from watched_history import SEVERAL_ATTEMPTS
+from watched_review import ANSWER_WITH_CALLS, LATEST_ANSWER
 from watched_routes import BY_NAME
 
 pytestmark = pytest.mark.rig
@@ -45,6 +46,9 @@ VIEWS = {
     "cost": "/ui/cost",
     "requests": "/ui/requests",
     "a request": f"/ui/requests/{SEVERAL_ATTEMPTS}",
+    "review": "/ui/review",
+    "an answer": f"/ui/review/{LATEST_ANSWER}",
+    "an answer that calls tools": f"/ui/review/{ANSWER_WITH_CALLS}",
     "keys": "/ui/keys",
     "a key": "/ui/keys/key_forumapp",
     "a new key": "/ui/keys/new",
@@ -147,7 +151,7 @@ def test_a_view_is_sound(name: str, visitor: BrowserContext, busy: WatchedGatewa
     hold_sound(visitor, path_of(name, busy), name)
 
 
-@pytest.mark.parametrize("name", ["routes", "a route", "calendar", "cost", "requests", "keys"])
+@pytest.mark.parametrize("name", ["routes", "a route", "calendar", "cost", "requests", "review", "keys"])
 def test_a_view_of_a_gateway_to_which_nothing_happened_is_sound(
     name: str, browser: Browser, fresh: WatchedGateway
 ) -> None:
@@ -237,7 +241,17 @@ def test_everything_is_reached_by_the_keyboard_in_order_and_seen_to_be(seen: See
             break
         assert page.evaluate(SEEN_FOCUS), focused(page)
         reached.append(focused(page))
-    in_order = ["Skip to the content", "Understudy", "Routes", "Calendar", "Cost", "Requests", "Keys", "Log out"]
+    in_order = [
+        "Skip to the content",
+        "Understudy",
+        "Routes",
+        "Calendar",
+        "Cost",
+        "Requests",
+        "Review",
+        "Keys",
+        "Log out",
+    ]
     assert reached[: len(in_order)] == in_order
     rest = [name for name in reached if name in ("q", "Find", "Route", *BY_NAME)]
     table = rest[rest.index("Route") :]

@@ -121,7 +121,7 @@ def test_who_is_let_in_where(matrix: Matrix, subtests: pytest.Subtests) -> None:
 
 
 def test_pages_are_for_the_admin_alone(matrix: Matrix, subtests: pytest.Subtests) -> None:
-    for path in ("/ui", "/ui/keys", "/ui/cost", "/ui/requests", "/ui/calendar", "/ui/routes/reply"):
+    for path in ("/ui", "/ui/keys", "/ui/cost", "/ui/requests", "/ui/review", "/ui/calendar", "/ui/routes/reply"):
         for role in EVERY:
             with subtests.test(f"{role} {path}"):
                 assert (matrix.ask(role, "GET", path).status_code == 200) is (role == "admin")
@@ -171,6 +171,18 @@ def test_what_one_key_stored_no_other_reads_continues_or_deletes(matrix: Matrix)
     continued = {"model": "triage", "input": "And?", "previous_response_id": id_}
     assert matrix.ask("of_triage", "POST", "/v1/responses", json=continued).status_code in (400, 404)
     assert matrix.ask("of_reply", "GET", f"/v1/responses/{id_}").status_code == 200
+
+
+def test_what_one_key_was_answered_no_key_of_another_tenant_marks(matrix: Matrix) -> None:
+    asked = chat(matrix, "of_reply", "reply").headers["x-request-id"]
+    given = {"request_id": asked, "label": "wrong"}
+    refused = matrix.ask("of_triage", "POST", "/v1/feedback", json=given)
+    absent = matrix.ask("of_triage", "POST", "/v1/feedback", json={**given, "request_id": "nobody-has-this"})
+    assert (refused.status_code, absent.status_code) == (404, 404)
+    assert refused.json()["error"]["message"] == absent.json()["error"]["message"]
+    assert matrix.ask("default", "POST", "/v1/feedback", json=given).status_code == 404
+    taken = matrix.ask("of_reply", "POST", "/v1/feedback", json={**given, "correction": "Better."})
+    assert (taken.status_code, taken.json()["becomes"], "capture" in taken.json()["note"]) == (200, [], True)
 
 
 def chat(matrix: Matrix, role: str, model: str) -> httpx.Response:

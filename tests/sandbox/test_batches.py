@@ -221,11 +221,11 @@ def test_a_batch_that_cannot_be_made_is_refused(
 @pytest.mark.parametrize(
     ("purpose", "name", "says"),
     [
-        pytest.param("fine-tune", "rows.jsonl", "'batch'", id="another purpose"),
+        pytest.param("vision", "rows.jsonl", "'batch' and 'fine-tune'", id="another purpose"),
         pytest.param("batch", "rows.csv", "Must be .jsonl", id="another format"),
     ],
 )
-def test_only_what_batches_are_made_from_can_be_uploaded(
+def test_only_what_batches_and_jobs_are_made_from_can_be_uploaded(
     purpose: str, name: str, says: str, http: httpx.Client
 ) -> None:
     refused = http.post("/v1/files", data={"purpose": purpose}, files={"file": (name, b"{}")})

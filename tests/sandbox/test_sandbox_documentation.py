@@ -23,7 +23,7 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
         answers.append(
             subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30).stdout.decode()
         )
-    listed, asked, retired, restored, bill, elsewhere, media, refused, trained, died, adjusted, faulty = answers
+    listed, asked, retired, restored, bill, elsewhere, media, refused, jobs, trained, died, adjusted, faulty = answers
     assert '"shutdown_date"' in listed
     assert "Hi there" in asked
     assert "400 Bad Request" in retired
@@ -38,9 +38,11 @@ def test_every_command_of_the_page_works_in_its_order(sandbox: RunningSandbox) -
     assert '{"text":"Good morning","usage":' in media
     assert "Unsupported value: 'temperature' does not support 0.2" in refused
     assert "422 Unprocessable" in refused
-    assert '"object":"fine_tuning.job"' in trained
-    assert '"has_more":true' in trained
-    assert '"purpose":"fine-tune"' in trained
+    assert '"object":"fine_tuning.job"' in jobs
+    assert '"has_more":true' in jobs
+    assert '"purpose":"fine-tune"' in jobs
+    assert '"content":"Rule 7 is secret."' in trained
+    assert '"status":"succeeded"' in trained
     assert "404 Not Found" in died
     assert '"output":"5.00"' in adjusted
     assert "retry-after: 2" in faulty

@@ -128,10 +128,6 @@ def test_refusals_have_openais_shape(path: str, status: int, says: str, http: ht
     assert says in answer.json()["error"]["message"]
 
 
-def test_nothing_can_be_trained_here(http: httpx.Client) -> None:
-    assert http.post("/v1/fine_tuning/jobs", json={}).status_code == 405
-
-
 def test_other_vendors_paths_lead_here_too(http: httpx.Client) -> None:
     assert http.get("/openai/v1/fine_tuning/jobs").json() == jobs(http)
 

@@ -30,7 +30,8 @@ _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = 16
 _END_BYTES: Final = 8
 _OWN_VIEW: Final = re.compile(
-    r"/ui(?:/calendar|/cost|/requests(?:/[\w.-]+)?|/keys(?:/[\w.:@-]+)?|/routes/[\w.~%-]+)?(?:\?[\w.~=&%+:,-]*)?",
+    r"/ui(?:/calendar|/cost|/requests(?:/[\w.-]+)?|/review(?:/[\w-]+)?|/keys(?:/[\w.:@-]+)?|/routes/[\w.~%-]+)?"
+    r"(?:\?[\w.~=&%+:,-]*)?",
     re.ASCII,
 )
 _LONGEST_PATH: Final = 1000

@@ -85,10 +85,10 @@ def actions_of(request: Request, route: Route) -> RouteActions:
     fallback = route.fallbacks[0].name if route.fallbacks else "primary"
     return RouteActions(
         route.name,
-        tuple(ActionTarget(t.name, t.role.value, t.model, t.provider.name) for t in route.targets),
+        tuple(ActionTarget(t.name, t.role.value, t.model, t.provider.name) for t in route.line_up),
         services.pipeline.board.command(route.name),
         can_act(request),
-        _why_not(request),
+        why_not(request),
         DURATIONS,
         LONGEST_WORDS,
         f'gateway cutover {route.name} --to {fallback} --reason "…" --for 24h',
@@ -167,11 +167,12 @@ async def verify(request: Request) -> Response:
 
 def _allowed(request: Request) -> Mapping[str, str]:
     if not can_act(request):
-        raise PageError(403, Said("Off", (_why_not(request),)))
+        raise PageError(403, Said("Off", (why_not(request),)))
     return form_of(request)
 
 
-def _why_not(request: Request) -> str:
+def why_not(request: Request) -> str:
+    """Say what to set so that forms are obeyed; nothing where they are."""
     if can_act(request):
         return ""
     if access_of(request).is_open:

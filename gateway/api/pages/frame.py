@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Request, Response
@@ -59,6 +59,7 @@ PLACES: Final = (
     Place("/ui/calendar", "Calendar"),
     Place("/ui/cost", "Cost"),
     Place("/ui/requests", "Requests"),
+    Place("/ui/review", "Review"),
     Place("/ui/keys", "Keys"),
 )
 
@@ -152,13 +153,15 @@ def access_of(request: Request) -> Access:
 class Page(APIRoute):
     """A route of pages. ``APIRouter(route_class=Page)`` makes every route of a module one."""
 
+    most_form_bytes: ClassVar[int] = MOST_FORM_BYTES
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler behind everything that is asked first."""
         handle = super().get_route_handler()
 
         async def asked(request: Request) -> Response:
             try:
-                if (refused := await _refused(request)) is not None:
+                if (refused := await _refused(request, self.most_form_bytes)) is not None:
                     return refused
                 return await handle(request)
             except PageError as error:
@@ -179,7 +182,7 @@ def visitor_of(request: Request) -> Visitor:
     return known
 
 
-async def read_form(request: Request, within_s: float = FORM_S) -> Mapping[str, str]:
+async def read_form(request: Request, within_s: float = FORM_S, most_bytes: int = MOST_FORM_BYTES) -> Mapping[str, str]:
     """Read a form of a page.
 
     Raises:
@@ -192,8 +195,8 @@ async def read_form(request: Request, within_s: float = FORM_S) -> Mapping[str, 
         async with asyncio.timeout(within_s):
             async for part in request.stream():
                 body += part
-                if len(body) > MOST_FORM_BYTES:
-                    raise PageError(413, Said("Too long", (f"A form has at most {MOST_FORM_BYTES:,} bytes.",)))
+                if len(body) > most_bytes:
+                    raise PageError(413, Said("Too long", (f"A form has at most {most_bytes:,} bytes.",)))
     except TimeoutError:
         raise PageError(408, Said("Too slow", (f"A form arrives within {within_s:g} s.",))) from None
     try:
@@ -212,7 +215,7 @@ def require_same_origin(request: Request) -> None:
         raise PageError(403, Said("Not from here", ("This form was not sent by a page of this gateway.",)))
 
 
-async def _refused(request: Request) -> Response | None:
+async def _refused(request: Request, most_form_bytes: int) -> Response | None:
     """Return the answer for whoever may not look, or whose form is not obeyed; None: go on."""
     visitor = visitor_of(request)
     if visitor.standing is Standing.WRONG:
@@ -220,7 +223,7 @@ async def _refused(request: Request) -> Response | None:
     if not visitor.standing.may_look:
         return await _no_entry(request, visitor.standing)
     if request.method not in ("GET", "HEAD"):
-        form = await read_form(request)
+        form = await read_form(request, most_bytes=most_form_bytes)
         if visitor.standing is not Standing.BEARER:
             # No browser sends a bearer token by itself, so nobody is made to; a cookie it does.
             require_same_origin(request)

@@ -31,6 +31,7 @@ WHY: Final[Mapping[Reason, str]] = {
     Reason.QUOTA: "the attempt before met a quota that was used up",
     Reason.NO_PRIMARY: "the route has no primary",
     Reason.REHEARSAL: "the route rehearses with a share of its traffic",
+    Reason.CANARY: "its conversation is one of the canary’s",
 }
 COUNTED: Final[Mapping[UsageSource, str]] = {
     UsageSource.PROVIDER: "as the provider counted",

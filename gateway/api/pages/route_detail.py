@@ -16,6 +16,7 @@ from gateway.api.pages.route_figures import DayFigures, Rehearsed, TargetFigures
 from gateway.api.pages.route_kept import DAYS, RouteKept, read_break_even, read_route
 from gateway.api.pages.route_objectives import Objective, objectives_of
 from gateway.api.pages.route_plan import PlanLines, lines_of, plan_on
+from gateway.api.pages.route_versions import RouteVersions, versions_of
 from gateway.api.pages.route_words import said_of, tells_date
 from gateway.api.pages.routes_now import RouteNow, route_now
 from gateway.api.pages.sentence import Part
@@ -80,6 +81,7 @@ class RouteView:
     days: int
     commands: tuple[tuple[str, str], ...]
     """What each is for, and the command."""
+    versions: RouteVersions
     away: str = ""
     actions: RouteActions | None = None
     """The forms; put in by whoever knows the visitor."""
@@ -121,8 +123,9 @@ async def read(services: Services, name: str, at: str) -> RouteView:
     prepared = snapshot.prepared.get(name)
     if prepared is None:
         raise PageError(404, _no_such(name, list(snapshot.prepared)))
-    away, state, kept = "", None, Kept()
+    away, state, kept, versions = "", None, Kept(), RouteVersions()
     try:
+        versions = await versions_of(services, name, now)
         read_ = await services.pages.read(("route", name), lambda database: read_route(database, name, now))
         state, kept = read_.state, _kept(prepared.route, read_, await _break_even(services, name, now), prepared, now)
     except DatabaseUnavailable as error:
@@ -151,6 +154,7 @@ async def read(services: Services, name: str, at: str) -> RouteView:
         services.started_at,
         DAYS,
         tuple(_commands(prepared.route, live)),
+        versions,
         away,
     )
 

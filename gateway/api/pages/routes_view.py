@@ -14,6 +14,7 @@ from gateway.api.deps import Services, services_of
 from gateway.api.pages.evidence_cell import EvidenceCell, evidence_cell
 from gateway.api.pages.frame import Page, access_of, render
 from gateway.api.pages.notes import Note, notes_of
+from gateway.api.pages.route_versions import promoted_note
 from gateway.api.pages.routes_kept import NOTHING_KEPT, DayOfRoute, RoutesKept, read_routes
 from gateway.api.pages.routes_now import Concern, RouteNow, routes_now
 from gateway.api.pages.sentence import Part, short, why, written
@@ -102,7 +103,7 @@ async def read(services: Services, query: str, sort: Sort, *, address: str, keye
     name = next(iter(services.pipeline.snapshot.prepared), "")
     return RoutesView(
         written(live, now),
-        tuple(notes_of(services, kept, now)),
+        (*notes_of(services, kept, now), *promoted_note(services, now)),
         tuple(shown),
         len(rows),
         query,

@@ -35,6 +35,7 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.QUOTA: "quota used up",
     Reason.NO_PRIMARY: "no primary",
     Reason.REHEARSAL: "rehearsal",
+    Reason.CANARY: "canary",
 }
 
 

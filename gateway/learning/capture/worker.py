@@ -70,6 +70,10 @@ class CaptureWorker:
         """Rows that the database does not have yet."""
         return len(self._queue)
 
+    def holds(self, request_id: str) -> bool:
+        """Tell whether a request with this id is on its way to the database."""
+        return any(held.seen.request_id == request_id for held in self._queue)
+
     def submit(self, seen: Seen) -> None:
         """Take one row, or count why not. Never blocks, never raises; what it was given may change afterwards."""
         capture = seen.route.capture

@@ -128,7 +128,8 @@ def terms_of(route: Route, rows: Iterable[Row], *, margin: float | None, looks: 
 
 async def measured(collector: Collector, subject: Subject, rows: Sequence[Row], task: Task) -> list[Measured]:
     """Score what is answered, in the order in which the fallback was asked."""
-    fallback, floor = [await collector.answers(arm) for arm in (subject.fallback, subject.floor)]
+    fallback = await collector.answers(subject.fallback)
+    floor = await collector.answers(subject.floor) if subject.has_floor else {}
     by_id = {row.input_id: row for row in rows}
     found = []
     for id_, answer in fallback.items():

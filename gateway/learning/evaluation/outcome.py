@@ -12,6 +12,7 @@ from gateway.learning.evaluation.judging import EVEN, Judged
 from gateway.learning.evaluation.measures import Measure, Task, score
 from gateway.learning.evaluation.rows import Message, Row
 from gateway.learning.evaluation.statistics import Decision, Interval, Looks, Verdict, decide, mean_interval, retained
+from gateway.reasons import Role
 from gateway.store.evaluations import EvaluationAnswer
 
 JUDGE: Final = "judge"
@@ -44,16 +45,14 @@ class Subject:
     prices: Prices
 
     @property
+    def has_floor(self) -> bool:
+        """Whether the model without the prompt is somebody else: without a prompt there is nothing below it."""
+        return self.fallback.prompt_version != self.floor.prompt_version
+
+    @property
     def arms(self) -> tuple[Arm, ...]:
         """What is asked on every row; without a prompt the fallback is its own floor."""
-        return (
-            (self.fallback,)
-            if self.fallback.prompt_version == self.floor.prompt_version
-            else (
-                self.fallback,
-                self.floor,
-            )
-        )
+        return (self.fallback, self.floor) if self.has_floor else (self.fallback,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ def outcome(
         costs=costs(answers, recorded, subject.prices),
         first_token=first_token(answers, recorded),
         judged=said,
-        doubt=_doubt(terms, intervals["ceiling"], said),
+        doubt=_doubt(subject, terms, decision, intervals["ceiling"], said),
     )
 
 
@@ -185,29 +184,30 @@ def judged_score(
     return {**known, JUDGE: EVEN + preferences[row.row.input_id] / 2 if kept else 0.0}
 
 
-def _doubt(terms: Terms, ceiling: Interval | None, said: Judged | None) -> str | None:
+def _doubt(
+    subject: Subject, terms: Terms, decision: Decision, ceiling: Interval | None, said: Judged | None
+) -> str | None:
     if terms.measure == JUDGE and said is not None and said.doubt is not None:
         return said.doubt
-    if ceiling is not None and ceiling.estimate < LEAST_CEILING:
-        return f"on this measure ({terms.measure}) the fine-tune itself scores {ceiling.estimate:.2f}"
+    # Who is shown to be better does more than keep up.
+    if ceiling is not None and ceiling.estimate < LEAST_CEILING and decision.low <= 0:
+        whose = "incumbent" if subject.target.role is Role.PRIMARY else "fine-tune"
+        return f"on this measure ({terms.measure}) the {whose} itself scores {ceiling.estimate:.2f}"
     return None
 
 
 def _means(found: Sequence[Measured]) -> dict[str, dict[str, float]]:
-    """Average every measure over the rows where all three arms have it, so that the figures compare."""
+    """Average every measure over the rows where all arms have it, so that the figures compare."""
+    has_floor = any(row.floor is not None for row in found)
+    arms = ("floor", "ceiling", "fallback") if has_floor else ("ceiling", "fallback")
     means: dict[str, dict[str, float]] = {}
     for measure in (*(str(measure) for measure in Measure), JUDGE):
-        arms: dict[str, list[float]] = {"floor": [], "ceiling": [], "fallback": []}
+        values: dict[str, list[float]] = {arm: [] for arm in arms}
         for row in found:
-            if (
-                row.floor
-                and row.ceiling
-                and measure in row.floor
-                and measure in row.ceiling
-                and measure in row.fallback
-            ):
-                for arm, values in (("floor", row.floor), ("ceiling", row.ceiling), ("fallback", row.fallback)):
-                    arms[arm].append(values[measure])
-        if arms["fallback"]:
-            means[measure] = {arm: fsum(values) / len(values) for arm, values in arms.items()}
+            own = {"floor": row.floor or {}, "ceiling": row.ceiling or {}, "fallback": row.fallback}
+            if all(measure in own[arm] for arm in arms):
+                for arm in arms:
+                    values[arm].append(own[arm][measure])
+        if values["fallback"]:
+            means[measure] = {arm: fsum(some) / len(some) for arm, some in values.items()}
     return means

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
+from types import MappingProxyType
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -29,25 +30,26 @@ class Scale:
         return round(self._start + share * (self._end - self._start), 1)
 
 
-def arms(found: Mapping[str, Interval], measure: str) -> Markup:
-    """Draw the three arms with their intervals, from 0 to 1."""
+def arms(found: Mapping[str, Interval], measure: str, names: Mapping[str, str] = MappingProxyType({})) -> Markup:
+    """Draw the arms with their intervals, from 0 to 1; ``names`` says what to call those that have another name."""
     shown = [arm for arm in _ARMS if arm in found]
     x = Scale(0, 1, LEFT, WIDTH - RIGHT)
     height = TOP + 30 * len(shown) + BOTTOM
     parts = [*_axis_below(x, (0, 0.25, 0.5, 0.75, 1), height - BOTTOM, measure)]
     for number, arm in enumerate(shown):
         y = TOP + 30 * number + 15
-        parts.append(_text(LEFT - 8, y + 4, arm, "end"))
+        parts.append(_text(LEFT - 8, y + 4, names.get(arm, arm), "end"))
         parts += _whisker_across(x, y, found[arm], arm)
-    said = ", ".join(f"{arm} {found[arm]['estimate']:.2f}" for arm in shown)
+    said = ", ".join(f"{names.get(arm, arm)} {found[arm]['estimate']:.2f}" for arm in shown)
     return _drawing(height, f"{measure}: {said}", parts)
 
 
-def differences(counts: Sequence[int], margin: float) -> Markup:
-    """Draw how many rows have which difference, fallback − ceiling, with the margin."""
+def differences(counts: Sequence[int], margin: float, names: Mapping[str, str] = MappingProxyType({})) -> Markup:
+    """Draw how many rows have which difference, fallback − ceiling, with the margin; ``names`` as of ``arms``."""
+    of = " − ".join(names.get(arm, arm) for arm in ("fallback", "ceiling"))
     height = 180
     x, y = Scale(-1, 1, 34, WIDTH - RIGHT), Scale(0, max(*counts, 1), height - BOTTOM, TOP)
-    parts = [*_axis_below(x, (-1, -0.5, 0, 0.5, 1), height - BOTTOM, "fallback − ceiling, by row")]
+    parts = [*_axis_below(x, (-1, -0.5, 0, 0.5, 1), height - BOTTOM, f"{of}, by row")]
     step = 2 / len(counts)
     for number, count in enumerate(counts):
         left, right = x.at(-1 + number * step), x.at(-1 + (number + 1) * step)
@@ -117,7 +119,8 @@ def points_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     costs, found = report["costs"], report["arms"]
     if not costs or "fallback" not in found or "ceiling" not in found:
         return []
-    of = (("fine-tune", costs["primary"], "ceiling", "ceiling"), ("fallback", costs["fallback"], "fallback", "chosen"))
+    own, other = (report["target"], "incumbent") if report.get("version") else ("fallback", "fine-tune")
+    of = ((other, costs["primary"], "ceiling", "ceiling"), (own, costs["fallback"], "fallback", "chosen"))
     return [
         {"label": label, "cost": cost / 1e6, "quality": found[arm]["estimate"], "kind": kind}
         for label, cost, arm, kind in of

@@ -18,11 +18,15 @@ from markupsafe import Markup
 from gateway.learning.evaluation import plots
 from gateway.learning.evaluation.outcome import Measured, Outcome
 from gateway.learning.evaluation.report_words import (
+    BESIDE,
     LIMITS,
     METHOD,
+    challenger,
     change_span,
+    corrected,
     cost_of,
     headline,
+    incumbent,
     notes,
     per_1000,
     span,
@@ -51,10 +55,20 @@ def as_object(
     sweep: Sweep | None = None,
     curve: Sequence[Tried] = (),
     primary_absence: str | None = None,
+    version: Mapping[str, Any] | None = None,
+    corrections: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the whole report, ready for JSON; no texts in it.
 
-    ``primary_absence`` says why the primary was not asked, or not to the end, as in "the primary …".
+    Args:
+        outcome: what the rows say.
+        gathered: the rows, and what was left out.
+        route: the route that was evaluated.
+        sweep: the sizes that were tried; None: no sweep.
+        curve: the points of the learning curve.
+        primary_absence: why the primary was not asked, or not to the end, as in "the primary …".
+        version: of a version, what of its data set was left out and is known; None: it is a fallback's report.
+        corrections: what is answered of the regression set (``corrections.told``); None: there is none.
     """
     target, decision, costs = outcome.subject.target, outcome.decision, outcome.costs
     ids = [row.answer.attempt_id for row in outcome.decided]
@@ -62,6 +76,7 @@ def as_object(
         "format": FORMAT,
         "route": route.name,
         "target": target.name,
+        "version": version,
         "provider": target.provider.name,
         "model": target.model,
         "prompt_version": outcome.subject.fallback.prompt_version,
@@ -83,6 +98,7 @@ def as_object(
             "in_prompt": gathered.in_prompt,
             "repeated": gathered.repeated,
             "of_other_tenants": gathered.of_other_tenants,
+            "corrected": gathered.corrected,
             "tuned_on": len(gathered.tuned_on),
             "is_tuning_left_out": gathered.is_tuning_left_out,
         },
@@ -100,6 +116,7 @@ def as_object(
         "first_token": asdict(outcome.first_token) if outcome.first_token else None,
         "judge": _judge(outcome),
         "worst": [_worst(row, outcome.terms.measure) for row in worst(outcome)],
+        "corrections": corrections,
         "sweep": _sweep(sweep) if sweep else None,
         "tuned_on": list(sweep.tuned_on) if sweep and sweep.proposed else [],
         "curve": [_tried(one) for one in curve],
@@ -183,8 +200,14 @@ def page(report: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]] | Non
         "cost_of": cost_of,
         "span": span,
         "change": change_span,
+        "challenger": challenger(report),
+        "incumbent": incumbent(report),
+        "corrected": corrected(report),
         "method": METHOD,
         "limits": LIMITS,
+        "beside": BESIDE,
+        "names": {"fallback": report["target"], "ceiling": "incumbent"} if report["version"] else {},
+        "has_floor": any("floor" in means for means in report["measures"].values()),
     }
     return environment.get_template("report.html").render(report=report, texts=texts)
 

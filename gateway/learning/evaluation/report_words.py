@@ -19,6 +19,10 @@ LIMITS: Final = (
     "rows that are not like tomorrow's requests say little of them; and an answer that differs from the reference may "
     "be the better one. Read the worst rows."
 )
+BESIDE: Final = (
+    "Corrections are told beside the verdict, and are no part of it: they are there since somebody's answer was wrong, "
+    "and on such rows whoever is new looks better than on others."
+)
 _NANO_PER_MICRO: Final = 1_000_000
 _MANIFOLD: Final = 2.0
 _OUT_OF_REACH: Final = 50_000
@@ -32,7 +36,8 @@ def headline(report: Mapping[str, Any]) -> str:
         return f"not enough evidence: {report['doubt']}"
     if not rows["decided"]:
         absence = f" (the primary {report['primary_absence']})" if report["primary_absence"] else ""
-        return f"not enough evidence: no row has both an answer of the fallback and a ceiling to measure it by{absence}"
+        who = challenger(report)
+        return f"not enough evidence: no row has both an answer of {who} and a ceiling to measure it by{absence}"
     facts = [_quality(report)]
     if report["costs"]:
         facts.append(f"{change(report['costs']['change']['estimate'])} cost")
@@ -47,7 +52,23 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """Return what a reader has to know beside the verdict."""
-    return [*_rows(report), *_prices(report), *_judge(report), *_sweep(report)]
+    return [*_version(report), *_rows(report), *_prices(report), *_judge(report), *_sweep(report)]
+
+
+def corrected(report: Mapping[str, Any]) -> list[str]:
+    """Return what is answered of the corrections, a sentence a target; nothing where there are none."""
+    told = report["corrections"]
+    return [_corrected(one, told) for one in told["targets"]] if told else []
+
+
+def challenger(report: Mapping[str, Any]) -> str:
+    """Return what the one who is evaluated is called in a sentence: "the fallback", or "v2"."""
+    return str(report["target"]) if report["version"] else "the fallback"
+
+
+def incumbent(report: Mapping[str, Any]) -> str:
+    """Return what the one in whose place it is to stand is called."""
+    return "the incumbent" if report["version"] else "the fine-tune"
 
 
 def counted(number: int, noun: str) -> str:
@@ -102,9 +123,54 @@ def _would_decide(needed: int | None) -> str:
 
 def _quality(report: Mapping[str, Any]) -> str:
     if report["retained"]:
-        return f"keeps {span(report['retained'])} of the fine-tune's quality"
+        return f"keeps {span(report['retained'])} of {incumbent(report)}'s quality"
     fallback, ceiling = (decimal(report["arms"][arm]["estimate"]) for arm in ("fallback", "ceiling"))
-    return f"{report['measure']} {fallback}, the fine-tune's {ceiling}"
+    return f"{report['measure']} {fallback}, {incumbent(report)}'s {ceiling}"
+
+
+def _corrected(one: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    never, trained = one["never_seen"], one["trained_on"]
+    corrections = f"{never['as_corrected']:,} of {counted(never['answered'], 'correction')}"
+    unseen = "" if trained is None else " that it was not trained on"
+    parts = [f"{corrections}{unseen} as corrected{_mean(never, told)}"]
+    if trained is not None and trained["rows"]:
+        of = f"{trained['as_corrected']:,} of {trained['answered']:,}"
+        parts.append(f"{of} that it was trained on{_mean(trained, told)}")
+    said = f"{one['target']} answers {', and '.join(parts)}"
+    unanswered = sum(some["rows"] - some["answered"] for some in (never, trained) if some is not None)
+    if unanswered:
+        said += f"; {unanswered:,} not answered yet"
+    if one["in_prompt"]:
+        said += f"; {one['in_prompt']:,} left out: its prompt shows the same input"
+    return f"{said}."
+
+
+def _mean(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    if counts["mean"] is None:
+        return ""
+    least = f", from {told['as_corrected_from']:g} on as corrected" if told["as_corrected_from"] < 1 else ""
+    return f" (mean {told['measure']} {decimal(counts['mean'])}{least})"
+
+
+def _version(report: Mapping[str, Any]) -> Iterator[str]:
+    version, who = report["version"], report["target"]
+    if version is None:
+        return
+    if version["trained_on"]:
+        yield f"{counted(version['trained_on'], 'row')} left out: {who} was trained on them."
+    if not version["is_training_known"]:
+        yield f"What {who} was trained on is not known: rows may be among it, and it may look better than it is."
+    if version["marked_left_out"]:
+        yield (
+            f"{counted(version['marked_left_out'], 'row')} left out that somebody marked as right or corrected: they "
+            "are there for how an answer turned out."
+        )
+    if version["marked"]:
+        yield (
+            f"{counted(version['marked'], 'row')} in the verdict that somebody marked as right or corrected, since "
+            "there are hardly any others. Unless all answers were marked that were looked at, they favour one of the "
+            "two: corrections whoever is new, approved answers whoever gave them."
+        )
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[str]:
@@ -113,6 +179,9 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(rows['in_prompt'], 'row')} left out: the prompt shows the same input as an example."
     if rows["repeated"]:
         yield f"{counted(rows['repeated'], 'row')} left out: another row asks the same."
+    if rows["corrected"]:
+        recorded = counted(rows["corrected"], "recorded row")
+        yield f"{recorded} left out: what they would be measured against was corrected."
     if rows["tuned_on"] and rows["is_tuning_left_out"]:
         yield f"{counted(rows['tuned_on'], 'row')} left out: a sweep chose the size by them."
     elif rows["tuned_on"]:
@@ -123,13 +192,15 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
     if rows["of_other_tenants"]:
         yield f"{counted(rows['of_other_tenants'], 'recorded answer')} left out: another tenant's."
     if rows["unanswered"]:
-        yield f"{counted(rows['unanswered'], 'row')} not answered by the fallback yet: run the same command again."
+        who = challenger(report)
+        yield f"{counted(rows['unanswered'], 'row')} not answered by {who} yet: run the same command again."
     if rows["without_ceiling"]:
         own = report["own_quality"]
-        said = f"; on all its rows the fallback has {span(own)}" if own else ""
+        who = challenger(report)
+        said = f"; on all its rows {who} has {span(own)}" if own else ""
         yield (
             f"{counted(rows['without_ceiling'], 'row')} without an answer of the primary to measure by: they count for "
-            f"the fallback's own quality only{said}."
+            f"{who}'s own quality only{said}."
         )
     if report["primary_absence"]:
         yield (
@@ -143,7 +214,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
     if rows["unmeasured"] > flips:
         unmeasured = counted(rows["unmeasured"] - flips, "row")
         yield f"{unmeasured} not compared: {report['measure']} does not apply to them, or was not asked."
-    if rows["decided"] and not report["retained"]:
+    if rows["decided"] and not report["retained"] and not report["version"]:
         yield (
             "No share of retained quality: on these rows the fine-tune is not shown to be better than the base model "
             "without a prompt, or the floor was not asked, or there are fewer than ten."
@@ -153,7 +224,8 @@ def _rows(report: Mapping[str, Any]) -> Iterator[str]:
 def _prices(report: Mapping[str, Any]) -> Iterator[str]:
     costs = report["costs"]
     if not report["is_priced"]:
-        yield "The fallback has no price: nothing is said of cost, and the cost cap did not count it."
+        who = challenger(report)
+        yield f"{who[0].upper()}{who[1:]} has no price: nothing is said of cost, and the cost cap did not count it."
     elif costs is None:
         yield "Nothing is said of cost: no answer of the primary with a known cost is recorded."
     elif costs["computed"]:
@@ -175,12 +247,12 @@ def _judge(report: Mapping[str, Any]) -> Iterator[str]:
     if judge is None:
         return
     yield (
-        f"The judge {judge['judge']} prefers the fallback on {judge['wins']:,} of {counted(judge['pairs'], 'pair')}, "
-        f"the primary on {judge['losses']:,}, neither on {judge['ties']:,}; it flipped with the order on "
-        f"{judge['flip_rate']:.0%}, which counts for nothing."
+        f"The judge {judge['judge']} prefers {challenger(report)} on {judge['wins']:,} of "
+        f"{counted(judge['pairs'], 'pair')}, the primary on {judge['losses']:,}, neither on {judge['ties']:,}; it "
+        f"flipped with the order on {judge['flip_rate']:.0%}, which counts for nothing."
     )
     if judge["judges_itself"]:
-        yield "The judge is the fallback's own model: models prefer answers of their own kind."
+        yield f"The judge is {challenger(report)}'s own model: models prefer answers of their own kind."
 
 
 def _sweep(report: Mapping[str, Any]) -> Iterator[str]:

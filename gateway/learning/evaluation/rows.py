@@ -86,6 +86,8 @@ class Gathered:
     """Rows by which a sweep chose the prompt."""
     is_tuning_left_out: bool = True
     """False: too few others are there."""
+    corrected: int = 0
+    """Left out: the recorded answer that would be their reference was corrected."""
 
     def without_tuning(self, tuned_on: frozenset[str], least: int) -> "Gathered":
         """Leave out the rows by which a sweep chose the prompt, unless fewer than ``least`` would remain."""
@@ -94,6 +96,13 @@ class Gathered:
         if len(others) < least:
             return replace(self, tuned_on=chose, is_tuning_left_out=False)
         return replace(self, rows=others, tuned_on=chose)
+
+    def without_corrected(self, questions: frozenset[str], redactor: Redactor) -> "Gathered":
+        """Leave out recorded rows that ask one of these ``question_id``: somebody said that the answer is wrong."""
+        if not questions:
+            return self
+        kept = tuple(row for row in self.rows if row.gold is not None or not _asks(row, questions, redactor))
+        return replace(self, rows=kept, corrected=len(self.rows) - len(kept))
 
 
 def gather(
@@ -168,6 +177,12 @@ def example_questions(prompt: Prompt | None, redactor: Redactor) -> frozenset[st
 def is_for_tuning(row: Row) -> bool:
     """Say which half a row is in, by a hash of its own, independent of the order of rows."""
     return blake2b(row.input_id.encode(), digest_size=1, person=b"sweep half").digest()[0] % 2 == 0
+
+
+def _asks(row: Row, questions: frozenset[str], redactor: Redactor) -> bool:
+    if question_id(row.messages) in questions:
+        return True
+    return question_id(_redacted(row.messages, row.tools, redactor)[0]) in questions
 
 
 def _answer_of(recording: Recording | None) -> Message | None:

@@ -69,7 +69,9 @@ class Interval:
     high: float
 
 
-def decide(differences: Sequence[float], margin: float = MARGIN, *, looks: Looks = "once") -> Decision:
+def decide(
+    differences: Sequence[float], margin: float = MARGIN, *, looks: Looks = "once", alpha: float = ALPHA
+) -> Decision:
     """Judge whether the fallback is at most ``margin`` worse than the ceiling.
 
     With many looks a verdict stays once it is reached, whatever the rows after it say: that is what the error is
@@ -79,6 +81,7 @@ def decide(differences: Sequence[float], margin: float = MARGIN, *, looks: Looks
         differences: fallback − ceiling by row, each in [−1, 1]; with many looks all of them, in order of arrival.
         margin: greater than 0, at most 1.
         looks: ``once`` for a number of rows that was fixed beforehand, ``many`` where somebody looks as rows arrive.
+        alpha: the error of each side; ``rows_needed`` takes it to be the usual one.
 
     Raises:
         ValueError: for a margin or a difference beyond these bounds.
@@ -88,10 +91,10 @@ def decide(differences: Sequence[float], margin: float = MARGIN, *, looks: Looks
     if not all(-1 <= difference <= 1 for difference in differences):
         raise ValueError("a difference must lie between −1 and 1")
     if looks == "many":
-        low, high = sequence_interval(differences, margin)
-        verdict = _first(*crossings(differences, margin))
+        low, high = sequence_interval(differences, margin, alpha)
+        verdict = _first(*crossings(differences, margin, alpha))
     else:
-        low, high = lower_bound(differences, -1, ALPHA), upper_bound(differences, 1, ALPHA)
+        low, high = lower_bound(differences, -1, alpha), upper_bound(differences, 1, alpha)
         verdict = Verdict.NOT_ENOUGH_EVIDENCE
         if low > -margin:
             verdict = Verdict.ACCEPT

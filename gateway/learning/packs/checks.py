@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.config.findings import Finding
 from gateway.config.packs import FIXED, INSTRUCTIONS, MANIFEST, POOL, Pack, PackExample
 from gateway.learning.capture.redaction import Redactor
-from gateway.learning.packs.leaks import answered_in, last_answered
 from gateway.learning.packs.tokens import tokens_of
 from gateway.learning.packs.training_rows import TrainingRow
 from gateway.policy.inputs import question_id, questions_of
+from gateway.policy.leaks import answered_in, last_answered
 
 
 def check_pack(

@@ -1,10 +1,7 @@
 """A pack on disk: read as it is, and written so that nobody ever sees half of it."""
 
-import os
 import secrets
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +9,7 @@ import orjson
 
 from gateway.config.packs import FILES, MANIFEST, MAX_FILE_BYTES, BadPack, Pack, parse_pack
 from gateway.errors import ConfigError
+from gateway.learning.whole_files import put_whole, write_new
 
 HELD_OUT_SUFFIX: Final = ".held-out.jsonl"
 
@@ -66,29 +64,11 @@ def write(directory: Path, files: Mapping[str, bytes], held_out: bytes, *, priva
     """
     directory = directory.resolve()
     _check_replaceable(directory, orjson.loads(files[MANIFEST])["route"])
-    fresh = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    old = fresh.with_name(f"{fresh.name}.old")
+    beside = held_out_path(directory)
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        fresh.mkdir(mode=0o700)
-        for name, content in files.items():
-            _write(fresh / name, content, 0o600 if private else 0o644)
-        fresh.chmod(0o700 if private else 0o755)
-        _put_held_out(held_out_path(directory), held_out)
-        if directory.exists():
-            directory.rename(old)
-        try:
-            fresh.rename(directory)
-        except OSError:
-            with suppress(OSError):
-                old.rename(directory)
-            raise
+        put_whole(directory, files, private=private, before=lambda: _put_held_out(beside, held_out))
     except OSError as error:
         raise ConfigError(f"{directory} cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if directory.exists():
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_replaceable(directory: Path, route: str) -> None:
@@ -117,14 +97,7 @@ def _put_held_out(path: Path, content: bytes) -> None:
         return
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write(fresh, content, 0o600)
+        write_new(fresh, content, 0o600)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    path.chmod(mode)

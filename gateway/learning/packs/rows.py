@@ -1,6 +1,5 @@
 """The rows that a pack is made of: redacted, without repetitions, known by their inputs, and some of them held out."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ import orjson
 from gateway.config.packs import PackExample
 from gateway.errors import ConfigError
 from gateway.learning.capture.redaction import Redactor
-from gateway.learning.packs.leaks import answered_in, conversation_id, last_answered
 from gateway.learning.packs.tokens import tokens_of, tokens_of_tools
 from gateway.learning.packs.training_rows import InvalidTrainingFile, TrainingRow, read_rows, unique
 from gateway.policy.inputs import input_id
+from gateway.policy.leaks import answered_in, conversation_id, last_answered
+from gateway.policy.splits import fraction_of
 
 FEWEST_TO_HOLD_OUT: Final = 10
 """Of fewer conversations that begin differently none is held out: what is left would teach, and what is held out
@@ -144,16 +144,11 @@ def _redacted(row: TrainingRow, source: Source, redactor: Redactor, counts: Coun
 
 def _held_out(groups: Iterable[str], share: float) -> frozenset[str]:
     """Choose about a share of the groups: those whose hash, as a fraction of the largest, lies below it."""
-    fractions = sorted((_fraction(group), group) for group in groups)
+    fractions = sorted((fraction_of(group), group) for group in groups)
     if not share or len(fractions) < FEWEST_TO_HOLD_OUT:
         return frozenset()
     below = sum(fraction < share for fraction, _ in fractions)
     return frozenset(group for _, group in fractions[: min(max(below, 1), len(fractions) - 1)])
-
-
-def _fraction(group: str) -> float:
-    # Hashed once more: ids are hashes, and others may choose rows by them.
-    return int.from_bytes(hashlib.sha256(f"held out {group}".encode()).digest()[:7], "big") / 2**56
 
 
 def labels_of(rows: Sequence[PackRow]) -> list[str] | None:
@@ -177,12 +172,21 @@ def recorded_rows(recorded: Iterable[tuple[str, str]], label: str) -> tuple[Sour
     """
     rows, unusable = [], 0
     for line, (request, answer) in enumerate(recorded, 1):
-        asked = orjson.loads(request)
-        row = {**asked, "messages": [*asked["messages"], {**orjson.loads(answer), "role": "assistant"}]}
         try:
-            rows.append(replace(read_rows(orjson.dumps(row), label).rows[0], line=line))
+            rows.append(recorded_row(request, answer, label, line))
         except InvalidTrainingFile:
             unusable += 1
     if not rows:
         raise ConfigError(f"there are no {label} that could be examples; make some with: gateway record ROUTE")
     return Source(label, tuple(rows), "recorded"), unusable
+
+
+def recorded_row(request: str, answer: str, label: str, line: int) -> TrainingRow:
+    """Return a request and its answer, each as JSON, as a row.
+
+    Raises:
+        InvalidTrainingFile: it is what a training row cannot be.
+    """
+    asked = orjson.loads(request)
+    row = {**asked, "messages": [*asked["messages"], {**orjson.loads(answer), "role": "assistant"}]}
+    return replace(read_rows(orjson.dumps(row), label).rows[0], line=line)

@@ -34,7 +34,7 @@ _KEYS: dict[Format, tuple[str, ...]] = {
     "chosen": ("chosen",),
 }
 # Control tokens of the chat templates of ChatML, Llama, Mistral, Gemma, Phi and DeepSeek.
-_CONTROL = re.compile(r"<[|｜][\w▁]{2,40}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<bos>|<eos>")
+CONTROL = re.compile(r"<[|｜][\w▁]{2,40}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<bos>|<eos>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class TrainingRow:
     """The last assistant message."""
     tools: list[dict[str, Any]] | None = None
     parallel_tool_calls: bool | None = None
+    untrained: frozenset[int] = frozenset()
+    """Places in ``messages`` of assistant messages that had the weight 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def read_rows(content: bytes, label: str) -> TrainingFile:
     if len(content) > MAX_FILE_BYTES:
         reading.error(1, "is larger than 64 MiB: take a sample of its rows")
         raise InvalidTrainingFile(tuple(reading.errors))
-    for count, (line, row) in enumerate(_lines(content), 1):
+    for count, (line, row) in enumerate(_rows_of(content), 1):
         if count > MAX_ROWS:
             reading.error(line, f"is row {count:,}: {MAX_ROWS:,} are read at most; take a sample of the rows")
             break
@@ -142,9 +144,14 @@ def read_rows(content: bytes, label: str) -> TrainingFile:
     return TrainingFile(label, reading.format, tuple(reading.rows), tuple(reading.warnings))
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+def lines_of(content: bytes) -> Iterator[bytes]:
+    """Yield a file's lines, each with its end."""
     # Not splitlines(), and not split(): a text may hold U+2028, and 64 MiB of line ends would be a list of 64 million.
-    for number, line in enumerate(io.BytesIO(content), 1):
+    return iter(io.BytesIO(content))
+
+
+def _rows_of(content: bytes) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(lines_of(content), 1):
         row = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if row := row.strip(b" \t\r\n"):
             yield number, row
@@ -165,7 +172,7 @@ def _read_row(written: bytes, line: int, reading: _Reading) -> None:
         return
     reading.rows.append(example)
     # Decoded, since JSON may spell a token with escapes.
-    if token := _CONTROL.search(orjson.dumps(messages).decode()):
+    if token := CONTROL.search(orjson.dumps(messages).decode()):
         reading.warning(line, f"holds a control token of a chat template ({token.group()}): it stays as text")
 
 
@@ -222,11 +229,14 @@ def _row(line: int, messages: list[dict[str, Any]], options: dict[str, Any]) -> 
     if not (messages[-1].get("tool_calls") or text_of(messages[-1].get("content")).strip()):
         raise Refused("its answer is empty: it needs text, or tool_calls")
     system = text_of(messages[0].get("content")) if systems else ""
-    *before, answer = ({k: v for k, v in message.items() if k != "weight"} for message in messages[len(systems) :])
+    said = messages[len(systems) :]
+    *before, answer = ({k: v for k, v in message.items() if k != "weight"} for message in said)
+    untrained = frozenset(at for at, m in enumerate(said) if m.get("weight") == 0 and m["role"] == "assistant")
     parallel = options.get("parallel_tool_calls")
     if not (parallel is None or isinstance(parallel, bool)):
         raise Refused("its parallel_tool_calls is neither true nor false")
-    return TrainingRow(line, system if system.strip() else None, tuple(before), answer, _tools(options), parallel)
+    own = system if system.strip() else None
+    return TrainingRow(line, own, tuple(before), answer, _tools(options), parallel, untrained)
 
 
 def _tools(options: dict[str, Any]) -> list[dict[str, Any]] | None:

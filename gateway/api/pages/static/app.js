@@ -32,7 +32,7 @@
     restoreFocus: true,
     callbacks: {
       beforeNodeMorphed: (node) => !isChanged(node),
-      beforeAttributeUpdated: (name, node) => !(name === "open" && node.nodeName === "DETAILS"),
+      beforeAttributeUpdated: (name, node) => !(name === "open" && node.matches("details, dialog")),
     },
   };
 

@@ -17,17 +17,17 @@ Answered = tuple[str, str]
 
 def conversation_id(messages: Sequence[Message]) -> str:
     """Return 16 hex digits that all rows of one conversation share: its first user turn, white space and case aside."""
-    begun = dropwhile(lambda message: message["role"] != "user", messages)
-    return question_id(takewhile(lambda message: message["role"] != "assistant", begun))
+    begun = dropwhile(lambda message: message.get("role") != "user", messages)
+    return question_id(takewhile(lambda message: message.get("role") != "assistant", begun))
 
 
 def answered_in(messages: Sequence[Message]) -> Iterator[Answered]:
     """Yield each telling answer of a conversation, with the turn that it answers, tool results included."""
     begins = None
     for at, message in enumerate(messages):
-        if message["role"] == "user" and (begins is None or messages[at - 1]["role"] != "user"):
+        if message.get("role") == "user" and (begins is None or messages[at - 1].get("role") != "user"):
             begins = at
-        elif message["role"] == "assistant" and begins is not None and is_telling(message):
+        elif message.get("role") == "assistant" and begins is not None and is_telling(message):
             yield question_id(messages[begins : at + 1]), _said(message)
 
 

@@ -1,0 +1,227 @@
+"""A canary against its incumbent: what counts, how it is paired, and how often the watch errs."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gateway.clock import time_ordered_id
+from gateway.learning.canary import MOST_PAIRS, Comparison, Evidence, Pairing, compared, score_of, words_of
+from gateway.learning.evaluation.statistics import Verdict
+from gateway.policy.promotion import Promotion, PromotionState
+from gateway.reasons import FailureKind, Label, Outcome, Reason, Role
+from gateway.store.canaries import Ended
+from gateway.store.database import Database
+from gateway.store.feedback import Feedback, FeedbackStore
+from gateway.store.usage import UsageStore
+from tests.store.rows import START, an_entry
+
+SOON = START + timedelta(minutes=20)
+MINUTE = timedelta(minutes=1)
+
+
+def a_promotion(**fields: Any) -> Promotion:
+    given = Promotion(
+        promotion_id=time_ordered_id(START),
+        route="forum-reply",
+        tenant="",
+        number=2,
+        provider="openai",
+        model="next",
+        base=None,
+        incumbent_provider="openai",
+        incumbent_model="tuned",
+        incumbent_base=None,
+        state=PromotionState.CANARY,
+        share=0.05,
+        margin=0.05,
+        by="ana",
+        reason="a trial",
+        started_at=START,
+        changed_at=START,
+        expires_at=START + timedelta(days=7),
+    )
+    return replace(given, **fields)
+
+
+# How it is paired.
+
+
+def paired(*scores: tuple[str, float]) -> list[float]:
+    pairing = Pairing()
+    for who, score in scores:
+        pairing.add(by_canary=who == "canary", score=score)
+    return pairing.differences
+
+
+def test_a_pair_is_what_came_of_both_since_the_last_one() -> None:
+    assert paired(("incumbent", 1), ("incumbent", 0), ("canary", 1)) == [0.5]
+    assert paired(("canary", 1), ("canary", 0), ("canary", 1), ("incumbent", 1)) == [pytest.approx(-1 / 3)]
+    assert paired(("canary", 1), ("incumbent", 1), ("incumbent", 0), ("canary", 1)) == [0, 1]
+    assert paired(*[("canary", 1)] * 9) == []
+
+
+def test_a_time_that_is_bad_for_both_counts_for_neither() -> None:
+    good = [("incumbent", 1.0)] * 19 + [("canary", 1.0)]
+    bad = [("incumbent", 0.0)] * 19 + [("canary", 0.0)]
+    assert paired(*good, *bad, *good) == [0, 0, 0]
+
+
+def test_pairs_end_somewhere() -> None:
+    assert len(paired(*[("incumbent", 1.0), ("canary", 1.0)] * (MOST_PAIRS + 5))) == MOST_PAIRS
+
+
+# How often it errs: simulated.
+
+
+def stopped(seed: int, *, ok: tuple[float, float], pairs: int, share: float = 0.05, every: int = 50) -> bool:
+    """Tell whether a canary is stopped that somebody looks at again and again; ``ok``: incumbent's, canary's."""
+    chance = random.Random(seed)
+    evidence = Evidence(a_promotion(margin=0.05))
+    looked = 0
+    while len(evidence._answers.differences) < pairs:
+        by_canary = chance.random() < share
+        evidence._answered(Ended(f"{chance.random()}", by_canary, chance.random() < ok[by_canary]))
+        if len(evidence._answers.differences) >= looked + every:
+            looked = len(evidence._answers.differences)
+            if evidence.compared().verdict is Verdict.REJECT:
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("ok", "at_least", "at_most"),
+    [
+        pytest.param((0.97, 0.97), 0, 2, id="one that is as good is stopped in at most 5 % of runs"),
+        pytest.param((0.90, 0.90), 0, 2, id="also where both fail often"),
+        pytest.param((0.97, 0.92), 0, 3, id="one at the limit itself is stopped in at most 5 %, but for chance"),
+        pytest.param((0.97, 0.77), 36, 40, id="one that is clearly worse is stopped in most"),
+        pytest.param((0.99, 0.50), 40, 40, id="one that fails every other time is always"),
+    ],
+)
+def test_of_forty_canaries(ok: tuple[float, float], at_least: int, at_most: int) -> None:
+    ended = sum(stopped(seed, ok=ok, pairs=250) for seed in range(40))
+    assert at_least <= ended <= at_most
+
+
+# What counts: read out of the database.
+
+
+def a_mark(number: int, *, model: str = "next", request_id: str | None = None, **fields: Any) -> Feedback:
+    at = START + number * MINUTE / 10
+    given = Feedback(
+        feedback_id=time_ordered_id(at),
+        route="forum-reply",
+        tenant="",
+        request_id=request_id or f"req_{model}_{number}",
+        source="api",
+        by="app",
+        given_at=at,
+        provider="openai",
+        model=model,
+    )
+    return replace(given, **fields)
+
+
+@pytest.mark.parametrize(
+    ("mark", "score"),
+    [
+        pytest.param(a_mark(1, label=Label.RIGHT), 1.0, id="right"),
+        pytest.param(a_mark(1, label=Label.WRONG, score=0.9), 0.0, id="wrong, whatever the score"),
+        pytest.param(a_mark(1, score=0.75), 0.75, id="a score"),
+        pytest.param(a_mark(1, comment="hm"), None, id="a comment alone"),
+    ],
+)
+def test_a_mark_is_worth(mark: Feedback, score: float | None) -> None:
+    assert score_of(mark) == score
+
+
+async def found(database: Database, rows: Iterable[Any] = (), marks: Iterable[Feedback] = ()) -> Comparison:
+    await UsageStore(database).insert_attempts(list(rows))
+    for mark in marks:
+        await FeedbackStore(database).add(mark)
+    return await compared(database, a_promotion(), SOON)
+
+
+def an_attempt(number: int, *, canary: bool = False, ok: bool = True, **fields: Any) -> Any:
+    started = START + number * MINUTE / 10
+    given = {
+        "attempt_id": time_ordered_id(started),
+        "request_id": f"req_{number}",
+        "route": "forum-reply",
+        "target": "canary" if canary else "primary",
+        "role": Role.PRIMARY,
+        "provider": "openai",
+        "model_asked": "next" if canary else "tuned",
+        "model_answered": None,
+        "reason": Reason.CANARY if canary else Reason.PRIMARY,
+        "outcome": Outcome.OK if ok else Outcome.FAILED,
+        "failure": None if ok else FailureKind.SERVER_ERROR,
+        "started_at": started,
+        "finished_at": started + timedelta(seconds=1),
+    }
+    return an_entry(number * MINUTE / 10, **given | fields)
+
+
+async def test_attempts_of_both_are_counted_and_nothing_else(database: Database) -> None:
+    rows = [
+        an_attempt(1),
+        an_attempt(2, ok=False),
+        an_attempt(3, canary=True),
+        an_attempt(4, canary=True, ok=False),
+        # The same request, passed on to the incumbent.
+        an_attempt(5, request_id="req_4", ok=False),
+        an_attempt(6, pinned=True, ok=False),
+        an_attempt(7, kind="rehearsal", ok=False),
+        an_attempt(8, outcome=Outcome.CANCELLED),
+        an_attempt(9, canary=True, outcome=Outcome.INTERRUPTED),
+        an_attempt(10, route="triage", ok=False),
+        an_attempt(11, model_asked="third", ok=False),
+        an_attempt(12, reason=Reason.SERVER_ERROR, role=Role.FALLBACK, ok=False),
+        an_attempt(-20, canary=True, ok=False),
+    ]
+    made = await found(database, rows)
+    assert (made.incumbent.answers, made.incumbent.failed) == (2, 1)
+    assert (made.canary.answers, made.canary.failed) == (2, 1)
+    assert made.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+
+
+async def test_what_took_long_is_read_once_it_has_ended(database: Database) -> None:
+    evidence = Evidence(a_promotion())
+    await UsageStore(database).insert_attempts([an_attempt(1), an_attempt(2, canary=True)])
+    await evidence.read_on(database, START + 5 * MINUTE)
+    late = an_attempt(3, canary=True, ok=False, finished_at=START + 9 * MINUTE)
+    await UsageStore(database).insert_attempts([late])
+    await evidence.read_on(database, START + 10 * MINUTE)
+    await evidence.read_on(database, START + 11 * MINUTE)
+    made = evidence.compared()
+    assert (made.canary.answers, made.canary.failed, made.incumbent.answers) == (2, 1, 1)
+
+
+async def test_marks_by_people_stop_a_canary_whose_answers_all_come(database: Database) -> None:
+    marks = [a_mark(2 * n, label=Label.WRONG) for n in range(1, 90)]
+    marks += [a_mark(2 * n + 1, model="tuned", label=Label.RIGHT) for n in range(1, 90)]
+    made = await found(database, [an_attempt(n, canary=n % 2 == 0) for n in range(40)], sorted(marks, key=_when))
+    assert (made.canary.marks, made.canary.liked, made.incumbent.liked) == (89, 0, 89)
+    assert made.answers.verdict is not Verdict.REJECT
+    assert made.verdict is Verdict.REJECT
+    assert words_of(made).startswith("answers that came +0.0 points (")
+    assert "marks by people -100.0 points (" in words_of(made)
+
+
+def _when(mark: Feedback) -> Any:
+    return mark.given_at
+
+
+async def test_the_first_word_on_a_request_counts_and_marks_on_others_models_do_not(database: Database) -> None:
+    marks = [
+        a_mark(1, label=Label.RIGHT, request_id="req_1"),
+        a_mark(2, label=Label.WRONG, request_id="req_1"),
+        a_mark(3, label=Label.WRONG, model="base"),
+        a_mark(4, label=Label.WRONG, model="tuned", provider="azure"),
+    ]
+    made = await found(database, marks=marks)
+    assert (made.canary.marks, made.canary.liked, made.incumbent.marks) == (1, 1.0, 0)
