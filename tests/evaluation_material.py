@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from migrated_database import migrated
 from sandbox_server import RunningSandbox
 
 from gateway.clock import SystemClock
@@ -30,7 +31,6 @@ from gateway.policy.inputs import input_id, question_id
 from gateway.sandbox.catalogue import Task
 from gateway.sandbox.skills import answer_in_style
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.recordings import Recording
 
 REDACTOR = Redactor(("email", "phone", "card"), {})
@@ -103,7 +103,7 @@ prices:
 async def opened(routes: Path, file: Path) -> AsyncIterator[Workbench]:
     """Open a workbench on a SQLite file, made where it is not there."""
     url = f"sqlite:///{file}"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     database = await Database.open(url)
     try:
         loaded = load(routes, environ=os.environ)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from migrated_database import migrated
 
 from gateway.config.loader import load
 from gateway.config.packs import FIXED, HELD_OUT, INSTRUCTIONS, POOL, PackExample, example_line, parse_pack, sealed
@@ -14,7 +15,6 @@ from gateway.ledger.entry import new_attempt_id
 from gateway.policy.evidence import terms_of
 from gateway.store.database import Database
 from gateway.store.evaluations import Evaluation, EvaluationStore
-from gateway.store.migrate import migrate
 from gateway.store.packs import PackStore
 
 # The routes' own dates: a suite may run on any day.
@@ -108,7 +108,7 @@ def too_few(rows_needed: int | None) -> dict[str, Any]:
 def keep_in(directory: Path, *verdicts: Evaluation, pack: bool = True) -> str:
     """Keep verdicts, each a minute after the one before, and the pack where it is wanted; return the database's URL."""
     url = f"sqlite:///{directory}/kept.db"
-    migrate(url)
+    migrated(url)
 
     async def fill() -> None:
         database = await Database.open(url)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Run, run
+from migrated_database import migrated
 
 from gateway import errors
 from gateway.api.admin import LONGEST_GRACE_S, MOST_KEYS
@@ -20,7 +21,6 @@ from gateway.config.schema_keys import KeyEntry
 from gateway.config.settings import LEAST_PEPPER, Settings
 from gateway.policy.answer_length import DEFAULT_TOKENS
 from gateway.policy.limits import REQUESTS_BURST_S, TOKENS_BURST_S
-from gateway.store.migrate import migrate
 from gateway.store.spend import LOST_AFTER
 from tests.api.keyed_gateway import ADMIN_KEY, Keyed, running
 
@@ -70,7 +70,7 @@ def test_what_making_a_key_prints_is_what_it_says(tmp_path: Path, run: Run, monk
 
 async def test_the_calls_it_shows_are_answered(tmp_path: Path) -> None:
     ledger = tmp_path / "empty.db"
-    await asyncio.to_thread(migrate, f"sqlite:///{ledger}")
+    await asyncio.to_thread(migrated, f"sqlite:///{ledger}")
     (shown,) = (block for block in blocks("sh") if "/admin/" in block)
     calls = re.sub(r" \\\n +", " ", shown)
     lines = [line for line in calls.splitlines() if line.startswith("curl ")]

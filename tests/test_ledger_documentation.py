@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import Run, run
+from migrated_database import migrated
 
 from gateway.cli import server
 from gateway.config.loader import load
@@ -19,7 +20,6 @@ from gateway.ledger.figures import LedgerFigures
 from gateway.ledger.journal import Intent
 from gateway.ledger.refused import FILE
 from gateway.metrics import Metrics
-from gateway.store.migrate import migrate
 from tests.store.rows import an_entry
 
 TEXT = (Path(__file__).parent.parent / "docs" / "ledger.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_what_is_shown_of_routes_yaml_loads_and_is_the_default(tmp_path: Path) -
 
 def test_the_commands_it_shows_run(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    migrate(f"sqlite:///{tmp_path}/gateway.db")
+    migrated(f"sqlite:///{tmp_path}/gateway.db")
     monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite:///{tmp_path}/gateway.db")
     commands = re.findall(r"^\$ gateway (.*)$", TEXT, re.MULTILINE)
     assert len(commands) == 3

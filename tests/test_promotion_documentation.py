@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from command_line import Run, run
+from migrated_database import migrated
 
 from gateway.policy.promotion import VersionStatus
-from gateway.store.migrate import migrate
 
 __all__ = ["run"]
 
@@ -32,7 +32,7 @@ def test_the_commands_happen_as_they_are_shown(run: Run, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     Path("routes.yaml").write_text(ROUTES)
     url = f"sqlite:///{tmp_path}/gateway.db"
-    migrate(url)
+    migrated(url)
     ran = 0
     for part in re.split(r"^\$ gateway ", "".join(SESSIONS), flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")

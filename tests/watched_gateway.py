@@ -21,6 +21,7 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gateway_server import READY_S, RunningGateway, running_gateway
+from migrated_database import migrated
 from sandbox_server import RunningSandbox, running_sandbox
 from watched_history import History, thinned
 from watched_keys import PEPPER, keep_keys, keyed
@@ -32,7 +33,6 @@ from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.routes import Routes
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.usage import UsageStore
 
 Kind = Literal["busy", "empty", "forty"]
@@ -80,7 +80,7 @@ def watched(
 
 async def _keep(url: str, file: Path, kind: Kind, now: datetime, *, keys: bool) -> None:
     routes = load(file, environ={}).routes
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     database = await Database.open(url)
     try:
         if kind == "busy":

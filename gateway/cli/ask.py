@@ -79,6 +79,8 @@ def _show(answer: dict[str, Any], headers: Message, as_json: bool) -> None:
         f"tokens: {usage.get('prompt_tokens')} in, {usage.get('completion_tokens')} out",
         f"gateway's own time: {ours.get('x-gateway-overhead-ms')} ms",
     ]
+    if "x-request-id" in ours:
+        facts.append(f"request: {ours['x-request-id']}")
     if "x-gateway-adapted" in ours:
         facts.append(f"parameters changed: {ours['x-gateway-adapted']}")
     if "x-gateway-primary-shutdown" in ours:

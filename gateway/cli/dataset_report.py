@@ -40,6 +40,7 @@ def built_report(built: "Built", published: "Published") -> dict[str, Any]:
         "deleted": list(built.deleted),
         "conflicting": [list(rows) for rows in built.conflicting],
         "readiness": {"train": train, "floor": FLOOR, "start": START, "says": _readiness(train)},
+        "replaced_training_rows": published.replaced_rows,
         "redacted": dict(manifest.redacted),
         "terms": manifest.terms or None,
         "is_registered": published.is_registered,
@@ -58,6 +59,8 @@ def built_lines(told: dict[str, Any]) -> Iterator[str]:
     if told["redacted"]:
         yield f"  blacked out: {', '.join(f'{count:,} × {kind}' for kind, count in told['redacted'].items())}"
     yield from _left_out_lines(told)
+    if told["replaced_training_rows"] > told["readiness"]["train"]:
+        yield f"  it takes the place of one with {counted(told['replaced_training_rows'], 'training row')}: see --from"
     yield f"  {told['dataset_hash']}"
     yield f"what they are: {told['manifest']}"
     if told["terms"]:
@@ -146,7 +149,9 @@ def _by_source(built: "Built") -> dict[str, dict[str, int]]:
 def _readiness(train: int) -> str:
     rows = counted(train, "training row")
     if train < FLOOR:
-        return f"{rows}: too few; below {FLOOR} nothing is learnt, and OpenAI takes no file"
+        return (
+            f"{rows}: too few; below {FLOOR} nothing is learnt, and OpenAI takes no file: mark more, or add --from FILE"
+        )
     if train < START:
         return f"{rows}: enough to try, {START} are a start"
     return f"{rows}: a start is made; more help less and less"

@@ -192,7 +192,8 @@ def _print(report: "FileReport") -> None:
     if report.format == "manifest":
         typer.echo(f"{report.file}: {said}")
         return
-    end = "it cannot be trained on" if report.errors else "it can be trained on"
+    use = "evaluated with" if Path(report.file).name.startswith("evaluation.") else "trained on"
+    end = f"it cannot be {use}" if report.errors else f"it can be {use}"
     typer.echo(f"{report.file}: {report.format or 'no format'}, {counted(report.rows, 'row')}, {said}; {end}")
 
 

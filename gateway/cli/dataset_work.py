@@ -37,6 +37,8 @@ class Published:
     """The manifest's."""
     is_registered: bool
     """Whether a deletion will find them: there is a database."""
+    replaced_rows: int = 0
+    """Training rows of what lay there before."""
 
 
 def using(url: str | None, work: "Callable[[Database | None], Awaitable[T]]") -> T:
@@ -152,10 +154,11 @@ async def publish(
     from gateway.learning.datasets.removal import remove_inputs
     from gateway.store.datasets import DatasetRow, DatasetStore, ExportedFile
 
-    if database is None:
-        return Published(manifest, write(directory, manifest, files), False)
-    store = DatasetStore(database)
     path = directory / MANIFEST
+    before = _training_rows(path)
+    if database is None:
+        return Published(manifest, write(directory, manifest, files), False, before)
+    store = DatasetStore(database)
     own = (socket.gethostname(), str(path))
     earlier = [file.input_ids for file in await store.files(own[0]) if file.path == own[1]]
     tenant, ids = manifest.tenant or "", manifest.input_ids
@@ -169,4 +172,15 @@ async def publish(
     if kind == "dataset":
         kept = DatasetRow(manifest.dataset_hash, manifest.route, tenant, manifest.summary(), started, manifest.by)
         await store.keep(kept)
-    return Published(manifest, path, True)
+    return Published(manifest, path, True, before)
+
+
+def _training_rows(path: Path) -> int:
+    """Return how many training rows a manifest names; 0 where there is none that can be read."""
+    from gateway.learning.datasets.building import TRAIN
+    from gateway.learning.datasets.manifest import parse_manifest
+
+    try:
+        return len(parse_manifest(path.read_bytes(), str(path)).rows(TRAIN))
+    except (OSError, ConfigError):
+        return 0

@@ -35,7 +35,7 @@ def evaluate(
             "--rows",
             metavar="FILE",
             help="Only these rows, as a training file.  (default: packs/ROUTE.held-out.jsonl, and what is recorded; "
-            "of a version datasets/ROUTE/evaluation.jsonl)",
+            "of a version evaluation.jsonl in datasets/ROUTE)",
         ),
     ] = None,
     corrections: Annotated[

@@ -58,9 +58,9 @@ app = typer.Typer(
     "  gateway record --before-shutdown  whose answers to keep while they can be had\n\n"
     "  gateway pack build R --from F     make a prompt of the fine-tune's own training file\n\n"
     "  gateway evaluate R                is the fallback good enough?\n\n"
-    "  gateway promote R v2              the next model: a patch, a share, or at once\n\n"
     "  gateway dataset build R           the next fine-tune's examples\n\n"
     "  gateway tune R --on PROVIDER      train the next version\n\n"
+    "  gateway promote R v2              the next model: a patch, a share, or at once\n\n"
     "  gateway keys create NAME          let an application call, within bounds\n\n"
     "  gateway report                    what it cost, how fast it was, and who answered\n\n"
     "Exit codes: 0 all is well, 1 there are findings, 2 the command was misused.",

@@ -47,7 +47,7 @@ class _Wanted:
 def promote(
     route: Annotated[str, typer.Argument(help="A route.")],
     version: Annotated[
-        str | None, typer.Argument(metavar="[VERSION]", help="One of its versions, such as v2.", show_default=False)
+        str | None, typer.Argument(metavar="VERSION", help="One of its versions, such as v2.", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="ID", help="Make this model a version first.")] = None,
     on: Annotated[
@@ -92,7 +92,9 @@ def promote(
     replica on this database follows within seconds, and `gateway keys audit ROUTE` keeps who did it, and why.
 
     Example:  gateway promote forum-reply v2 --canary 5%
+
     Example:  gateway promote forum-reply v2 --now --for 3d --reason "the evaluation accepted it"
+
     Example:  gateway promote forum-reply v2 | git apply
     """
     from gateway.cli.promote_acts import Who
@@ -232,7 +234,10 @@ def _share(text: str) -> float:
     match = _SHARE.fullmatch(text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no share; write 5% or 0.05; for all write --now", param_hint="--canary")
-    return float(match[1]) / 100 if match[1] else float(match[2])
+    share = float(match[1]) / 100 if match[1] else float(match[2])
+    if not share:
+        raise typer.BadParameter(f"{text!r} is no share; a canary is ended by --rollback", param_hint="--canary")
+    return share
 
 
 def _number(version: str | None) -> int | None:

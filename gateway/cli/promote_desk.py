@@ -13,11 +13,12 @@ from gateway.config.routes import Route, Routes, Target
 from gateway.errors import ConfigError
 from gateway.learning.known import Known, known_of
 from gateway.lifecycle.calendar import Calendar
-from gateway.lifecycle.promotable import against, answers_without, dates_of, lacking_in, target_for
+from gateway.lifecycle.promotable import against, answers_without, dates_of, target_for
 from gateway.lifecycle.sighting import Sighting, sighting
 from gateway.policy.lifecycle import Dates
 from gateway.policy.promotion import Promotion, PromotionState, Version
 from gateway.policy.promotion_rules import Against
+from gateway.providers.credentials import lacks_credential
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.store.database import Database
@@ -111,7 +112,7 @@ class Desk:
             self.routes,
             calendar=self.calendar,
             states=self.known.targets,
-            lacks=lacking_in(self.environ),
+            lacks=lambda provider: lacks_credential(provider, self.environ),
             now=self.now,
             verdict=found.verdict if found is not None else None,
             state=state,

@@ -83,7 +83,7 @@ async def _compared(desk: Desk) -> Comparison | None:
     promotion = _holding(desk)
     if promotion is None or promotion.state is not PromotionState.CANARY:
         return None
-    return await compared(desk.database, promotion, desk.now)
+    return await compared(desk.database, promotion, desk.route.timeouts, desk.now)
 
 
 async def _live(desk: Desk) -> list[str]:

@@ -82,9 +82,7 @@ def prices(desk: Desk, old: Version | None, new: Version) -> str | None:
 def _price_change(name: str, before: Price, after: Price) -> str:
     old, new = (Decimal(getattr(price, name)) / _NANO_PER_TOKEN_FROM_USD_PER_1M for price in (before, after))
     by = f" ({change(float(new / old) - 1)})" if old and new != old else ""
-    return (
-        f"{name} {old.normalize():f} → {new.normalize():f} US${by}" if old != new else f"{name} {old.normalize():f} US$"
-    )
+    return f"{name} ${old.normalize():f} → ${new.normalize():f}{by}" if old != new else f"{name} ${old.normalize():f}"
 
 
 def in_force(promotion: Promotion) -> str:

@@ -14,7 +14,8 @@ from gateway.errors import BudgetExceeded, BudgetNeedsBound, BudgetUnverifiable,
 from gateway.execution.answer_headers import Header
 from gateway.execution.budget_words import away, needs_bound
 from gateway.execution.most_cost import MostCost, most_cost
-from gateway.execution.prepared import PreparedTarget, ReadyPlan
+from gateway.execution.prepared import ReadyPlan
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.rate_limits import Taken, texts
 from gateway.execution.request import Request
 from gateway.ledger.entry import Entry

@@ -13,7 +13,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.execution.failures import Failed, Failure, without_secret
 from gateway.execution.most_cost import adapted_body
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.request import Request
 from gateway.execution.streaming import BrokenStream, ErrorEvent, StreamReader
 from gateway.execution.sweeper import Sweeper

@@ -4,7 +4,7 @@ import math
 from typing import Any, Final, NamedTuple
 
 from gateway.execution.endpoints.endpoint import MEDIA
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.request import Request
 from gateway.policy.answer_length import DEFAULT_TOKENS, NAMES, choices_asked, length_name, limit_length
 from gateway.policy.bounds import most_input_tokens, most_nanousd, open_ended, refers_to_more

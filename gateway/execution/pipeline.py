@@ -18,7 +18,8 @@ from gateway.execution.contract import breaks_contract
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
 from gateway.execution.learner import Learner, NobodyLearns
-from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.prepared import PreparedRoute, ReadyPlan, ReadyStep, Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.rate_limits import texts
 from gateway.execution.relay import Relay
 from gateway.execution.request import Reply, Request

@@ -6,7 +6,8 @@ from datetime import datetime
 import structlog
 
 from gateway.clock import Clock
-from gateway.execution.prepared import PreparedTarget, Snapshot
+from gateway.execution.prepared import Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.promotion_events import promotion_event
 from gateway.metrics import Metrics
 from gateway.policy import lifecycle

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from gateway.clock import Clock
 from gateway.execution.answer_headers import Header
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.providers.limit_headers import read_limits
 
 LOOK_EVERY_S = 60.0

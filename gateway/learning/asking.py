@@ -11,7 +11,8 @@ from gateway.execution.accounting import Accounting
 from gateway.execution.attempts import Attempt, transport_failure
 from gateway.execution.endpoints import CHAT
 from gateway.execution.failures import Failed, Failure
-from gateway.execution.prepared import PreparedTarget, Snapshot
+from gateway.execution.prepared import Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.streaming import BrokenStream, ErrorEvent
 from gateway.execution.sweeper import Sweeper
 from gateway.learning.answers import Message, message_of, message_of_stream

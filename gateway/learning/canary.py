@@ -5,12 +5,11 @@ difference of their means since the last pair, canary − incumbent. So a time t
 """
 
 import asyncio
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from gateway.config.routes import Timeouts
 from gateway.learning.evaluation.sequences import ALPHA
 from gateway.learning.evaluation.statistics import Decision, Verdict, decide
 from gateway.policy.promotion import Promotion
@@ -23,6 +22,8 @@ MOST_PAIRS: Final = 5_000
 """What is not decided by so many is closer to the limit than anybody needs to know."""
 LAG: Final = timedelta(seconds=5)
 """Until rows of what has ended are in the database."""
+MARKS_LAG: Final = timedelta(minutes=1)
+"""Until a mark is in the database: it is dated when it is given, and its texts are redacted first."""
 STEP: Final = timedelta(minutes=5)
 """So much of the ledger is read at once."""
 STEPS: Final = 50
@@ -69,27 +70,40 @@ class Pairing:
 
     def __init__(self) -> None:
         self.differences: list[float] = []
-        self._waiting: tuple[list[float], list[float]] = ([], [])
+        self._waiting = (_Waiting(), _Waiting())
 
     def add(self, *, by_canary: bool, score: float) -> None:
         """Take in a score from 0 to 1."""
-        self._waiting[by_canary].append(score)
+        own = self._waiting[by_canary]
+        own.count += 1
+        own.sum += score
         incumbent, canary = self._waiting
-        if incumbent and canary and len(self.differences) < MOST_PAIRS:
-            self.differences.append(_mean(canary) - _mean(incumbent))
-            self._waiting = ([], [])
+        if incumbent.count and canary.count and len(self.differences) < MOST_PAIRS:
+            self.differences.append(canary.sum / canary.count - incumbent.sum / incumbent.count)
+            self._waiting = (_Waiting(), _Waiting())
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What has arrived from one side since the last pair: a canary that nobody asks leaves no end of it."""
+
+    count: int = 0
+    sum: float = 0.0
 
 
 class Evidence:
     """What is known of one canary since its share is what it is; read on and on."""
 
-    def __init__(self, promotion: Promotion) -> None:
+    def __init__(self, promotion: Promotion, timeouts: Timeouts) -> None:
+        """``timeouts`` are the route's."""
         self.promotion = promotion
-        self._read_until = promotion.changed_at
+        self._longest = timedelta(seconds=timeouts.total_s) + timedelta(minutes=1)
+        self._read_until = self._heard_until = promotion.changed_at
         self._answers, self._marks = Pairing(), Pairing()
         self._sides = (Side(), Side())
-        self._passed_on: dict[str, None] = {}
-        """Requests that a canary failed: what the incumbent makes of them is no draw from all of its requests."""
+        self._passed_on: dict[str, bool] = {}
+        """Requests that a canary failed, and whether that counts yet: what the incumbent makes of them is no draw from
+        all of its requests, but says whether anybody could have answered."""
         self._marked: set[str] = set()
 
     async def read_on(self, database: Database, now: datetime) -> bool:
@@ -99,11 +113,14 @@ class Evidence:
             if self._read_until >= horizon or self._is_full:
                 break
             until = min(self._read_until + STEP, horizon)
-            for ended in await store.ended(self.promotion, self._read_until, until):
+            for ended in await store.ended(self.promotion, self._read_until, until, self._longest):
                 self._answered(ended)
             self._read_until = until
-        for mark in await FeedbackStore(database).since(self.promotion.route, self.promotion.changed_at):
+        # Once more what came a moment ago: a mark may be kept after a later one. ``_marked`` knows those that counted.
+        since = max(self.promotion.changed_at, self._heard_until - MARKS_LAG)
+        for mark in await FeedbackStore(database).since(self.promotion.route, since):
             self._heard(mark)
+        self._heard_until = now
         return self._read_until < horizon and not self._is_full
 
     def compared(self) -> Comparison:
@@ -122,21 +139,33 @@ class Evidence:
         return len(self._answers.differences) >= MOST_PAIRS
 
     def _answered(self, ended: Ended) -> None:
+        counts = self._passed_on.get(ended.request_id)
         if ended.by_canary and not ended.is_ok:
-            self._passed_on[ended.request_id] = None
+            counts = not ended.may_be_the_callers
+            self._passed_on[ended.request_id] = counts
             if len(self._passed_on) > _REMEMBERED:
                 del self._passed_on[next(iter(self._passed_on))]
-        elif not ended.by_canary and ended.request_id in self._passed_on:
-            return
-        side = self._sides[ended.by_canary]
+            if counts:
+                self._count(by_canary=True, is_ok=False)
+        elif ended.by_canary or counts is None:
+            self._count(by_canary=ended.by_canary, is_ok=ended.is_ok)
+        elif ended.is_ok and not counts:
+            # A request that the incumbent refuses as well is the caller's mistake, and says nothing of either.
+            self._passed_on[ended.request_id] = True
+            self._count(by_canary=True, is_ok=False)
+
+    def _count(self, *, by_canary: bool, is_ok: bool) -> None:
+        side = self._sides[by_canary]
         side.answers += 1
-        side.failed += not ended.is_ok
-        self._answers.add(by_canary=ended.by_canary, score=float(ended.is_ok))
+        side.failed += not is_ok
+        self._answers.add(by_canary=by_canary, score=float(is_ok))
 
     def _heard(self, mark: Feedback) -> None:
         score, by_canary = score_of(mark), self._by_canary(mark)
         # The first word on a request counts: one that changes what was counted would break the promise of its error.
         if score is None or by_canary is None or mark.request_id in self._marked:
+            return
+        if not by_canary and mark.request_id in self._passed_on:
             return
         self._marked.add(mark.request_id)
         side = self._sides[by_canary]
@@ -158,9 +187,12 @@ def score_of(mark: Feedback) -> float | None:
     return mark.score
 
 
-async def compared(database: Database, promotion: Promotion, now: datetime) -> Comparison:
-    """Return what live traffic says of a canary until now. May raise ``DatabaseUnavailable``."""
-    evidence = Evidence(promotion)
+async def compared(database: Database, promotion: Promotion, timeouts: Timeouts, now: datetime) -> Comparison:
+    """Return what live traffic says of a canary until now. May raise ``DatabaseUnavailable``.
+
+    ``timeouts`` are its route's.
+    """
+    evidence = Evidence(promotion, timeouts)
     while await evidence.read_on(database, now):
         pass
     return await asyncio.to_thread(evidence.compared)
@@ -183,7 +215,3 @@ def _words(what: str, found: Decision) -> str:
 
 def _points(difference: float) -> str:
     return f"{difference * 100:+.1f}"
-
-
-def _mean(scores: Sequence[float]) -> float:
-    return math.fsum(scores) / len(scores)

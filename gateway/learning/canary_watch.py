@@ -96,7 +96,7 @@ class CanaryWatch:
             promotion.promotion_id,
             promotion.changed_at,
         ):
-            return Evidence(promotion)
+            return Evidence(promotion, self._snapshot().routes.routes[promotion.route].timeouts)
         # Until when it lasts, and who said so, may be others.
         known.promotion = promotion
         return known

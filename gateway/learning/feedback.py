@@ -44,6 +44,8 @@ JUST_ASKED_S: Final = 10.0
 TRIES: Final = 3
 """To write a mark."""
 MOST_UNDER_WAY: Final = 64
+MOST_OF_ONE: Final = 32
+"""Of them one key's: marks of requests that are not there wait longest, and others' would find no place."""
 AT_ONCE: Final = 2
 """Marks that ask the database at the same time: the ledger needs it more."""
 LONGEST_S: Final = 15.0
@@ -90,7 +92,7 @@ class FeedbackDesk:
         self._requests = AskedRequests(snapshot)
         self._process, self._redacting = RedactionProcess(), asyncio.Lock()
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
 
     async def give(self, caller: Caller, given: Given) -> Taken:
         """Keep a mark. One that this key has given of this request last is not kept twice.
@@ -105,12 +107,12 @@ class FeedbackDesk:
         """
         said = read(given)
         only = self._requests.route(given.model, caller) if given.model is not None else None
-        if self._under_way >= MOST_UNDER_WAY:
+        if self._under_way.total() >= MOST_UNDER_WAY or self._under_way[caller.name] >= MOST_OF_ONE:
             raise FeedbackUnavailable("Too much feedback waits here; try again.", headers={"retry-after": "1"})
         database = self._database()
         if database is None:
             raise DatabaseUnavailable("it was not opened yet")
-        self._under_way += 1
+        self._under_way[caller.name] += 1
         try:
             async with asyncio.timeout(LONGEST_S):
                 return await self._give(database, caller, given, said, only)
@@ -118,7 +120,7 @@ class FeedbackDesk:
             later = {"retry-after": "5"}
             raise FeedbackUnavailable(f"It was not kept within {LONGEST_S:g} s; try again.", headers=later) from None
         finally:
-            self._under_way -= 1
+            self._under_way -= Counter((caller.name,))
 
     async def close(self) -> None:
         """End the process that redacts."""

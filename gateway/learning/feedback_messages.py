@@ -10,6 +10,7 @@ from gateway.errors import InvalidRequest
 from gateway.learning.answers import clean
 from gateway.learning.packs.training_json import Refused
 from gateway.learning.packs.training_messages import check_message, text_of
+from gateway.policy.inputs import folded
 
 _KEYS: Final = frozenset(("role", "content", "tool_calls", "refusal"))
 _SHOWN: Final = 10
@@ -37,7 +38,7 @@ def answer_message(value: str | Mapping[str, Any], name: str) -> Message:
         message["content"] = text_of(message["content"])
     if not isinstance(message.get("refusal"), str | None):
         raise InvalidRequest(f"'{name}' has a refusal that is no text.", param=name)
-    if not (message["content"] or "").strip():
+    if not folded(message["content"] or ""):
         message["content"] = None
     message["tool_calls"] = _calls(message.get("tool_calls") or (), name)
     said = clean(message)

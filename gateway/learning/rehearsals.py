@@ -16,7 +16,8 @@ import structlog
 from gateway.clock import Clock
 from gateway.config.routes_learning import Rehearsal
 from gateway.execution.attempts import DOUBTS, Attempt
-from gateway.execution.prepared import PreparedRoute, PreparedTarget, ReadyPlan, Snapshot
+from gateway.execution.prepared import PreparedRoute, ReadyPlan, Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.request import Request
 from gateway.execution.target_board import TargetBoard
 from gateway.learning.allowance import Allowance, Reservation

@@ -9,7 +9,8 @@ from pathlib import Path
 from gateway.clock import Clock
 from gateway.config.routes import Route, Routes, Target
 from gateway.execution.accounting import Accounting
-from gateway.execution.prepared import PreparedTarget, Snapshot
+from gateway.execution.prepared import Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.sweeper import Sweeper
 from gateway.learning.asking import Asker
 from gateway.learning.knowledge import Knowledge

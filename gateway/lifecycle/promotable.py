@@ -1,8 +1,7 @@
 """What speaks for and against a version of a route's model: dates, what was seen of it, where it can be called."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from gateway.config.routes import Provider, Route, Routes, Target
 from gateway.lifecycle.calendar import Calendar
@@ -77,16 +76,3 @@ def answers_without(
     as_primary = route.model_copy(update={"primary": target})
     gone = [each for each in as_primary.targets if is_gone(states.get((each.provider.name, each.model)))]
     return who_answers(as_primary, calendar.dates_of, now, [*gone, *([target] if target is not None else [])])
-
-
-def lacking_in(environ: Mapping[str, str]) -> Lacks:
-    """Return what says which secret a provider would need, and these variables, and the files here, do not hold."""
-
-    def lacks(provider: Provider) -> str | None:
-        if provider.api_key_env is not None and not environ.get(provider.api_key_env, "").strip():
-            return f"{provider.api_key_env} is not set"
-        if provider.api_key_file is not None and not Path(provider.api_key_file).is_file():
-            return f"{provider.api_key_file} is not there"
-        return None
-
-    return lacks

@@ -1,8 +1,10 @@
 """What makes two requests the same input: the id by which captured rows, recordings and examples are known."""
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -10,6 +12,10 @@ from gateway.config.packs import Pack
 from gateway.policy.prompts import SYSTEM_ROLES, text_of
 
 Message = Mapping[str, Any]
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+"""What nobody sees: zero-width characters, marks of direction, soft hyphens, byte order marks, variation selectors."""
 
 
 def input_id(messages: Iterable[Message], tools: Sequence[Any] | None = None) -> str:
@@ -29,7 +35,7 @@ def question_id(messages: Iterable[Message]) -> str:
     """Return 16 hex digits that name a question more loosely than ``input_id``: for what must not meet its own answer.
 
     A last assistant message, which is the answer, does not count, nor do the system message and the tools, nor white
-    space, case, and the random ids of tool calls.
+    space, case, Unicode's forms, what nobody sees, marks for caches, and the random ids of tool calls.
     """
     said = [message for message in messages if message.get("role") not in SYSTEM_ROLES]
     if said and said[-1].get("role") == "assistant":
@@ -57,7 +63,10 @@ def question_ids(pack: Pack) -> frozenset[str]:
 
 
 def folded(text: str) -> str:
-    """Return a text without what does not tell two of them apart: case, and how much white space there is."""
+    """Return a text without what does not tell two of them apart: case, white space, Unicode's forms, unseen marks."""
+    if not text.isascii():
+        # Twice: lower case may be composed anew.
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
     return " ".join(text.casefold().split())
 
 
@@ -70,6 +79,10 @@ def asked_text(messages: Sequence[Message]) -> str:
 
 
 def _folded_line(message: Message) -> bytes:
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [{k: v for k, v in part.items() if k != "cache_control"} for part in content if isinstance(part, dict)]
+        message = {**message, "content": parts if len(parts) == len(content) else content}
     return orjson.dumps(_folded(_said(message)), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 

@@ -42,4 +42,7 @@ def is_telling(answer: Message) -> bool:
 
 
 def _said(message: Message) -> str:
-    return folded(text_of(dict(message)))
+    calls = (call.get("function") or {} for call in message.get("tool_calls") or ())
+    # How arguments are set out tells nothing.
+    called = (f"{call.get('name')}{''.join(str(call.get('arguments')).split())}" for call in calls)
+    return folded(" ".join([text_of(dict(message)), *called]))

@@ -47,13 +47,13 @@ def create(provider: Provider, raw: bytes) -> TrainingJob:
         if body.get(name) is None:
             raise missing_parameter(name)
         _check_text(body, name)
-    method = _method(body)
+    base, method = _base(provider, body["model"]), _method(body)
     files = {"training_file": _file(provider, body, "training_file")}
     if body.get("validation_file") is not None:
         _check_text(body, "validation_file")
         files["validation_file"] = _file(provider, body, "validation_file")
     asked = Asked(
-        base=_base(provider, body["model"]),
+        base=base,
         method="dpo" if method == "dpo" else "supervised",
         hyperparameters=_hyperparameters(body, method),
         training_file=body["training_file"],

@@ -6,14 +6,16 @@ from typing import Final, NamedTuple
 from sqlalchemy import and_, or_, select
 
 from gateway.policy.promotion import Promotion
-from gateway.reasons import Outcome, Reason
-from gateway.store.database import Database
-from gateway.store.rows import Rows
+from gateway.reasons import FailureKind, Outcome, Reason
+from gateway.store.database import Database, unavailable_as_such, where
 from gateway.store.tables import attempts
 from gateway.store.traffic import started_within
 
-LONGEST: Final = timedelta(minutes=11)
-"""No attempt takes longer, by what timeouts usually are: who ended in a period began at most so long before it."""
+ROWS_AT_ONCE: Final = 500
+"""A replica that takes over the watch reads hours of a busy route on the loop that serves requests."""
+MAY_BE_THE_CALLERS: Final = frozenset(
+    (FailureKind.BAD_REQUEST, FailureKind.CONTENT_REFUSED, FailureKind.CONTEXT_TOO_LONG)
+)
 _a = attempts.c
 
 
@@ -23,17 +25,20 @@ class Ended(NamedTuple):
     request_id: str
     by_canary: bool
     is_ok: bool
+    may_be_the_callers: bool = False
+    """It was refused for what was asked: whether that is the model's fault, only another model's answer tells."""
 
 
 class CanaryStore:
     """Reads the table ``attempts``. Every method may raise ``DatabaseUnavailable``."""
 
     def __init__(self, database: Database) -> None:
-        self._rows = Rows(database)
+        self._database = database
 
-    async def ended(self, promotion: Promotion, since: datetime, until: datetime) -> list[Ended]:
+    async def ended(self, promotion: Promotion, since: datetime, until: datetime, longest: timedelta) -> list[Ended]:
         """Return the live attempts of a canary and of its incumbent that ended in a period, in that order.
 
+        ``longest``: no attempt takes longer, so that who ended in a period began at most so long before it.
         Left out are pinned ones, those whose callers left, and those that the gateway itself cut off: none of them says
         anything of a model.
         """
@@ -44,10 +49,10 @@ class CanaryStore:
             _a.model_asked == promotion.incumbent_model,
         )
         query = (
-            select(_a.request_id, _a.reason, _a.outcome)
+            select(_a.request_id, _a.reason, _a.outcome, _a.failure)
             .where(
                 # Those of before it became what it is were no part of it, however late they ended.
-                started_within(max(since - LONGEST, promotion.changed_at), until),
+                started_within(max(since - longest, promotion.changed_at), until),
                 _a.finished_at >= since,
                 _a.finished_at < until,
                 _a.route == promotion.route,
@@ -58,7 +63,12 @@ class CanaryStore:
             )
             .order_by(_a.finished_at, _a.attempt_id)
         )
-        return [
-            Ended(row["request_id"], row["reason"] == Reason.CANARY, row["outcome"] == Outcome.OK)
-            for row in await self._rows.read(query)
-        ]
+        found: list[Ended] = []
+        with unavailable_as_such(where(self._database.engine.url)):
+            async with self._database.engine.connect() as connection, connection.stream(query) as result:
+                async for rows in result.partitions(ROWS_AT_ONCE):
+                    found += (
+                        Ended(id_, reason == Reason.CANARY, came == Outcome.OK, failure in MAY_BE_THE_CALLERS)
+                        for id_, reason, came, failure in rows
+                    )
+        return found

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import URL, event, inspect, make_url, text
+from sqlalchemy import URL, event, func, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -196,6 +196,15 @@ async def writing(database: Database, *, wait_ms: int = _BUSY_TIMEOUT_MS) -> Asy
             await connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
             if wait_ms != _BUSY_TIMEOUT_MS:
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+
+
+async def alone_with(connection: AsyncConnection, *names: str) -> None:
+    """Wait for every other transaction that asked for the same name, and have later ones wait for this one's end.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("\n".join(names)))))
 
 
 def _cause(error: SQLAlchemyError | OSError) -> str:

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, insert, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.policy.splits import Split
 from gateway.reasons import Label, Role
 from gateway.store.captured import digest_of, last_deleted, selector_of, wait_for_deletions
-from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.database import Database, alone_with, unavailable_as_such, where
 from gateway.store.rows import Row, Rows
 from gateway.store.tables_training import feedback
+from gateway.store.traffic import first_id
 
 _f = feedback.c
 _WORDS: Final[Mapping[str, Any]] = {"label": Label, "split": Split, "role": Role}
@@ -94,7 +94,8 @@ class FeedbackStore:
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.connect() as connection, connection.begin():
                 await wait_for_deletions(connection)
-                await _wait_for_others(connection, given)
+                # So that a repetition finds what it repeats.
+                await alone_with(connection, given.route, given.tenant, given.request_id)
                 gone = (await last_deleted(connection, _selectors(given))).values()
                 if any(at >= given.given_at for at in gone):
                     return "deleted"
@@ -148,7 +149,8 @@ class FeedbackStore:
     async def since(self, route: str, at: datetime) -> list[Feedback]:
         """Return the marks on a route from an instant on, of every tenant, in order of time, without their texts."""
         columns = [column for column in feedback.columns if column.name not in _TEXTS]
-        later = select(*columns).where(_f.route == route, _f.given_at >= at)
+        # Ids begin with ``given_at``: a range of the key, so that who asks again and again reads what is new alone.
+        later = select(*columns).where(_f.feedback_id >= first_id(at), _f.route == route)
         return await self._read(later.order_by(_f.feedback_id))
 
     async def _read(self, query: Select[Any]) -> list[Feedback]:
@@ -189,13 +191,6 @@ def _says(mark: Feedback) -> tuple[object, ...]:
     """Return what tells one mark from another: who says what."""
     texts = (mark.comment, mark.correction, mark.request, mark.answer)
     return (mark.source, mark.by, mark.label, mark.score, *texts)
-
-
-async def _wait_for_others(connection: AsyncConnection, given: Feedback) -> None:
-    """Let another who marks the same request end first, so that a repetition finds what it repeats."""
-    if connection.dialect.name == "postgresql":
-        name = "\n".join((given.route, given.tenant, given.request_id))
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
 
 def _selectors(mark: Feedback) -> list[str]:

@@ -24,9 +24,10 @@ from gateway.policy.promotion import (
     status_of,
 )
 from gateway.store.audit import audit_row, keep_audit
-from gateway.store.database import Database, unavailable_as_such, where
+from gateway.store.database import Database, alone_with, unavailable_as_such, where
 from gateway.store.event_rows import Announce, keep_events
 from gateway.store.tables_training import promotions, versions
+from gateway.store.versions import VERSIONS
 
 _p, _v = promotions.c, versions.c
 
@@ -75,6 +76,7 @@ class PromotionStore:
         """
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
+                await alone_with(connection, VERSIONS, promotion.route)
                 if over is not None:
                     superseded = ended(over, Ending.SUPERSEDED, promotion.started_at)
                     if not await _replace(connection, over, superseded):
@@ -126,6 +128,7 @@ class PromotionStore:
     async def _put(self, before: Promotion, after: Promotion, action: str, now: datetime, told: Telling) -> bool:
         with unavailable_as_such(where(self._database.engine.url)):
             async with self._database.engine.begin() as connection:
+                await alone_with(connection, VERSIONS, before.route)
                 made = await _replace(connection, before, after)
                 if made:
                     await _tell(connection, action, before, after, now, told)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, RowMapping, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.config.routes import Route
 from gateway.policy.promotion import Version, VersionStatus
-from gateway.store.database import Database, unavailable_as_such, where, writing
+from gateway.store.database import Database, alone_with, unavailable_as_such, where, writing
 from gateway.store.rows import Rows
 from gateway.store.tables_training import promotions, versions
 
+VERSIONS: Final = "versions"
+"""Who moves a route's versions is alone with this and the route's name."""
 _p, _v = promotions.c, versions.c
 Origin = Literal["routes", "job", "adapter", "named"]
 _FILLED_IN = ("base", "job_id", "dataset_hash", "pack_hash", "evaluation_id", "trained_system", "cost_nanousd")
@@ -153,6 +155,8 @@ async def _follow(connection: AsyncConnection, route: Route, by: str, now: datet
     primary = route.primary
     if primary is None:
         return None
+    # A promotion that begins between this look and what follows from it would have its statuses undone.
+    await alone_with(connection, VERSIONS, route.name)
     promoted = (await connection.execute(_in_force(route.name))).first() is not None
     status = VersionStatus.CANDIDATE if promoted else VersionStatus.SERVING
     said = Registered(provider=primary.provider.name, model=primary.model, base=primary.base, origin="routes", by=by)

@@ -16,6 +16,7 @@ from gateway.learning.knowledge import Knowledge
 from gateway.lifecycle.polling import dates_source
 from gateway.metrics import Metrics
 from gateway.policy import pack_examples
+from gateway.policy.evidence import Accepted
 from gateway.policy.lifecycle import Published
 from gateway.policy.promotion import Ending, Promoted, Promotion, ending_of, promoted
 from gateway.providers.allowed_origins import AllowedOrigins
@@ -63,6 +64,8 @@ class Configurations:
         self._holding: Holding = {}
         self._warned: dict[str, str] = {}
         self._trained: Trained = {}
+        self._built_by: tuple[Accepted, Trained] = (frozenset(), {})
+        """The verdicts and the training's system messages of the latest snapshot; a look may end between the two."""
         self._worker: LitellmWorker | None = None
         self._loaded = self._in_force = routes
         """As routes.yaml says, before packs of the database are put in; and with them, before promotions are."""
@@ -104,7 +107,7 @@ class Configurations:
 
         The replica is not ready while what is in force lacks a pack. It stays ready while only a reload does.
         """
-        before, loaded, whole = (self._knowledge.accepted, self._trained), self._loaded, None
+        loaded, whole = self._loaded, None
         try:
             self._trained = await VersionStore(database).trained_systems()
             await self._knowledge.read(database, loaded)
@@ -117,7 +120,7 @@ class Configurations:
         lacking = loaded.config_hash != self._in_force.config_hash or awaited(self._in_force)
         if whole is not None and lacking and loaded is self._loaded:
             self._put_in_force(whole)
-        elif before != (self._knowledge.accepted, self._trained):
+        elif self._built_by != (self._knowledge.accepted, self._trained):
             self._renew()
 
     def _wait(self, why: str) -> None:
@@ -177,7 +180,7 @@ class Configurations:
         self._put(self._snapshot(self._in_force, self._loaded_at))
 
     def _snapshot(self, routes: Routes, loaded_at: datetime) -> Snapshot:
-        self._in_force = routes
+        self._in_force, self._built_by = routes, (self._knowledge.accepted, self._trained)
         standing, self._holding = self._promoted(routes), self._hold_now()
         self._warn(standing)
         routes = standing.routes

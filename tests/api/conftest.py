@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from migrated_database import migrated
 
-from gateway.store.migrate import migrate
 from tests.api.keyed_gateway import Keyed, running
 
 
@@ -13,7 +13,7 @@ from tests.api.keyed_gateway import Keyed, running
 def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy."""
     path = tmp_path_factory.mktemp("ledger") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 

@@ -112,7 +112,7 @@ async def test_without_capture_it_says_what_to_write(tmp_path: Path, empty_ledge
     assert "No answer is kept to be reviewed." in page.text
     assert "capture: {share: 1, retention_days: 30}" in page.text
     assert "POST /v1/feedback" in page.text
-    assert "Nothing is kept of reply." in one.text
+    assert "Nothing is kept of reply." in one.text and "routes: reply: primary: …" in one.text
 
 
 async def test_before_the_first_answer_it_says_how_to_get_one(gateway: ViewedGateway) -> None:

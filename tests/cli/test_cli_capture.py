@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.clock import SystemClock
 from gateway.config.packs import FIXED, HELD_OUT, INSTRUCTIONS, POOL, PackExample, example_line, sealed
@@ -20,7 +21,6 @@ from gateway.learning.packs.training_rows import read_rows
 from gateway.reasons import Role
 from gateway.store.captured import Captured, CapturedStore, digest_of
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.packs import PackStore
 from gateway.store.recordings import Recording, RecordingStore
 
@@ -51,7 +51,7 @@ def routes(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     url = f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
-    migrate(url)
+    migrated(url)
     return url
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.clock import SystemClock
 from gateway.policy.inputs import input_id
@@ -19,7 +20,6 @@ from gateway.store.captured import Captured, CapturedStore, digest_of
 from gateway.store.database import Database
 from gateway.store.datasets import DatasetStore, ExportedFile
 from gateway.store.feedback import Feedback, FeedbackStore
-from gateway.store.migrate import migrate
 
 NOW = SystemClock().now()
 ROUTES = """
@@ -41,7 +41,7 @@ def routes(tmp_path: Path) -> Path:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     url = f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
-    migrate(url)
+    migrated(url)
     keep(url)
     return url
 

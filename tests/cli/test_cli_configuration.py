@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.policy.lifecycle import Dates, Origin, Published
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.published import PublishedStore
 
 PRIMARY = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
@@ -160,7 +160,7 @@ def test_what_a_gateway_kept_of_its_providers_answers_is_warned_of(
         await PublishedStore(database).replace("acme", (Published(PRIMARY, dates),), datetime.now(UTC))
         await database.close()
 
-    migrate(url)
+    migrated(url)
     asyncio.run(keep())
     out = run("check", routes).out
     assert re.search(r"routes.forum-reply: its primary stop(s|ped) on 2027-01-10", out)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.reasons import Availability, EventKind, Reason
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.states import StateStore
 from tests.store.events import an_event
 
@@ -34,7 +34,7 @@ def routes(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     url = f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
-    migrate(url)
+    migrated(url)
     return url
 
 

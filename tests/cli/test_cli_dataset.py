@@ -25,6 +25,7 @@ from dataset_material import (
     rows_in,
     user,
 )
+from migrated_database import migrated
 
 from gateway.cli.dataset_work import publish
 from gateway.learning.datasets.building import Whose, build
@@ -37,7 +38,6 @@ from gateway.store.database import Database
 from gateway.store.datasets import DatasetStore
 from gateway.store.deletions import DeletionStore
 from gateway.store.feedback import FeedbackStore
-from gateway.store.migrate import migrate
 from gateway.store.recordings import RecordingStore
 from gateway.store.rows import Rows
 from gateway.store.tables_learning import deletions
@@ -68,7 +68,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def url(here: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> str:
     url = f"sqlite+aiosqlite:///{here}/gateway.db"
-    migrate(url)
+    migrated(url)
     monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
     return url
 
@@ -261,7 +261,9 @@ def test_without_a_database_it_is_said_that_nothing_will_find_the_files(here: Pa
         pytest.param(
             ["build", "triage", "--from", "data/triage.jsonl", "--out", "data"], 1, "of no data set", id="a place taken"
         ),
-        pytest.param(["export", "triage", "--format", "trl-sft"], 1, "holds no data set", id="nothing built yet"),
+        pytest.param(
+            ["export", "triage", "--format", "trl-sft"], 1, "gateway dataset build ROUTE", id="nothing built yet"
+        ),
         pytest.param(["export", "triage", "--format", "trl_sft"], 2, "did you mean 'trl-sft'?", id="no such format"),
         pytest.param(
             ["export", "triage", "--format", "trl-sft", "--split", "test"], 2, "none of train", id="no such side"

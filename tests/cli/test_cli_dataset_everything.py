@@ -15,6 +15,7 @@ from command_line import Run
 from dataset_files import an_evaluation, row
 from dataset_files import put as put_rows
 from dataset_material import a_captured, a_mark, a_recording, approved
+from migrated_database import migrated
 from sandbox_server import RunningSandbox, running_sandbox
 from scripted_api import Answer, a_job, failure, listing, scripted_api
 
@@ -26,7 +27,6 @@ from gateway.store.database import Database
 from gateway.store.datasets import DatasetStore, ExportedFile
 from gateway.store.evaluations import EvaluationStore
 from gateway.store.feedback import FeedbackStore
-from gateway.store.migrate import migrate
 from gateway.store.recordings import RecordingStore
 
 FORUM = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
@@ -79,7 +79,7 @@ def store(here: Path, work: Callable[[Database], Awaitable[Any]]) -> Any:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with a row of each kind, made once."""
     directory = tmp_path_factory.mktemp("filled")
-    migrate(f"sqlite:///{directory / 'gateway.db'}")
+    migrated(f"sqlite:///{directory / 'gateway.db'}")
     store(directory, fill)
     return directory
 

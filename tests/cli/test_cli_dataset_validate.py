@@ -86,7 +86,7 @@ def test_a_route_s_data_set_is_found_and_held_to_its_own_redaction(run: Run, her
     done = run("dataset", "validate", "triage")
     assert done.code == 0, done.out
     assert "train.jsonl:13: warning: holds 1 × ticket" in done.out
-    assert "evaluation.jsonl: openai-sft, 1 row, 0 errors, 0 warnings" in done.out
+    assert "evaluation.jsonl: openai-sft, 1 row, 0 errors, 0 warnings; it can be evaluated with" in done.out
 
 
 def test_in_a_directory_training_rows_are_held_against_the_evaluation_beside_them(run: Run, here: Path) -> None:

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from command_line import Run
 from evaluation_material import FINE_TUNE, ROUTE, billed, opened, training_rows, write_pack, write_routes
+from migrated_database import migrated
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
 
 from gateway.clock import SystemClock
@@ -36,7 +37,7 @@ def routes(tmp_path: Path, sandbox: RunningSandbox) -> Path:
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'gateway.db'}"
+    return migrated(f"sqlite:///{tmp_path / 'gateway.db'}")
 
 
 @pytest.fixture
@@ -233,6 +234,7 @@ def test_two_at_once_do_not_pay_twice(command: Run, routes: Path, tmp_path: Path
     assert billed(sandbox).total() == 0
 
 
+@pytest.mark.rig
 def test_ctrl_c_ends_a_run_in_order(routes: Path, database: str, tmp_path: Path, sandbox: RunningSandbox) -> None:
     provider = sandbox.sandbox.provider
     provider.adjust(replace(provider.models["gpt-6-luna"], latency_ms=40.0))

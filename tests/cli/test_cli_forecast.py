@@ -8,6 +8,7 @@ from pathlib import Path
 import forty_routes
 import pytest
 from command_line import Run
+from migrated_database import migrated
 from sqlalchemy import insert
 
 from gateway.cli import forecast_text
@@ -18,7 +19,6 @@ from gateway.lifecycle.forecast import Forecast, Horizon
 from gateway.lifecycle.forecast_headline import headline
 from gateway.reasons import Role
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.tables import rate_limits
 from gateway.store.usage import UsageStore
 from tests.store.rows import START, an_entry
@@ -66,7 +66,7 @@ def seen(
 def ledger(tmp_path: Path) -> str:
     """A week of four routes' traffic until 2026-11-23 noon, some of it on the fallback already."""
     url = f"sqlite:///{tmp_path}/week.db"
-    migrate(url)
+    migrated(url)
 
     async def fill() -> None:
         database = await Database.open(url)

@@ -7,6 +7,7 @@ from pathlib import Path
 import forty_routes
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.cli import forecast_text
 from gateway.cli.forecast import foresee
@@ -16,7 +17,6 @@ from gateway.lifecycle.forecast import Forecast, Horizon
 from gateway.lifecycle.forecast_headline import headline
 from gateway.reasons import Availability
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.states import StateStore
 
 NOV_23 = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -116,7 +116,7 @@ def test_a_prompt_that_init_drafted_is_one_that_nobody_has_written(tmp_path: Pat
 def keep(directory: Path, *gone: str, availability: Availability = Availability.GONE) -> str:
     """Keep in a database that OpenAI's models are gone."""
     url = f"sqlite:///{directory}/states.db"
-    migrate(url)
+    migrated(url)
 
     async def write() -> None:
         database = await Database.open(url)

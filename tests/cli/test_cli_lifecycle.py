@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Run
+from migrated_database import migrated
 
 from gateway.cli.lifecycle import show
 from gateway.cli.lifecycle_table import Sources, aligned
@@ -18,7 +19,6 @@ from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, Origin, Published, state
 from gateway.reasons import Availability
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.published import PublishedStore
 
 TODAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def keep(database: str, *published: Published) -> None:
         await PublishedStore(opened).replace("acme", published, TODAY)
         await opened.close()
 
-    migrate(database)
+    migrated(database)
     asyncio.run(write())
 
 

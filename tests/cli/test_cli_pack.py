@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from command_line import Run
+from migrated_database import migrated
 from rich.cells import cell_len
 
 from gateway.config.loader import load
 from gateway.config.packs import FILES
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.recordings import Recording, RecordingStore
 
 TUNED = "ft:gpt-4.1-mini-2025-04-14:acme:triage:C3d4"
@@ -183,7 +183,7 @@ def test_recordings_of_the_primary_become_rows_that_a_model_wrote(here: Path, ru
         )
 
     url = f"sqlite+aiosqlite:///{here / 'gateway.db'}"
-    migrate(url)
+    migrated(url)
     asyncio.run(record())
     told = run("pack", "build", "triage", "--from", "recordings", "--database", url, "--json").json
     assert told["rows"]["read"] == told["rows"]["model_generated"] == 12

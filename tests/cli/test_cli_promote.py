@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import Ran, Run
+from migrated_database import migrated
 from programs import required
 from sqlalchemy import select, update
 
@@ -19,7 +20,6 @@ from gateway.policy.promotion import Promotion, Version, VersionStatus
 from gateway.reasons import Availability
 from gateway.store.database import Database
 from gateway.store.evaluations import Evaluation, EvaluationStore
-from gateway.store.migrate import migrate
 from gateway.store.promotions import PromotionStore
 from gateway.store.rows import Rows
 from gateway.store.states import StateStore
@@ -59,7 +59,7 @@ def routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("promoted") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 
@@ -210,7 +210,7 @@ def test_the_patch_says_evidence_dates_and_prices(promote: Promote, second: None
     )
     assert f"v2 stops on {day}, in 30 days (planned, source: a test)" in said
     assert "no date is known on which v1 stops" in said
-    assert "input 0.3 → 0.6 US$ (+100 %), output 1.2 US$ per 1M tokens, v2 against v1" in said
+    assert "input $0.3 → $0.6 (+100 %), output $1.2 per 1M tokens, v2 against v1" in said
     assert "warning" not in said
 
 
@@ -399,7 +399,7 @@ class TestRefusals:
 
     def test_without_a_credential(self, promote: Promote) -> None:
         assert promote("--model", NEW, "--on", "closed").code == 0
-        self.refused(promote, "A_KEY_THAT_NOBODY_HAS is not set")
+        self.refused(promote, "is not set: A_KEY_THAT_NOBODY_HAS")
         self.passes_in_spite(promote)
 
     def test_at_a_provider_that_is_not_here_any_more(self, promote: Promote, routes: Path) -> None:
@@ -453,6 +453,7 @@ def test_what_routes_yaml_names_is_not_promoted(promote: Promote, second: None) 
     [
         pytest.param(("v2", "--canary", "5"), "write 5% or 0.05", id="a share without a sign"),
         pytest.param(("v2", "--canary", "100%"), "is no share", id="all as a canary"),
+        pytest.param(("v2", "--canary", "0%"), "is ended by --rollback", id="nothing as a canary"),
         pytest.param(("v2", "--canary", "5%", "--now"), "at a time", id="two at once"),
         pytest.param(("--now",), "name a VERSION", id="nobody"),
         pytest.param(("--apply",), "needs a VERSION", id="nothing to write"),

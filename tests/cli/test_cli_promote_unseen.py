@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from command_line import Ran, Run
+from migrated_database import migrated
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
 
 from gateway.clock import SystemClock
-from gateway.store.migrate import migrate
 
 OLD = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 THERE = "ft:gpt-4.1-mini-2025-04-14:acme:inv:D4e5F6g7"
@@ -27,7 +27,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 def promote(run: Run, sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Promote:
     monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/gateway.db"
-    migrate(url)
+    migrated(url)
 
     def promote(*arguments: str, primary: str = OLD, base_url: str = sandbox.base_url) -> Ran:
         Path("routes.yaml").write_text(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from migrated_database import migrated
 from recorded_routes import FORUM, total, write_routes
 from recording_command import INPUTS, Recording, database, record, sandbox
 from sandbox_server import RunningSandbox
@@ -17,7 +18,6 @@ from gateway.learning.pace import Purse
 from gateway.learning.recordings.recorder import RecordingRun
 from gateway.store.database import Database
 from gateway.store.leases import LeaseStore
-from gateway.store.migrate import migrate
 
 __all__ = ["database", "record", "sandbox"]
 
@@ -65,7 +65,7 @@ async def _taken(database: str) -> None:
 
 @pytest.mark.parametrize("how", [(), ("--batch",)], ids=["one by one", "as a batch"])
 def test_while_another_run_is_at_work_nothing_is_asked(record: Recording, database: str, how: tuple[str, ...]) -> None:
-    migrate(database)
+    migrated(database)
     asyncio.run(_taken(database))
     ran = record.of_file("--yes", *how)
     assert ran.code == 1
@@ -76,10 +76,11 @@ def test_while_another_run_is_at_work_nothing_is_asked(record: Recording, databa
     assert record.bill == []
 
 
+@pytest.mark.rig
 def test_two_commands_at_once_pay_once(record: Recording, sandbox: RunningSandbox, database: str) -> None:
     provider = sandbox.sandbox.provider
     provider.adjust(replace(provider.models[FORUM], latency_ms=100.0))
-    migrate(database)
+    migrated(database)
     code = "import typer; from gateway.cli.record import record; typer.run(record)"
     arguments = ["forum-reply", "--inputs", record.inputs, "--yes", "--second-samples", "0", "--concurrency", "1"]
     command = [sys.executable, "-c", code, *map(str, arguments), "--routes", str(record.routes)]

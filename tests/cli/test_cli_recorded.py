@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from migrated_database import migrated
 from recorded_routes import FORUM, question, training_row, write_inputs, write_routes, write_rows
 from recording_command import FAST, INPUTS, Recording, database, record, sandbox
 from sandbox_server import RunningSandbox
@@ -20,7 +21,6 @@ from gateway.clock import SystemClock
 from gateway.ledger.entry import new_attempt_id
 from gateway.policy.inputs import input_id
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.rows import Rows
 from gateway.store.tables_learning import captured
 
@@ -37,7 +37,7 @@ def keep_captured(database: str, rows: list[dict[str, Any]]) -> None:
         finally:
             await opened.close()
 
-    migrate(database)
+    migrated(database)
     asyncio.run(keep())
 
 
@@ -211,6 +211,7 @@ routes:
     )
 
 
+@pytest.mark.rig
 def test_ctrl_c_ends_a_run_in_order(record: Recording, sandbox: RunningSandbox, database: str) -> None:
     provider = sandbox.sandbox.provider
     provider.adjust(replace(provider.models[FORUM], latency_ms=40.0))

@@ -20,6 +20,7 @@ routes:
 """
 
 
+@pytest.mark.rig
 def test_a_port_that_is_taken_ends_with_1_and_a_way_out(tmp_path: Path) -> None:
     path = tmp_path / "routes.yaml"
     path.write_text(ROUTES)
@@ -89,6 +90,7 @@ def test_a_database_that_is_none_is_told_at_the_start(tmp_path: Path, run: Run) 
     assert "s3cret" not in ran.err
 
 
+@pytest.mark.rig
 def test_a_journal_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(ROUTES)
     (tmp_path / "journals").write_text("a file where the directory should be")
@@ -113,6 +115,7 @@ def test_it_greets_warns_of_variables_that_mean_nothing_and_stops_when_it_is_ask
     assert "Traceback" not in log
 
 
+@pytest.mark.rig
 def test_it_listens_on_ipv6(tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(ROUTES)
     port = free_port()

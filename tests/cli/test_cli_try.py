@@ -44,6 +44,7 @@ def test_the_answer_is_on_stdout_and_who_gave_it_beside_it(gateway: RunningGatew
     assert f"answered by the primary: {PRIMARY} at sandbox" in ran.err
     assert "because: primary · attempts: 1 · tokens: " in ran.err
     assert "the primary stops on 2999-01-14" in ran.err
+    assert "request: req_" in ran.err, "what a mark of this answer names"
 
 
 def test_the_gateways_bare_address_will_do(gateway: RunningGateway, run: Run) -> None:

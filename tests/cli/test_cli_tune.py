@@ -16,6 +16,7 @@ import pytest
 from command_line import Ran, Run
 from gateway_server import ROOT
 from job_server import KEY, Fault, running_job_server
+from migrated_database import migrated
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
 from tuned_route import BASE, SYSTEM, TunedRoute, tuned_route, write_dataset
 
@@ -24,7 +25,6 @@ from gateway.policy.promotion import Version, VersionStatus
 from gateway.store.database import Database
 from gateway.store.datasets import DatasetStore
 from gateway.store.leases import LeaseStore
-from gateway.store.migrate import migrate
 from gateway.store.versions import VersionStore
 
 
@@ -32,7 +32,7 @@ from gateway.store.versions import VersionStore
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("tuned") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 
@@ -192,7 +192,7 @@ REFUSED: list[tuple[str, tuple[str, ...], int, str]] = [
     ("a provider that trains nothing", ("--on", "words", "--yes"), 1, "trains nothing"),
     ("a method that is none", ("--on", "lab", "--method", "rl"), 2, "neither sft nor dpo"),
     ("preferences without pairs", ("--on", "lab", "--method", "dpo", "--yes"), 1, "no training rows for openai-dpo"),
-    ("a base that is not trained there", ("--on", "lab", "--base", "gpt-x", "--max-usd", "1", "--yes"), 1, "nobody kn"),
+    ("a base that is not trained there", ("--on", "lab", "--base", "gpt-x", "--yes"), 1, "lab does not train gpt-x"),
     ("a data set that is not there", ("--on", "lab", "--dataset", "nowhere", "--yes"), 1, "holds no data set"),
     ("two wishes at once", ("--status", "--cancel"), 2, "two wishes"),
     ("a job without a wish to end it", ("0197-a",), 2, "a job is named with --cancel"),
@@ -325,6 +325,7 @@ def test_an_adapter_comes_back_as_the_next_version(tune: Tune, tmp_path: Path) -
     assert "was trained for route 'triage'" in foreign.err
 
 
+@pytest.mark.rig
 def test_ctrl_c_leaves_the_job_at_the_provider(tune: Tune, sandbox: RunningSandbox) -> None:
     sandbox.sandbox.provider.training.duration_s = 3_600
     command = [sys.executable, "-m", "gateway", "tune", "reply", "--on", "lab", "--yes"]

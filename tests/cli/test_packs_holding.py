@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from generated_packs import REDACTOR, pair, source
+from migrated_database import migrated
 
 from gateway.cli.packs_holding import HoldingPack, packs_holding
 from gateway.config.loader import load
@@ -15,7 +16,6 @@ from gateway.learning.packs.building import Settings, build
 from gateway.learning.packs.directory import held_out_path, write
 from gateway.learning.packs.rows import PackRow
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 
 ROUTES = """
 version: 1
@@ -47,7 +47,7 @@ def holding(home: Path, ids: set[str], directory: str = "packs", fallback: str =
             await database.close()
 
     url = f"sqlite+aiosqlite:///{home / 'gateway.db'}"
-    migrate(url)
+    migrated(url)
     path = home / "routes.yaml"
     path.write_text(ROUTES.replace("DIRECTORY", directory).replace("FALLBACK", fallback))
     loaded = load(path, environ={})

@@ -95,6 +95,7 @@ def test_a_reader_who_has_left_raises_nothing(pipe: tuple[int, int]) -> None:
     writer.close()
 
 
+@pytest.mark.rig
 def test_a_gateway_whose_output_nobody_reads_serves_and_stops(tmp_path: Path, pipe: tuple[int, int]) -> None:
     _, writes = pipe
     fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4096)

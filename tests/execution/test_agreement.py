@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from migrated_database import migrated
 
 from gateway.config.routes import ModelDates
 from gateway.execution.agreement import Agreement
@@ -21,7 +22,6 @@ from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
 from gateway.store.database import Database, DatabaseUnavailable
-from gateway.store.migrate import migrate
 from gateway.store.published import PublishedStore
 from gateway.store.states import StateStore
 from tests.example_routes import FINE_TUNE, a_fallback, a_primary, a_provider, a_route, some_routes
@@ -102,7 +102,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     url = f"sqlite:///{tmp_path}/state.db"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     bench = Bench(url)
     yield bench
     for database in bench.opened:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from migrated_database import migrated
 from postgres_server import RunningPostgres
 from sqlalchemy import text
 
@@ -17,7 +18,6 @@ from gateway.errors import BudgetExceeded, BudgetUnverifiable
 from gateway.execution.budgets import MOST_WAITING, DatabaseBudgets
 from gateway.ledger.journal import Journal
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.settling import Charge
 from gateway.store.spend import SpendStore
 from gateway.store.standings import Standing
@@ -28,7 +28,7 @@ SHOP = Caller("key_shop", "shop", budget=Budget(total_nanousd=100))
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("budgets") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 

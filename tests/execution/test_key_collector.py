@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fake_clock import FakeClock
+from migrated_database import migrated
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -17,7 +18,6 @@ from gateway.execution.key_ring import KeyRing
 from gateway.metrics.exposition import page
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
-from gateway.store.migrate import migrate
 
 
 class Counted:
@@ -49,7 +49,7 @@ async def test_keys_are_counted_by_state_and_by_nothing_else(tmp_path: Path) -> 
         "revoked": 0,
         "gateway_keys_known_timestamp_seconds": 0,
     }
-    await asyncio.to_thread(migrate, f"sqlite:///{tmp_path / 'gateway.db'}")
+    await asyncio.to_thread(migrated, f"sqlite:///{tmp_path / 'gateway.db'}")
     database = await Database.open(f"sqlite:///{tmp_path / 'gateway.db'}")
     counted.store = KeyStore(database, clock)
     ends = (None, now + timedelta(days=8), now + timedelta(days=7), now + timedelta(hours=1), now, None)

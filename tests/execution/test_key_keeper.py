@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from migrated_database import migrated
 from structlog.testing import capture_logs
 
 from gateway.config.callers import Caller, DeclaredKey
@@ -18,7 +19,6 @@ from gateway.execution.key_keeper import KEYS, POLL_S, KeyKeeper
 from gateway.execution.key_ring import KeyRing
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.keys import KeyStore
-from gateway.store.migrate import migrate
 
 PEPPER = b"p" * 32
 FORUM, BATCH = Caller("key_aaaaaaaa", "forum-app"), Caller("key_bbbbbbbb", "batch")
@@ -56,7 +56,7 @@ async def database(empty: Path, tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from migrated_database import migrated
 from sqlalchemy import text
 
 from gateway.api.guard import Guard
@@ -40,7 +41,6 @@ from gateway.execution.rate_limits import LimitsHere
 from gateway.metrics import Metrics
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
-from gateway.store.migrate import migrate
 from gateway.store.spend import Charge, SpendStore
 
 PEPPER = b"p" * 32
@@ -379,7 +379,7 @@ class Keys(RuleBasedStateMachine):
 
 def test_keys_budgets_and_limits_do_what_the_model_says(tmp_path: Path) -> None:
     Keys.template = tmp_path / "empty.db"
-    migrate(f"sqlite:///{Keys.template}")
+    migrated(f"sqlite:///{Keys.template}")
     run_state_machine_as_test(
         Keys,
         settings=settings(

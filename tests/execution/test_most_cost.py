@@ -11,7 +11,8 @@ from gateway.config.callers import Budget, Caller
 from gateway.config.loader import load
 from gateway.execution.endpoints import ENDPOINTS
 from gateway.execution.most_cost import MostCost, adapted_body, most_cost
-from gateway.execution.prepared import PreparedTarget, Snapshot
+from gateway.execution.prepared import Snapshot
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.metrics import Metrics
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from migrated_database import migrated
 
 from gateway.clock import time_ordered_id
 from gateway.config.routes import ModelDates
@@ -20,7 +21,6 @@ from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.promotions import PromotionStore
 from gateway.store.states import Shared
 from gateway.store.versions import Registered, VersionStore
@@ -96,7 +96,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     url = f"sqlite:///{tmp_path}/state.db"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     database = await Database.open(url)
     yield Bench(database)
     await database.close()

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.seen_limits import LOOK_EVERY_S, SeenLimits
 from gateway.metrics import Metrics
 from gateway.policy.capabilities import Capabilities

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import uvloop
 from fake_provider import FakeProvider, running_provider
+from migrated_database import migrated
 from served_gateway import PRICES, Serve, ServedGateway, eventually, read_rows, served
-
-from gateway.store.migrate import migrate
 
 
 def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], Any]]:
@@ -25,7 +24,7 @@ def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Cal
 def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy."""
     path = tmp_path_factory.mktemp("ledger") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 

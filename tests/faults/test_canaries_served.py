@@ -42,6 +42,7 @@ async def a_user_of(gateway: ServedGateway, model: str) -> str:
     raise AssertionError(f"nobody is answered by {model}")
 
 
+@pytest.mark.rig
 async def test_a_share_of_conversations_is_the_canarys_and_a_rising_share_moves_none_back(serve: Serve) -> None:
     gateway = await serve()
     assert set((await answers(gateway, 50)).values()) == {"tuned"}
@@ -219,6 +220,7 @@ async def test_a_promotion_to_a_provider_that_is_not_configured_is_ignored(serve
     assert await gateway.metric("gateway_promotion_expires_timestamp_seconds", route="reply") == 0
 
 
+@pytest.mark.rig
 async def test_evidence_stops_a_canary_that_fails_more_often(serve: Serve, provider: FakeProvider) -> None:
     gateway = await serve()
     await begun(gateway, share=0.5, margin=0.2)

@@ -78,6 +78,7 @@ async def test_a_name_that_nobody_knows_is_a_failed_connection(serve: Serve, pro
     assert len(provider.chats("base")) == 5
 
 
+@pytest.mark.rig
 async def test_neither_a_black_hole_nor_a_stalled_handshake_takes_more_than_the_time_for_connecting(
     serve: Serve, black_hole: int, silent_port: int
 ) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from migrated_database import migrated
 
 from gateway.learning.allowance import LEASES_PER_DAY, Allowance, Reservation
 from gateway.store.database import Database, DatabaseUnavailable
-from gateway.store.migrate import migrate
 from gateway.store.rehearsals import RehearsalStore
 
 TODAY, TOMORROW = date(2026, 11, 29), date(2026, 11, 30)
@@ -19,7 +19,7 @@ LEASE = LIMIT // LEASES_PER_DAY
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     opened = await Database.open(url)
     yield opened
     await opened.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from a_pack import pack_files
 from fake_clock import FakeClock
+from migrated_database import migrated
 from recorded_routes import FORUM, write_routes
 from recording_bench import ROUTE, opened
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
@@ -18,13 +19,12 @@ from gateway.clock import SystemClock
 from gateway.config.packs import parse_pack
 from gateway.config.routes import Prompt
 from gateway.errors import ConfigError
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.learning.asking import MOST_TRIES, Asked, body_of
 from gateway.learning.workbench import Workbench
 from gateway.reasons import FailureKind, Outcome, Role
 from gateway.sandbox.catalogue import Fault, Model
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.packs import PackStore
 
 BODY = body_of([{"role": "user", "content": "How do I change my delivery address?"}], None)
@@ -314,7 +314,7 @@ async def test_a_workbench_refuses_a_pack_of_another_customer(
 
 async def _pushed(file: Path, files: dict[str, bytes]) -> None:
     url = f"sqlite:///{file}"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     database = await Database.open(url)
     await PackStore(database).push(files, "me", SystemClock().now())
     await database.close()

@@ -1,6 +1,7 @@
 """A canary against its incumbent: what counts, how it is paired, and how often the watch errs."""
 
 import random
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import time_ordered_id
+from gateway.config.routes import Timeouts
 from gateway.learning.canary import MOST_PAIRS, Comparison, Evidence, Pairing, compared, score_of, words_of
 from gateway.learning.evaluation.statistics import Verdict
 from gateway.policy.promotion import Promotion, PromotionState
@@ -70,6 +72,16 @@ def test_a_time_that_is_bad_for_both_counts_for_neither() -> None:
     assert paired(*good, *bad, *good) == [0, 0, 0]
 
 
+def test_what_waits_for_a_canary_that_nobody_asks_takes_no_more_room() -> None:
+    pairing = Pairing()
+    tracemalloc.start()
+    for _ in range(100_000):
+        pairing.add(by_canary=False, score=random.random())
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 10_000
+
+
 def test_pairs_end_somewhere() -> None:
     assert len(paired(*[("incumbent", 1.0), ("canary", 1.0)] * (MOST_PAIRS + 5))) == MOST_PAIRS
 
@@ -80,7 +92,7 @@ def test_pairs_end_somewhere() -> None:
 def stopped(seed: int, *, ok: tuple[float, float], pairs: int, share: float = 0.05, every: int = 50) -> bool:
     """Tell whether a canary is stopped that somebody looks at again and again; ``ok``: incumbent's, canary's."""
     chance = random.Random(seed)
-    evidence = Evidence(a_promotion(margin=0.05))
+    evidence = Evidence(a_promotion(margin=0.05), Timeouts())
     looked = 0
     while len(evidence._answers.differences) < pairs:
         by_canary = chance.random() < share
@@ -143,7 +155,7 @@ async def found(database: Database, rows: Iterable[Any] = (), marks: Iterable[Fe
     await UsageStore(database).insert_attempts(list(rows))
     for mark in marks:
         await FeedbackStore(database).add(mark)
-    return await compared(database, a_promotion(), SOON)
+    return await compared(database, a_promotion(), Timeouts(), SOON)
 
 
 def an_attempt(number: int, *, canary: bool = False, ok: bool = True, **fields: Any) -> Any:
@@ -189,8 +201,22 @@ async def test_attempts_of_both_are_counted_and_nothing_else(database: Database)
     assert made.verdict is Verdict.NOT_ENOUGH_EVIDENCE
 
 
+async def test_what_the_incumbent_refuses_as_well_is_the_callers_and_counts_against_nobody(database: Database) -> None:
+    refused = {"ok": False, "failure": FailureKind.BAD_REQUEST}
+    rows = [
+        an_attempt(1, canary=True, **refused),
+        an_attempt(2, request_id="req_1", **refused),
+        an_attempt(3, canary=True, **refused),
+        an_attempt(4, request_id="req_3"),
+        an_attempt(5),
+    ]
+    made = await found(database, rows)
+    assert (made.canary.answers, made.canary.failed) == (1, 1), "the incumbent took what it refused"
+    assert (made.incumbent.answers, made.incumbent.failed) == (1, 0)
+
+
 async def test_what_took_long_is_read_once_it_has_ended(database: Database) -> None:
-    evidence = Evidence(a_promotion())
+    evidence = Evidence(a_promotion(), Timeouts())
     await UsageStore(database).insert_attempts([an_attempt(1), an_attempt(2, canary=True)])
     await evidence.read_on(database, START + 5 * MINUTE)
     late = an_attempt(3, canary=True, ok=False, finished_at=START + 9 * MINUTE)
@@ -199,6 +225,14 @@ async def test_what_took_long_is_read_once_it_has_ended(database: Database) -> N
     await evidence.read_on(database, START + 11 * MINUTE)
     made = evidence.compared()
     assert (made.canary.answers, made.canary.failed, made.incumbent.answers) == (2, 1, 1)
+
+
+async def test_what_takes_as_long_as_its_route_allows_counts(database: Database) -> None:
+    hangs = an_attempt(1, canary=True, ok=False, finished_at=START + 60 * MINUTE)
+    await UsageStore(database).insert_attempts([hangs])
+    for total_s, answers in ((4000.0, 1), (600.0, 0)):
+        made = await compared(database, a_promotion(), Timeouts(total_s=total_s), START + 61 * MINUTE)
+        assert made.canary.answers == answers
 
 
 async def test_marks_by_people_stop_a_canary_whose_answers_all_come(database: Database) -> None:
@@ -225,3 +259,28 @@ async def test_the_first_word_on_a_request_counts_and_marks_on_others_models_do_
     ]
     made = await found(database, marks=marks)
     assert (made.canary.marks, made.canary.liked, made.incumbent.marks) == (1, 1.0, 0)
+
+
+async def test_a_mark_counts_once_however_often_somebody_looks_and_one_that_was_kept_late_counts_too(
+    database: Database,
+) -> None:
+    evidence, store = Evidence(a_promotion(), Timeouts()), FeedbackStore(database)
+    await store.add(a_mark(10, label=Label.RIGHT))
+    await evidence.read_on(database, START + 2 * MINUTE)
+    # Given before the look, and kept after it.
+    await store.add(a_mark(19, label=Label.WRONG))
+    await store.add(a_mark(25, label=Label.WRONG))
+    for minute in (3, 4, 9):
+        await evidence.read_on(database, START + minute * MINUTE)
+    made = evidence.compared()
+    assert (made.canary.marks, made.canary.liked) == (3, 1.0)
+
+
+async def test_what_people_say_of_what_a_canary_had_failed_is_left_out(database: Database) -> None:
+    rows = [an_attempt(1, canary=True, ok=False), an_attempt(2, request_id="req_1"), an_attempt(3)]
+    marks = [
+        a_mark(4, model="tuned", request_id="req_1", label=Label.WRONG),
+        a_mark(5, model="tuned", request_id="req_3", label=Label.RIGHT),
+    ]
+    made = await found(database, rows, marks)
+    assert (made.incumbent.marks, made.incumbent.liked) == (1, 1.0)

@@ -227,6 +227,11 @@ TRAINED = {"rows": 5, "answered": 4, "as_corrected": 4, "mean": 1.0}
             "of 4 that it was trained on (mean label_match 1.00); 1 not answered yet.", id="some in its training",
         ),
         pytest.param(
+            {"trained_on": {**TRAINED, "rows": 4}, "never_seen": {**NEVER, "rows": 0, "answered": 0}}, 1.0,
+            "luna answers 4 of 4 corrections that it was trained on as corrected (mean label_match 1.00); there is no "
+            "other.", id="all in its training",
+        ),
+        pytest.param(
             {"trained_on": {**TRAINED, "rows": 0}}, 0.9,
             "luna answers 7 of 10 corrections that it was not trained on as corrected (mean label_match 0.75, from 0.9 "
             "on as corrected)", id="none in its training, by likeness",

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 from dataset_material import a_file, a_mark, assistant, built, chat, dumped, on_side, rows_in, user
 
+from gateway.learning.capture.redaction import Redactor
 from gateway.learning.datasets.building import EVALUATION, EVALUATION_PAIRS, TRAIN, TRAIN_PAIRS, Built
+from gateway.learning.datasets.manifest import parse_manifest
 from gateway.learning.datasets.rows import Sourced
 from gateway.learning.datasets.sources import from_corrections
+from gateway.learning.evaluation.lineage import Trained, taught_by
+from gateway.learning.evaluation.rows import Row
+from gateway.policy.inputs import input_id
 from gateway.policy.splits import Split
 
 Message = dict[str, Any]
@@ -173,3 +178,9 @@ def test_a_set_phrase_costs_the_few_evaluation_rows_that_end_with_it_and_not_the
     made = built(a_file([chat(*proved), *(chat(*talk) for talk in many)]))
     assert len(rows_in(made.files[TRAIN])) == 30
     assert made.leaking == {Split.TRAIN: (), Split.EVALUATION: ("training.jsonl:1",)}
+    # Who is trained on this has seen the answer, whatever the split says.
+    left = input_id([message for message in proved[:-1] if message["role"] != "system"])
+    assert made.manifest.told == (left,)
+    assert parse_manifest(made.manifest.to_bytes(), "manifest.json").told == (left,)
+    trained = Trained(taught_by(made.manifest))
+    assert trained.has(Row(left, tuple(proved[:-1])), Redactor((), {}, ()))

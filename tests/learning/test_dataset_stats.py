@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from command_line import Run, run
 from dataset_files import an_evaluation, built, row
+from migrated_database import migrated
 
 from gateway.learning.datasets.directory import read
 from gateway.learning.datasets.manifest import ManifestRow
@@ -16,7 +17,6 @@ from gateway.learning.datasets.stats import BINS, Curve, curve_of, readiness, st
 from gateway.learning.packs.tokens import tokens_of
 from gateway.store.database import Database
 from gateway.store.evaluations import EvaluationStore
-from gateway.store.migrate import migrate
 
 __all__ = ["run"]
 ROUTES = """\
@@ -142,7 +142,7 @@ def test_prices_of_the_operator_and_epochs_that_were_asked_for_count(run: Run, h
 def test_the_newest_evaluation_with_a_curve_is_read(run: Run, here: Path) -> None:
     built(here / "datasets" / "triage", train=[row(f"Ticket {n}", "billing") for n in range(50)])
     url = f"sqlite:///{here / 'gateway.db'}"
-    migrate(url)
+    migrated(url)
 
     async def keep() -> None:
         database = await Database.open(url)

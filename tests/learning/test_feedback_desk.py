@@ -299,6 +299,7 @@ def calling(**fields: Any) -> dict[str, Any]:
         pytest.param({"comment": "x" * 4_001}, "4,000 characters", id="a long comment"),
         pytest.param({"correction": ""}, "is empty", id="an empty correction"),
         pytest.param({"correction": " \n\t"}, "is empty", id="a blank correction"),
+        pytest.param({"correction": "\u200b\ufeff "}, "is empty", id="a correction that nobody sees"),
         pytest.param({"correction": {}}, "is empty", id="an empty message"),
         pytest.param({"correction": {"role": "assistant", "content": []}}, "is empty", id="no parts"),
         pytest.param({"correction": {"role": "user", "content": "x"}}, "role 'assistant'", id="a user's message"),
@@ -390,7 +391,7 @@ async def test_what_waits_for_its_request_is_bounded(database: Database, snapsho
     clock = FakeClock(NOW)
     desk = FeedbackDesk(lambda: database, lambda: snapshot, clock, lambda *mark: None, wait_s=2)
     waiting = [
-        asyncio.create_task(desk.give(FORUM, says(f"unknown-{number}", score=1.0)))
+        asyncio.create_task(desk.give((FORUM, ADMIN)[number % 2], says(f"unknown-{number}", score=1.0)))
         for number in range(feedback.MOST_UNDER_WAY)
     ]
     await eventually(lambda: clock.sleepers == len(waiting), "all of them wait")
@@ -401,6 +402,25 @@ async def test_what_waits_for_its_request_is_bounded(database: Database, snapsho
     assert {type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)} == {NotFound}
     with pytest.raises(InvalidRequest):
         await desk.give(FORUM, says("one-more"))
+
+
+async def test_one_key_does_not_take_the_others_place(
+    store: CapturedStore, database: Database, snapshot: Snapshot
+) -> None:
+    await store.add([a_captured()])
+    clock = FakeClock(NOW)
+    desk = FeedbackDesk(lambda: database, lambda: snapshot, clock, lambda *mark: None, wait_s=2)
+    waiting = [
+        asyncio.create_task(desk.give(SILENT, says(f"unknown-{number}", score=1.0)))
+        for number in range(feedback.MOST_OF_ONE)
+    ]
+    await eventually(lambda: clock.sleepers == len(waiting), "all of them wait")
+    with pytest.raises(FeedbackUnavailable):
+        await desk.give(SILENT, says("one-more", score=1.0))
+    assert (await desk.give(FORUM, says(score=1.0))).feedback.score == 1.0
+    clock.advance(2)
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (await desk.give(SILENT, says(score=0.5))).feedback.score == 0.5
 
 
 async def test_what_this_replica_is_about_to_write_is_waited_for(
@@ -498,12 +518,12 @@ async def test_whose_request_it_is(
         assert text_of(mark.answer) == caller.tenant if mark.answer else mark.model == caller.tenant
 
 
-PROBES = 2_000
-
-
+@pytest.mark.parametrize(
+    "probes", [pytest.param(400, id="hundreds"), pytest.param(2_000, id="thousands", marks=pytest.mark.rig)]
+)
 async def test_of_two_tenants_with_the_same_request_ids_nothing_crosses_over(
     store: CapturedStore, desk: FeedbackDesk, ledger: UsageStore, marks: FeedbackStore, database: Database,
-    snapshot: Snapshot,
+    snapshot: Snapshot, probes: int,
 ) -> None:  # fmt: skip
     random, tenants = Random(9), {"acme": ACME, "globex": GLOBEX}
     ids = [f"same-{number}" for number in range(200)]
@@ -521,7 +541,7 @@ async def test_of_two_tenants_with_the_same_request_ids_nothing_crosses_over(
     await store.add(rows)
     await ledger.insert_attempts(listed)
     requests = AskedRequests(lambda: snapshot)
-    for probe in range(PROBES):
+    for probe in range(probes):
         tenant = random.choice(sorted(tenants))
         request_id = f"{random.choice(('same', 'shared'))}-{random.randrange(200)}"
         asked = await requests.captured(database, tenants[tenant], request_id, None)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from fake_clock import FakeClock
+from migrated_database import migrated
 
 from gateway.errors import ConfigError
 from gateway.learning.lease import LASTS_S, held
 from gateway.store.database import Database
 from gateway.store.leases import LeaseStore
-from gateway.store.migrate import migrate
 
 NAME = "record:forum-reply"
 
@@ -19,7 +19,7 @@ NAME = "record:forum-reply"
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     opened = await Database.open(url)
     yield opened
     await opened.close()

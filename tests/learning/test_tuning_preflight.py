@@ -16,7 +16,7 @@ from gateway.errors import ConfigError
 from gateway.learning.datasets.building import EVALUATION, TRAIN
 from gateway.learning.datasets.formats import FORMATS
 from gateway.learning.tuning.job_client import ABSENT_FILE, JobClient
-from gateway.learning.tuning.material import material_of, tokens_trained_on, trained_systems
+from gateway.learning.tuning.material import common_systems, material_of, tokens_trained_on, trained_systems
 from gateway.learning.tuning.preflight import api_of, check_dates, check_open, default_base, planned
 from gateway.providers.http_client import HttpClient
 from gateway.providers.job_apis import JOB_APIS
@@ -45,6 +45,12 @@ def test_a_data_set_becomes_what_the_trainer_takes(tmp_path: Path) -> None:
     assert found.tokens == tokens_trained_on(found.training) > 20 * found.rows
     assert trained_systems(found.manifest) == (SYSTEM,)
     assert not set(found.training.split(b"\n")[:-1]) & set((found.validation or b"").split(b"\n")[:-1])
+
+
+def test_a_system_message_of_few_rows_or_with_something_blacked_out_is_none_that_applications_send() -> None:
+    systems = {"Answer kindly.": 20, "Answer [email].": 40, "": 30, "Be brief.": 3}
+    assert common_systems(systems, 100, ["email"]) == ("Answer kindly.",)
+    assert common_systems(systems, 101, []) == ("Answer [email].",)
 
 
 def test_fewer_rows_to_validate_with_than_the_trainer_takes_stay_at_home(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_bench import Sink, a_journal, until, write
+from migrated_database import migrated
 from postgres_server import RunningPostgres
 from structlog.testing import capture_logs
 
@@ -29,7 +30,6 @@ from gateway.ledger.journal import Intent, Journal
 from gateway.ledger.refused import RefusedRows
 from gateway.reasons import Outcome
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.usage import Checkpoint, UsageStore
 from tests.store.rows import START, an_entry, entries
 
@@ -510,7 +510,7 @@ async def test_a_long_outages_rows_wait_in_the_journal_and_not_in_memory(root: P
 
 async def test_a_locked_database_loses_nothing_and_stores_nothing_twice(tmp_path: Path, root: Path) -> None:
     path = tmp_path / "gateway.db"
-    await asyncio.to_thread(migrate, f"sqlite:///{path}")
+    await asyncio.to_thread(migrated, f"sqlite:///{path}")
     database = await Database.open(f"sqlite:///{path}")
     store, journal = UsageStore(database), a_journal(root)
     delivery = Delivery(lambda: store, RefusedRows(root))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from ledger_bench import Sink, until
+from migrated_database import migrated
 
 from gateway.ledger.retention import BREATH_S, EVERY_S, FIRST_AFTER_S, SLICE_ROWS, Retention
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.usage import UsageStore
 from tests.fake_clock import FakeClock
 from tests.store.rows import START, an_entry
@@ -80,7 +80,7 @@ async def test_a_database_that_is_away_is_asked_again_in_an_hour(sink: Sink, clo
 
 async def test_two_that_delete_at_once_leave_exactly_what_is_to_be_kept(tmp_path: Path, clock: FakeClock) -> None:
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    await asyncio.to_thread(migrate, url)
+    await asyncio.to_thread(migrated, url)
     database, other = await Database.open(url), await Database.open(url)
     old = [an_entry(timedelta(hours=-1), request_id="old") for _ in range(20)]
     young = [an_entry(timedelta(hours=1), request_id="young") for _ in range(3)]

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 from ledger_bench import until
+from migrated_database import migrated
 from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 from gateway.ledger.store_opener import LEDGER, Opened, StoreOpener, journal_root
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.usage import UsageStore
 from tests.fake_clock import FakeClock
 from tests.store.rows import an_entry
@@ -64,7 +64,7 @@ async def test_a_new_database_is_made_behind_the_first_requests(path: Path) -> N
 
 
 async def test_whom_the_ledger_knows_to_have_answered_is_remembered(path: Path) -> None:
-    await asyncio.to_thread(migrate, f"sqlite:///{path}")
+    await asyncio.to_thread(migrated, f"sqlite:///{path}")
     database = await Database.open(f"sqlite:///{path}")
     await UsageStore(database).insert_attempts([an_entry()])
     await database.close()

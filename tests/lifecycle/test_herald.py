@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from migrated_database import migrated
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
@@ -18,7 +19,6 @@ from gateway.metrics import Metrics
 from gateway.policy.announcements import Notice
 from gateway.providers.http_client import HttpClient
 from gateway.store.database import Database, DatabaseUnavailable
-from gateway.store.migrate import migrate
 from gateway.store.outbox import Outbox
 from gateway.store.tables import notices
 from tests.fake_clock import FakeClock
@@ -31,7 +31,7 @@ OK, OUCH, GONE = whole(b"ok"), whole(b"", status="500 Oh"), whole(b"", status="4
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    migrate(url)
+    migrated(url)
     return url
 
 

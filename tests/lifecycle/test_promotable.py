@@ -7,11 +7,12 @@ from example_routes import BASE, a_fallback, a_primary, a_provider, a_route, som
 
 from gateway.config.routes import Provider, Route
 from gateway.lifecycle.calendar import Calendar
-from gateway.lifecycle.promotable import against, answers_without, dates_of, lacking_in, target_for
+from gateway.lifecycle.promotable import against, answers_without, dates_of, target_for
 from gateway.policy.availability import TargetState
 from gateway.policy.lifecycle import Dates, Origin, Published
 from gateway.policy.promotion import PromotionState, Version, VersionStatus
 from gateway.policy.promotion_rules import Against
+from gateway.providers.credentials import lacks_credential
 from gateway.reasons import Availability
 
 NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
@@ -145,20 +146,20 @@ def test_who_answers_where_a_version_cannot() -> None:
     [
         pytest.param({}, {}, None, id="none is needed"),
         pytest.param({"api_key_env": "KEY"}, {"KEY": "sk"}, None, id="it is set"),
-        pytest.param({"api_key_env": "KEY"}, {}, "KEY is not set", id="it is not set"),
-        pytest.param({"api_key_env": "KEY"}, {"KEY": " "}, "KEY is not set", id="it is empty"),
-        pytest.param({"api_key_file": "/nowhere/key"}, {}, "/nowhere/key is not there", id="no file"),
+        pytest.param({"api_key_env": "KEY"}, {}, "the key of here is not set: KEY", id="it is not set"),
+        pytest.param({"api_key_env": "KEY"}, {"KEY": " "}, "the key of here is not set: KEY", id="it is empty"),
+        pytest.param({"api_key_file": "/nowhere/key"}, {}, "the file with the key of here is not there", id="no file"),
     ],
 )
 def test_a_secret_that_is_not_here(fields: dict[str, Any], environ: dict[str, str], lacking: str | None) -> None:
     provider: Provider = a_provider(**fields)
-    assert lacking_in(environ)(provider) == lacking
+    assert lacks_credential(provider, environ) == lacking
 
 
 def test_a_file_that_is_there_is_no_lack(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("sk")
-    assert lacking_in({})(a_provider(api_key_file=str(key))) is None
+    assert lacks_credential(a_provider(api_key_file=str(key)), {}) is None
 
 
 def test_the_base_is_what_its_dates_come_from() -> None:

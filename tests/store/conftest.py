@@ -3,12 +3,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from migrated_database import migrated
 from postgres_server import RunningPostgres
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.tables import metadata
 from gateway.store.usage import UsageStore
 
@@ -23,7 +23,7 @@ def url(request: pytest.FixtureRequest) -> str:
     """A migrated and empty database of each kind."""
     if request.param == "sqlite":
         url = f"sqlite:///{request.getfixturevalue('path')}"
-        migrate(url)
+        migrated(url)
         return url
     server: RunningPostgres = request.getfixturevalue("postgres")
     if server.shared is None or not asyncio.run(_emptied(server.shared)):

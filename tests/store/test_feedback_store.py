@@ -17,6 +17,7 @@ from gateway.store.captured_requests import CapturedRequests
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.deletions import DeletionStore
 from gateway.store.feedback import Feedback, FeedbackCount, FeedbackStore
+from gateway.store.traffic import first_id
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -37,7 +38,7 @@ def marks(database: Database) -> FeedbackStore:
 
 def a_mark(number: int = 1, **fields: Any) -> Feedback:
     given: dict[str, Any] = {
-        "feedback_id": str(UUID(int=number)),
+        "feedback_id": str(UUID(int=UUID(first_id(NOW + number * SECOND)).int + number)),
         "route": "forum-reply",
         "tenant": "",
         "request_id": f"req-{number}",
@@ -86,7 +87,7 @@ async def test_of_an_inputs_marks_the_latest_row_counts(
     for mark in (later, a_mark(1, **CORRECTION)):
         await marks.add(mark)
     found = await marks.counting("forum-reply", None)
-    assert [UUID(mark.feedback_id).int for mark in found] == counting
+    assert [UUID(mark.feedback_id).int % 2**16 for mark in found] == counting
 
 
 OURS = {"provider": "openai", "model": "ft:ours"}
@@ -105,7 +106,7 @@ async def test_wrong_takes_an_approval_back(marks: FeedbackStore, wrong: Feedbac
     for mark in (a_mark(1, **RIGHT, **OURS), wrong):
         await marks.add(mark)
     found = await marks.counting("forum-reply", None)
-    assert [UUID(mark.feedback_id).int for mark in found] == counting
+    assert [UUID(mark.feedback_id).int % 2**16 for mark in found] == counting
 
 
 async def test_a_repetition_is_kept_once_and_another_word_is_not_one(marks: FeedbackStore) -> None:

@@ -43,6 +43,7 @@ def test_migrating_again_changes_nothing(path: Path) -> None:
     assert dump(path) == before
 
 
+@pytest.mark.rig
 async def test_processes_that_migrate_at_once_do_not_trip_over_each_other(path: Path) -> None:
     empty = await Database.open(f"sqlite:///{path}")
     await empty.close()

@@ -129,6 +129,7 @@ async def test_replicas_that_poll_one_provider_at_once_keep_one_answer(
         assert len(kept) == 20
 
 
+@pytest.mark.rig
 def test_processes_that_migrate_at_once_leave_one_schema(postgres: RunningPostgres) -> None:
     url = postgres.fresh_database()
     command = [sys.executable, "-m", "gateway", "migrate", "--database", url]

@@ -14,11 +14,11 @@ from gateway.execution.promotion_events import promotion_event
 from gateway.policy.announcements import Event, Notice
 from gateway.policy.promotion import Ending, Promotion, PromotionState, ended
 from gateway.store.audit import CLI, AuditStore
-from gateway.store.database import Database
+from gateway.store.database import Database, alone_with
 from gateway.store.promotions import PromotionStore, Telling
 from gateway.store.states import StateStore
 from gateway.store.tables import events, notices
-from gateway.store.versions import Registered, VersionStore
+from gateway.store.versions import VERSIONS, Registered, VersionStore
 from tests.store.rows import START
 
 NEXT, THIRD = "ft:next:acme::B", "ft:third:acme::C"
@@ -141,6 +141,23 @@ async def test_of_two_that_begin_at_once_one_does(store: PromotionStore, others:
     made = await asyncio.gather(store.begin(a_promotion(2)), others.begin(a_promotion(3)))
     assert sorted(made) == [False, True]
     assert len(await store.of_route("forum-reply")) == 1
+
+
+async def test_what_versions_say_is_not_written_while_somebody_else_moves_them(
+    store: PromotionStore, other_database: Database
+) -> None:
+    if other_database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    route = a_route(primary=a_primary(provider=a_provider()))
+    async with other_database.engine.begin() as connection:
+        await alone_with(connection, VERSIONS, "forum-reply")
+        begins = asyncio.ensure_future(store.begin(a_promotion()))
+        follows = asyncio.ensure_future(VersionStore(other_database).follow_routes(route, "ana", START))
+        done, _ = await asyncio.wait((begins, follows), timeout=0.3)
+        assert not done
+    async with asyncio.timeout(10):
+        assert await begins
+        assert await follows
 
 
 async def test_another_promotion_ends_the_one_that_is_named_and_no_other(

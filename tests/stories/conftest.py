@@ -2,8 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from gateway.store.migrate import migrate
+from migrated_database import migrated
 
 # The gateway that fault stories serve in the test's own loop is what these stories talk to, rigs' clients among them.
 sys.path.extend(str(Path(__file__).parent.parent / neighbour) for neighbour in ("faults", "rigs"))
@@ -13,5 +12,5 @@ sys.path.extend(str(Path(__file__).parent.parent / neighbour) for neighbour in (
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy."""
     path = tmp_path_factory.mktemp("state") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path

@@ -114,6 +114,7 @@ def training_file(sandbox: RunningSandbox, path: Path) -> list[str]:
     return [json.loads(line)["messages"][1]["content"] for line in content.splitlines()]
 
 
+@pytest.mark.rig
 def test_from_the_first_captured_request_to_the_day_on_which_it_is_needed(place: Place) -> None:
     questions = training_file(place.sandbox, place.directory / "data" / "forum-reply.jsonl")
 

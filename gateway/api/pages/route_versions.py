@@ -119,10 +119,11 @@ async def _in_force(services: Services, promotion: Promotion, now: datetime) -> 
     found: Comparison | None = None
     live = ""
     if promotion.state is PromotionState.CANARY:
+        timeouts = services.pipeline.snapshot.routes.routes[promotion.route].timeouts
         try:
             found = await services.pages.read(
                 ("canary", promotion.promotion_id, promotion.version),
-                lambda database: compared(database, promotion, now),
+                lambda database: compared(database, promotion, timeouts, now),
                 fresh_s=COMPARED_FRESH_S,
             )
             live = _live(found)

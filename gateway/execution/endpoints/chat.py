@@ -14,7 +14,7 @@ from gateway.policy.prompts import text_of, with_prompt
 from gateway.policy.traits import words_of
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 
 class ChatCompletions(Endpoint):

@@ -11,7 +11,7 @@ from gateway.policy.parameters import adapt
 from gateway.policy.traits import words_of
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 
 class Completions(Endpoint):

@@ -10,7 +10,7 @@ from gateway.execution.request import Request
 from gateway.policy.parameters import adapt
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 
 class Embeddings(Endpoint):

@@ -11,7 +11,7 @@ from gateway.execution.request import Request
 from gateway.execution.streaming import StreamReader
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"

@@ -10,7 +10,7 @@ from gateway.execution.request import Request
 from gateway.execution.streaming import STREAM_TYPE, MediaReader, RawReader, StreamReader
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 CONTENT_TYPE = re.compile(rb"[\w.+-]+/[\w.+-]+(?: ?; ?[\w.+-]+=[\w.+\"/-]+)*")
 

@@ -17,7 +17,7 @@ from gateway.policy.traits import words_of_response
 from gateway.providers.sse import data_of
 
 if TYPE_CHECKING:
-    from gateway.execution.prepared import PreparedTarget
+    from gateway.execution.prepared_target import PreparedTarget
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """A final event repeats the whole answer, images included."""

@@ -89,7 +89,11 @@ def build(sourced: Sourced, whose: Whose, redactor: Redactor, gone: AbstractSet[
     }
     manifest = _manifest(rows, files, told, whose, counts)
     return Built(
-        manifest=replace(manifest, left_out={reason: count for reason, count in left_out.items() if count}),
+        manifest=replace(
+            manifest,
+            left_out={reason: count for reason, count in left_out.items() if count},
+            told=tuple(sorted({row.input_id for row in leaking[Split.EVALUATION]})),
+        ),
         files=files,
         rows=rows,
         sourced=sourced,

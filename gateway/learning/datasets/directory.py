@@ -46,7 +46,10 @@ def read(directory: Path) -> DataSet:
         manifest = parse_manifest(content, str(directory / MANIFEST))
         files = {name: (directory / name).read_bytes() for name in manifest.files if _is_of(name, manifest)}
     except FileNotFoundError as error:
-        raise ConfigError(f"{directory} holds no data set: {Path(error.filename).name} is not there") from None
+        missing = Path(error.filename).name
+        raise ConfigError(
+            f"{directory} holds no data set: {missing} is not there; gateway dataset build ROUTE writes one"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{error.filename or directory} cannot be read: {error.strerror}") from None
     if foreign := sorted(manifest.files.keys() - files.keys()):

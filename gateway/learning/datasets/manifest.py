@@ -77,6 +77,8 @@ class Manifest:
     """What the hash was before rows were deleted at somebody's wish: models may have been trained from that."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Rows that are in no file, by reason."""
+    told: tuple[str, ...] = ()
+    """Ids of evaluation rows that are in no file: training rows tell their answers, so who was trained has seen them."""
 
     @property
     def input_ids(self) -> list[str]:
@@ -91,6 +93,7 @@ class Manifest:
         """Return it as JSON without its rows' ids: what the database keeps for lineage."""
         whole = self._as_json()
         whole["files"] = {name: {"sha256": file.sha256, "rows": len(file.rows)} for name, file in self.files.items()}
+        whole["told"] = len(self.told)
         return whole
 
     def to_bytes(self) -> bytes:
@@ -120,8 +123,8 @@ def parse_manifest(content: bytes, label: str) -> Manifest:
             for name, file in whole.pop("files").items()
         }
         built_at = datetime.fromisoformat(whole.pop("built_at"))
-        earlier = tuple(whole.pop("earlier_hashes"))
-        return Manifest(**whole, files=files, built_at=built_at, earlier_hashes=earlier)
+        earlier, told = tuple(whole.pop("earlier_hashes")), tuple(whole.pop("told", ()))
+        return Manifest(**whole, files=files, built_at=built_at, earlier_hashes=earlier, told=told)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         raise ConfigError(f"{label} is no manifest of gateway dataset") from None
 

@@ -227,7 +227,8 @@ class _Validation:
     def _of_format(self) -> Iterable[tuple[str, int, str]]:
         form, rows = self._form or FORMATS["openai-sft"], self._report.rows
         if self._wanted.is_training and rows < form.fewest_rows:
-            yield "fewest-rows", 1, f"has {rows:,} rows, and {form.trainer} wants {form.fewest_rows:,}: add more"
+            has = f"has {rows:,} {'row' if rows == 1 else 'rows'}"
+            yield "fewest-rows", 1, f"{has}, and {form.trainer} wants {form.fewest_rows:,}: add more"
         if form.most_rows is not None and rows > form.most_rows:
             yield "most-rows", 1, f"has {rows:,} rows, and {form.trainer} takes {form.most_rows:,}: take a sample"
         if form.most_bytes is not None and self._traits.size_bytes > form.most_bytes:

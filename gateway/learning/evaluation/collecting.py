@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import orjson
 
 from gateway.config.routes import Route, Target
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.learning.asking import Asked, body_of
 from gateway.learning.evaluation.rows import Message, Row
 from gateway.learning.pace import Pace, Purse

@@ -17,7 +17,8 @@ class Trained:
     """The training rows of one version's data set."""
 
     ids: frozenset[str] | None
-    """Their ids; None: the data set is not at hand, and every row is taken for one that the split makes one."""
+    """Their ids, and those of evaluation rows whose answers they tell; None: the data set is not at hand, and every row
+    is taken for one that the split makes one."""
     built_at: datetime | None = None
     """When the data set was built, where only the split is known: what came later is not in it."""
 
@@ -42,5 +43,11 @@ def trained_on(version: Version | None, manifest: Manifest | None, built_at: dat
     if version is None or version.dataset_hash is None:
         return None
     if manifest is not None and version.dataset_hash in (manifest.dataset_hash, *manifest.earlier_hashes):
-        return Trained(frozenset(row.input_id for name in (TRAIN, TRAIN_PAIRS) for row in manifest.rows(name)))
+        return Trained(taught_by(manifest))
     return Trained(None, built_at)
+
+
+def taught_by(manifest: Manifest) -> frozenset[str]:
+    """Return the ids of rows that whoever was trained on a data set has seen."""
+    taught = {row.input_id for name in (TRAIN, TRAIN_PAIRS) for row in manifest.rows(name)}
+    return frozenset(taught.union(manifest.told))

@@ -136,6 +136,9 @@ def _corrected(one: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     if trained is not None and trained["rows"]:
         of = f"{trained['as_corrected']:,} of {trained['answered']:,}"
         parts.append(f"{of} that it was trained on{_mean(trained, told)}")
+        if not never["rows"]:
+            of = f"{trained['as_corrected']:,} of {counted(trained['answered'], 'correction')}"
+            parts = [f"{of} that it was trained on as corrected{_mean(trained, told)}; there is no other"]
     said = f"{one['target']} answers {', and '.join(parts)}"
     unanswered = sum(some["rows"] - some["answered"] for some in (never, trained) if some is not None)
     if unanswered:

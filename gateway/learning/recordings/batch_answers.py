@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.config.routes import Route
 from gateway.execution.attempts import named_model
 from gateway.execution.endpoints import CHAT
-from gateway.execution.prepared import PreparedTarget
+from gateway.execution.prepared_target import PreparedTarget
 from gateway.learning.answers import Message, message_of
 from gateway.learning.recordings.recorder import EMPTY, SUBSTITUTED
 from gateway.ledger.entry import Entry, new_attempt_id

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,9 +91,13 @@ def trained_systems(manifest: Manifest) -> tuple[str, ...]:
 
     One with something blacked out is left out: no live request has it.
     """
-    total = len(manifest.rows(TRAIN))
-    blacked_out = [f"[{kind}]" for kind in manifest.redacted]
-    common = (text for text, rows in manifest.systems.items() if text and rows >= _COMMON * total)
+    return common_systems(manifest.systems, len(manifest.rows(TRAIN)), manifest.redacted)
+
+
+def common_systems(systems: Mapping[str, int], total: int, redacted: Iterable[str]) -> tuple[str, ...]:
+    """Return the same of a data set by its ``total`` of training rows, and by the kinds of what was blacked out."""
+    blacked_out = [f"[{kind}]" for kind in redacted]
+    common = (text for text, rows in systems.items() if text and rows >= _COMMON * total)
     return tuple(text for text in common if not any(mark in text for mark in blacked_out))
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from gateway.clock import Clock
 from gateway.config.packs import Pack
 from gateway.config.routes import Provider, Route
+from gateway.learning.datasets.building import TRAIN
 from gateway.learning.tuning.adapters import Adapter, Served
+from gateway.learning.tuning.material import common_systems
 from gateway.policy.promotion import Version
 from gateway.policy.tuning import TuningJob, TuningState
 from gateway.providers.job_apis import JOB_APIS
@@ -14,7 +16,6 @@ from gateway.store.datasets import DatasetStore
 from gateway.store.tuning import TuningStore
 from gateway.store.versions import Registered, VersionStore
 
-_COMMON = 0.2
 _REGISTERED_AS = "registered_as"
 """Of a job's settings: the version that was there before it, under the same name."""
 
@@ -92,11 +93,11 @@ class Registrar:
         if job is not None and isinstance(job.settings.get("trained_system"), list):
             return tuple(job.settings["trained_system"])
         row = await DatasetStore(self.database).find(dataset_hash) if dataset_hash else None
-        systems = row.manifest.get("systems") if row is not None else None
-        if not isinstance(systems, dict):
+        if row is None:
             return ()
-        total = sum(systems.values())
-        return tuple(text for text, rows in systems.items() if text and rows >= _COMMON * total)
+        kept = row.manifest
+        total = kept.get("files", {}).get(TRAIN, {}).get("rows", 0)
+        return common_systems(kept.get("systems", {}), total, kept.get("redacted", {}))
 
     @property
     def _versions(self) -> VersionStore:
