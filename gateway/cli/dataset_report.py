@@ -149,9 +149,8 @@ def _by_source(built: "Built") -> dict[str, dict[str, int]]:
 def _readiness(train: int) -> str:
     rows = counted(train, "training row")
     if train < FLOOR:
-        return (
-            f"{rows}: too few; below {FLOOR} nothing is learnt, and OpenAI takes no file: mark more, or add --from FILE"
-        )
+        few = f"{rows}: too few; below {FLOOR} nothing is learnt, and OpenAI takes no file"
+        return f"{few}: mark more, or add --from FILE"
     if train < START:
         return f"{rows}: enough to try, {START} are a start"
     return f"{rows}: a start is made; more help less and less"

@@ -78,7 +78,7 @@ class Manifest:
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Rows that are in no file, by reason."""
     told: tuple[str, ...] = ()
-    """Ids of evaluation rows that are in no file: training rows tell their answers, so who was trained has seen them."""
+    """Ids of evaluation rows that are in no file: training rows tell their answers, so whoever trains has seen them."""
 
     @property
     def input_ids(self) -> list[str]:
