@@ -147,6 +147,7 @@ def running_job_server(kind: str = "openai", **settings: Any) -> Iterator[JobSer
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -33,6 +33,7 @@ def scripted_api(answers: Mapping[str, Answer]) -> Iterator[ScriptedApi]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             path = self.path.removeprefix("/v1")

@@ -14,6 +14,7 @@ from sandbox_server import fast_catalogue, running_sandbox
 
 from gateway.clock import SystemClock
 
+pytestmark = pytest.mark.rig
 CALENDAR = (ROOT / "docs" / "calendar.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -23,6 +23,7 @@ ALLOWED = {
     "api/pages/sentence.py: len(shown) == len(ordered)": "lines of a list",
     "execution/teller.py: notice.once_key not in self._told": "what an event is told once by",
     "lifecycle/forecast_traffic.py: target_key == key": "a provider and a model",
+    "lifecycle/primary_text.py: yaml_text.shown(value) == value": "a model's name, and how it can be written",
     "policy/evidence.py: evidence_key(route) not in accepted": "what a verdict rests on",
     "providers/openai_wire.py: secret != self._secret": "whether a provider's own key was renewed",
     "store/keys.py: _k.digest == digest": "SQL: a new key's own digest, of which nobody chooses a bit",
