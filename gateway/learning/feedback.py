@@ -18,6 +18,7 @@ from gateway.learning.capture.redaction_process import RedactionExpired, Redacti
 from gateway.learning.feedback_given import Given, Said, read
 from gateway.learning.feedback_requests import Asked, AskedRequests
 from gateway.learning.feedback_rows import (
+    ASKED_NOT_REDACTED,
     NOT_KNOWN,
     NOT_REDACTED,
     TOO_LONG,
@@ -238,7 +239,7 @@ class FeedbackDesk:
             # What was captured as well: the route may redact more by now.
             row = await self._redacted(capture, asked.request, asked.answer or _NOTHING)
         if row is None:
-            return mark, NOT_REDACTED
+            return mark, ASKED_NOT_REDACTED
         counts = Counter(asked.redacted or {}) + Counter(row["redacted"]) + Counter(mark.redacted)
         # Known by what it was captured as, whatever is redacted by now: so do recordings and deletions know it.
         known = asked.request if asked.is_redacted else row["request"]

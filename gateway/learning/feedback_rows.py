@@ -17,6 +17,7 @@ NOT_KNOWN: Final = "What was asked is not kept, so this becomes no row: send mes
 NO_ANSWER: Final = "The answer that was given is not kept (the same was asked before): send it along as answer."
 NO_PAIR: Final = "The answer that was given is not known, so there is no preference pair: send it along as answer."
 NOT_REDACTED: Final = "It cannot be redacted whole, so its texts are not kept."
+ASKED_NOT_REDACTED: Final = "What was asked cannot be redacted whole, so this becomes no row."
 TOO_LONG: Final = "Request and answer are longer than the route keeps (capture.max_bytes), so this becomes no row."
 NO_ROW: Final = "Without a better answer (correction) this becomes no row."
 
