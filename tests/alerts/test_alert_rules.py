@@ -18,6 +18,7 @@ from gateway.cli.metrics_reference import families
 from gateway.execution.route_collector import FALLBACK_REASONS
 from gateway.policy.intended import is_intended
 
+pytestmark = pytest.mark.rig
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 RULES = ROOT / "helm" / "files" / "rules"

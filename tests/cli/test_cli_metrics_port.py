@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 from gateway_server import free_port, running_gateway
 
 from gateway.cli.ops_server import MOST_AT_ONCE
 
+pytestmark = pytest.mark.rig
 ROUTES = """\
 version: 1
 providers: {p: {kind: vllm, base_url: "http://127.0.0.1:9/v1"}}

@@ -242,6 +242,7 @@ def test_sources_are_mixed_in_a_file_since_some_trainers_take_rows_as_they_come(
     assert sum(one != other for one, other in pairwise(sources)) > 20
 
 
+@pytest.mark.rig
 def test_a_variant_never_sees_another_tenants_rows_of_ten_thousand_that_are_interleaved() -> None:
     tenants = ("", "st-mary", "st-john")
     kept: dict[str, list[Any]] = {"marks": [], "rights": [], "captured": [], "recordings": []}

@@ -103,6 +103,7 @@ def generated(count: int, random: Random) -> tuple[list[Sourced], int]:
     return [from_corrections(marks, None), a_file(files)], len(rows)
 
 
+@pytest.mark.rig
 def test_nothing_leaks_over_ten_thousand_generated_inputs() -> None:
     sources, count = generated(10_000, Random(20261129))
     made = built(*sources)
