@@ -15,6 +15,8 @@ from startup_files import runs_at_start
 
 from gateway.providers.litellm_versions import MALICIOUS
 
+pytestmark = pytest.mark.rig
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((*ROOT.glob("requirements*.lock"), *ROOT.glob("tests/clients/*/requirements.lock")))
 SEEDS = {"setuptools": ["distutils-precedence.pth"]}

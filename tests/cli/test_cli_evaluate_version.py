@@ -27,6 +27,8 @@ from gateway.store.promotions import PromotionStore
 from gateway.store.versions import Registered, VersionStore
 from tests.corrections import correction_mark
 
+pytestmark = pytest.mark.rig
+
 T = TypeVar("T")
 LUNA, SMALL = "gpt-6-luna", "gpt-4o-mini-2024-07-18"
 PLAIN = "{caller_system: keep}"

@@ -43,6 +43,8 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.spend import Charge, SpendStore
 
+pytestmark = pytest.mark.rig
+
 PEPPER = b"p" * 32
 SOAK = bool(os.environ.get("UNDERSTUDY_SOAK"))
 BY = {"by": "admin", "through": "api"}

@@ -27,6 +27,8 @@ from tests.helm.chart_cases import (
     workload,
 )
 
+pytestmark = pytest.mark.rig
+
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
 CUSTOM = {
     "ServiceMonitor": "monitoring.coreos.com/v1",

@@ -22,6 +22,8 @@ from gateway.learning.workbench import Workbench
 from gateway.lifecycle.provider_pages import Refused
 from gateway.store.recordings import Recording
 
+pytestmark = pytest.mark.rig
+
 INPUTS = 20
 A_DAY_S = 86_400.0
 REFUSED = {

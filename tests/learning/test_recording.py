@@ -25,6 +25,8 @@ from gateway.learning.recordings.plan import FIRST, SECOND, asked_with, cost_at_
 from gateway.learning.recordings.recorder import Recorder, RecordingRun, Stop
 from gateway.store.leases import LeaseStore
 
+pytestmark = pytest.mark.rig
+
 INPUTS = 30
 RECORD = "import typer; from gateway.cli.record import record; typer.run(record)"
 

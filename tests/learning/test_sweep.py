@@ -32,6 +32,8 @@ from gateway.learning.evaluation.sweep import (
 )
 from gateway.store.evaluations import Evaluation
 
+pytestmark = pytest.mark.rig
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[RunningSandbox]:

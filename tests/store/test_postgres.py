@@ -23,6 +23,8 @@ from gateway.store.tables import SCHEMA_HEAD
 from gateway.store.usage import UsageStore
 from tests.store.rows import an_entry
 
+pytestmark = pytest.mark.rig
+
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

@@ -9,6 +9,8 @@ from fake_provider import FakeProvider, Script
 from served_gateway import Serve, ServedGateway
 from vendor_stories import PICTURE, TOOLS, choice, counts, finishes
 
+pytestmark = pytest.mark.rig
+
 DEPLOYMENT = "claims ft"
 DATED = azure.dated_path("claims%20ft")
 UNDATED = "/openai/v1/chat/completions"
