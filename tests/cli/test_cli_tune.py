@@ -183,6 +183,11 @@ def test_a_closed_organisation_is_found_out_before_a_row_is_sent(tune: Tune, san
     assert tune("reply", "--status").out == "reply has no fine-tuning jobs\n"
 
 
+STILL_TRAINED = (
+    f"lifecycle: {{lab: {{{BASE}: {{last_training_day: 2090-01-01, shutdown: 2091-01-01, source: the test}}}}}}"
+)
+"""Whatever the vendor's own last day was."""
+
 REFUSED: list[tuple[str, tuple[str, ...], int, str]] = [
     ("nobody is asked about money, and nobody agreed", ("--on", "lab"), 2, "say --yes"),
     ("more than it may cost", ("--on", "lab", "--yes", "--max-usd", "0.001"), 1, "beyond --max-usd 0.001"),
@@ -239,7 +244,7 @@ def test_rows_that_changed_since_the_plan_are_not_uploaded_under_it(
 ) -> None:
     monkeypatch.setenv("TUNING_KEY", KEY)
     with running_job_server("openai", faults={"POST /files": [Fault(401)]}) as server:
-        tune = Tune(run, tuned_route(tmp_path, server.base_url, kind="openai"))
+        tune = Tune(run, tuned_route(tmp_path, server.base_url, kind="openai", lifecycle=STILL_TRAINED))
         stopped = tune("reply", "--on", "lab", "--yes")
         assert stopped.code == 1
         assert "the same command goes on" in stopped.err
@@ -256,7 +261,7 @@ def test_a_model_that_has_to_be_deployed_becomes_a_version_once_it_is(
 ) -> None:
     monkeypatch.setenv("TUNING_KEY", KEY)
     with running_job_server("azure", statuses=["notRunning", "succeeded"]) as server:
-        tune = Tune(run, tuned_route(tmp_path, server.base_url, kind="azure"))
+        tune = Tune(run, tuned_route(tmp_path, server.base_url, kind="azure", lifecycle=STILL_TRAINED))
         trained = tune("reply", "--on", "lab", "--yes", "--base", BASE)
         assert trained.code == 0, trained.err
         assert "gateway tune reply --on lab --deployment NAME" in trained.out
