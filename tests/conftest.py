@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 LONGEST = frozenset(
-    ("test_cli_promote.py", "test_cli_serve.py", "test_cli_tune.py", "test_litellm_worker.py", "test_view_review.py")
+    ("test_cli_promote.py", "test_cli_serve.py", "test_cli_tune.py", "test_cli_recorded.py", "test_litellm_worker.py")
 )
 
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyRow, KeyStore
 from tests.fake_clock import FakeClock
 
+pytestmark = pytest.mark.rig
+
 PEPPER = "a pepper of thirty-two characters"
 KEY_TEXT = re.compile(r"us_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
 USD = 10**9

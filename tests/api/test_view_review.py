@@ -25,6 +25,8 @@ from gateway.store.database import Database
 from gateway.store.deletions import DeletionStore
 from gateway.store.feedback import Feedback, FeedbackStore
 
+pytestmark = pytest.mark.rig
+
 CAPTURING: dict[str, Any] = {**ROUTES, "defaults": {**ROUTES["defaults"], "capture": {"share": 1}}}
 MINUTE = timedelta(minutes=1)
 CALL = {"id": "call_7", "type": "function", "function": {"name": "find", "arguments": '{"order": 4471}'}}

@@ -9,6 +9,8 @@ from served_gateway import Serve
 
 from gateway.execution.endpoints.multipart import read_form
 
+pytestmark = pytest.mark.rig
+
 VECTORS = {
     "object": "list",
     "model": "tuned",

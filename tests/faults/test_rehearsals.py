@@ -8,6 +8,8 @@ import pytest
 from fake_provider import FakeProvider, chunk, completion, hangs, refuses, says, streams, usage_chunk
 from served_gateway import PRICES, USER, Serve, ServedGateway, counted, eventually
 
+pytestmark = pytest.mark.rig
+
 SHADOW = {"rehearsal": {"share": 1, "max_usd_per_day": 1}}
 SERVING = {"rehearsal": {"share": 1, "mode": "serve", "max_usd_per_day": 1}}
 

@@ -8,6 +8,8 @@ import pytest
 from fake_provider import GONE, Call, FakeProvider, refuses
 from served_gateway import USER, Serve, ServedGateway
 
+pytestmark = pytest.mark.rig
+
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 

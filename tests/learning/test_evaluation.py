@@ -33,6 +33,8 @@ from gateway.ledger.entry import new_attempt_id
 from gateway.store.evaluations import NO_PROMPT
 from tests.faults.fake_provider import completion, refuses, running_provider, says
 
+pytestmark = pytest.mark.rig
+
 LUNA = "gpt-6-luna"
 
 
