@@ -22,7 +22,7 @@ LOCKS = sorted((*ROOT.glob("requirements*.lock"), *ROOT.glob("tests/clients/*/re
 SEEDS = {"setuptools": ["distutils-precedence.pth"]}
 """What Python 3.11 itself puts into every new environment; no lock names it."""
 HOSTS = ("python" + "hosted.org", "pypi" + ".org", "npm" + "js.org", "npm" + "js.com", "index-" + "url =")
-UNREAD = {".git", ".venv", ".venvs", ".clients", ".mypy_cache", ".ruff_cache", ".hypothesis", "state", "__pycache__"}
+UNREAD = {".git", ".clients", ".mypy_cache", ".ruff_cache", ".hypothesis", "state", "__pycache__"}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,8 @@ def test_one_release_of_litellm_is_allowed_and_locked() -> None:
 def test_no_file_holds_the_address_of_a_package_registry() -> None:
     found = []
     for directory, names, files in os.walk(ROOT):
-        names[:] = [name for name in names if name not in UNREAD]
+        environments = {name for name in names if Path(directory, name, "pyvenv.cfg").exists()}
+        names[:] = [name for name in names if name not in UNREAD | environments]
         for path in (Path(directory, file) for file in files):
             if path.stat().st_size < 5_000_000:
                 text = path.read_bytes()
