@@ -48,22 +48,40 @@ class _Lingering:
     """A transport that is closed only when its caller has had a chance to read what was said.
 
     The kernel answers bytes that nobody reads with a reset, which takes from the caller what it had not read yet.
+    An answer's head waits for what follows it: both are one call of the kernel, and one packet, instead of two.
     """
 
-    __slots__ = ("_linger", "_transport", "abort", "get_extra_info", "is_closing", "pause_reading", "write")
+    __slots__ = ("_head", "_protocol", "_transport", "abort", "get_extra_info", "is_closing", "pause_reading")
 
     def __init__(self, transport: asyncio.Transport, protocol: "LimitedProtocol") -> None:
         self._transport = transport
-        self._linger = protocol.leave
-        self.write, self.is_closing, self.abort = transport.write, transport.is_closing, transport.abort
+        self._protocol = protocol
+        self._head: bytes | None = None
+        """Of the current answer: None before it, nothing once it was sent."""
+        self.is_closing, self.abort = transport.is_closing, transport.abort
         self.get_extra_info, self.pause_reading = transport.get_extra_info, transport.pause_reading
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._transport.writelines((self._head, data))
+            self._head = b""
+        elif self._head is None and self._protocol.cycle.response_started:
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing follows; what is written next is of another answer."""
+        if self._head:
+            self._transport.write(self._head)
+        self._head = None
 
     def resume_reading(self) -> None:
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self) -> None:
-        self._linger()
+        self._protocol.leave()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -96,7 +114,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Take a connection, or turn it away."""
         self._real = transport
         transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
-        super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
+        self._answer = _Lingering(transport, self)
+        super().connection_made(self._answer)  # type: ignore[arg-type]
         self._moved_at = now = self.loop.time()
         self._due = now + self._limits.header_s
         self._watch.add(self)
@@ -225,6 +244,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Hear that an answer has been given."""
         self.server_state.total_requests += 1
+        self._answer.flush()
         if self.transport.is_closing() or self._stage is _Stage.LINGERING:
             return
         self.flow.resume_reading()
@@ -254,6 +274,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def leave(self) -> None:
         """Close the connection when all that was said has been sent."""
+        self._answer.flush()
         if self._stage is _Stage.BODY or self._next or self.flow.read_paused:
             self._linger()
         elif self._stage is not _Stage.LINGERING:
@@ -262,6 +283,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         if self._stage is _Stage.LINGERING or self._real.is_closing():
             return
+        self._answer.flush()
         if not self._watch.may_linger:
             self._due = _NEVER
             self._real.close()

@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_reusable",
         "_unparsed_bytes",
         "_waiter",
+        "content_type",
         "headers",
         "pool",
         "status",
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.content_type = b""
         self._blocks: deque[bytes] = deque()
         self._buffered = 0
         self._complete = False
@@ -161,6 +163,8 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
             self._framed = True
+        elif name == b"content-type":
+            self.content_type = self.content_type or value
         elif name == b"content-encoding" and value.lower() != b"identity":
             self._refuse("the upstream compressed its answer, unasked")
         self.headers.append((name, value))
@@ -171,6 +175,7 @@ class Connection(asyncio.Protocol):
         if status < 200:
             # An interim answer (100, 103): the real one follows.
             self.headers.clear()
+            self.content_type = b""
             self._interim = True
             return
         self.status = status

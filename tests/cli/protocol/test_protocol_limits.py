@@ -1,6 +1,8 @@
 """What one connection may take of the gateway: time, bytes, lines, and patience with what it does not read."""
 
 import asyncio
+import socket
+import struct
 from dataclasses import replace
 from typing import Any, Final
 
@@ -284,3 +286,25 @@ async def test_an_app_that_streams_waits_for_its_caller() -> None:
             await asyncio.sleep(0.2)
             assert sent == held < 256 * 1024, "of 20 MB"
         await until(lambda: not server.server.server_state.connections, "its connection is closed")
+
+
+def data_segments_in(raw: socket.socket) -> int:
+    """How many packets with data came in at a socket (``tcpi_data_segs_in``)."""
+    info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int(struct.unpack_from("=I", info, 152)[0])
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux counts a connection's packets")
+async def test_an_answer_is_one_packet() -> None:
+    async with limited_server() as server, server.caller() as caller:
+        for _ in range(20):
+            await caller.send(POST % 2 + b"hi")
+            assert statuses(await caller.read_until(b"\r\n\r\nhi")) == [200]
+        assert data_segments_in(caller.raw) == 20
+
+
+async def test_an_answer_to_head_is_its_head() -> None:
+    async with limited_server() as server, server.caller() as caller:
+        for _ in range(2):
+            await caller.send(b"HEAD / HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert statuses(await caller.read_until(b"\r\n\r\n")) == [200]
