@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from gateway.config.findings import InvalidRoutes
 from gateway.config.loader import Loaded, load
@@ -16,6 +17,8 @@ _DEBOUNCE_MS = 400
 _STEP_MS = 50
 _TIMEOUT_MS = 1000
 _WITHOUT_EVENTS_S = 5.0
+# A ledger or a log beside routes.yaml changes with every request, and is no part of a configuration.
+_WRITTEN_BY_SERVING = re.compile(r"\.(log|(db|sqlite3?)(-(wal|shm|journal))?)\Z")
 
 
 async def watch(
@@ -52,7 +55,7 @@ async def _until_places_change(watched: "_Watched", stop: asyncio.Event) -> None
     first = True
     changes_seen = awatch(
         *armed.values(),
-        watch_filter=None,
+        watch_filter=_may_matter,
         recursive=False,
         debounce=_DEBOUNCE_MS,
         step=_STEP_MS,
@@ -68,6 +71,10 @@ async def _until_places_change(watched: "_Watched", stop: asyncio.Event) -> None
             first = False
             if watched.places() != armed:
                 return
+
+
+def _may_matter(_: Change, path: str) -> bool:
+    return _WRITTEN_BY_SERVING.search(path) is None
 
 
 class _Watched:

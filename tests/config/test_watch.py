@@ -25,6 +25,8 @@ class Story:
         self.first = load(path, environ={})
         self.stop = asyncio.Event()
         self.said: asyncio.Queue[Loaded | InvalidRoutes] = asyncio.Queue()
+        self.read: list[Loaded] = []
+        """Each time that the files were read since, changed or not."""
 
     async def loaded(self) -> Loaded:
         said = await asyncio.wait_for(self.said.get(), LIMIT_S)
@@ -48,6 +50,7 @@ async def _watched(path: Path) -> AsyncIterator[Story]:
             on_loaded=story.said.put_nowait,
             on_refused=story.said.put_nowait,
             stop=story.stop,
+            prepare=story.read.append,
         )
     )
     try:
@@ -135,3 +138,19 @@ async def test_a_mounted_configmap_is_noticed_twice_when_its_symlink_is_swapped(
         prompt = (await story.loaded()).routes.routes["a"].fallbacks[0].prompt
     assert prompt is not None
     assert prompt.instructions == "three"
+
+
+async def test_a_ledger_and_a_log_beside_it_are_written_without_the_configuration_being_read_anew(
+    tmp_path: Path,
+) -> None:
+    path = _write(tmp_path, "{a: ft-1}")
+    async with _watched(path) as story:
+        for line in range(20):
+            for name in ("ledger.db", "ledger.db-wal", "gateway.log"):
+                with (tmp_path / name).open("a") as file:
+                    file.write(f"{line}\n")
+            await asyncio.sleep(0.1)
+        path.write_text(path.read_text().replace("ft-1", "ft-2"))
+        await story.loaded()
+        # Once when the watch was armed, and once for the change.
+        assert len(story.read) <= 2
