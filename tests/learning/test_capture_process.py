@@ -60,6 +60,38 @@ async def test_a_row_that_is_called_off_leaves_nothing_to_the_next() -> None:
     await process.close()
 
 
+async def test_closing_in_the_middle_of_a_row_ends_the_row() -> None:
+    process = RedactionProcess()
+    await redacted(process, FAST)
+    waiting = asyncio.create_task(redacted(process, ENDLESS))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await process.close()
+        with pytest.raises(RedactionExpired):
+            await waiting
+
+
+async def test_a_large_row_that_is_called_off_while_it_comes_back_ends_the_process_all_the_same() -> None:
+    process = RedactionProcess()
+    await redacted(process, FAST)
+    large = orjson.dumps(REQUEST | {"user": "a" * 1_000_000})
+    waiting = asyncio.create_task(process.redact(FAST, large, orjson.dumps(ANSWER)))
+    running = process._process
+    assert running is not None
+    assert running.stdout is not None
+    async with asyncio.timeout(30):
+        # As much has come as a stream holds, and whoever waits for it has not yet taken it.
+        while not running.stdout._paused:  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    row = await redacted(process, FAST)
+    assert row is not None
+    assert row["redacted"] == {"email": 1}
+    await process.close()
+
+
 def test_a_process_whose_gateway_was_killed_ends_by_itself_in_the_middle_of_a_pattern() -> None:
     how = {"redact": [], "patterns": ENDLESS.patterns, "phone_regions": [], "cpu_s": 0.5}
     frames = b"".join(struct.pack("!I", len(frame)) + frame for frame in map(orjson.dumps, (how, REQUEST, ANSWER)))

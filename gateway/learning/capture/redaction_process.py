@@ -124,4 +124,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
         process.kill()
     if process.stdin is not None:
         process.stdin.close()
+    # What it had written may be more than a stream holds, and until somebody reads that, it has not ended.
+    if process.stdout is not None:
+        with contextlib.suppress(RuntimeError):  # Somebody is reading it.
+            await process.stdout.read()
     await process.wait()
