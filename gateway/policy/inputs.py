@@ -1,21 +1,16 @@
 """What makes two requests the same input: the id by which captured rows, recordings and examples are known."""
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from gateway.config.packs import Pack
 from gateway.policy.prompts import SYSTEM_ROLES, text_of
+from gateway.policy.unicode_forms import composed, without_unseen
 
 Message = Mapping[str, Any]
-_UNSEEN: Final = re.compile(
-    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
-)
-"""What nobody sees: zero-width characters, marks of direction, soft hyphens, byte order marks, variation selectors."""
 
 
 def input_id(messages: Iterable[Message], tools: Sequence[Any] | None = None) -> str:
@@ -66,7 +61,7 @@ def folded(text: str) -> str:
     """Return a text without what does not tell two of them apart: case, white space, Unicode's forms, unseen marks."""
     if not text.isascii():
         # Twice: lower case may be composed anew.
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
+        text = composed(composed(without_unseen(text)).casefold())
     return " ".join(text.casefold().split())
 
 

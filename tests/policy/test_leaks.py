@@ -1,5 +1,6 @@
 """The same question and the same answer, written as differently as Unicode and clients write them."""
 
+import time
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -66,3 +67,27 @@ def test_an_answer_is_known_again_in_the_middle_of_another_conversation(
 def test_other_arguments_are_another_answer() -> None:
     one, another = (last_answered([user(ASKED), calls(f'{{"town": "Lyon", "day": {day}}}')]) for day in (1, 2))
     assert one is not None and one != another
+
+
+def test_every_round_of_tools_is_told_as_the_question_with_what_came_before() -> None:
+    """In time that grows with the rounds: hashed anew for each, these took a minute."""
+    talk = [user(ASKED)]
+    for number in range(2_000):
+        talk += [assistant(f"{TOLD} {number}"), {"role": "tool", "tool_call_id": "c", "content": f"{number}"}]
+    begun = time.process_time()
+    told = [*answered_in(talk)]
+    assert time.process_time() - begun < 2
+    assert [question for question, _ in told[:3]] == [question_id(talk[:at]) for at in (2, 4, 6)]
+    assert len({question for question, _ in told}) == len(told) == 2_000
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([assistant(TOLD)], id="an answer alone"),
+        pytest.param([{"role": "system", "content": ASKED}, assistant(TOLD)], id="an answer to a system message"),
+        pytest.param([user(ASKED), assistant("Yes.")], id="an answer that tells nothing"),
+    ],
+)
+def test_without_a_question_or_an_answer_nothing_is_told(messages: list[dict[str, Any]]) -> None:
+    assert last_answered(messages) is None

@@ -1,10 +1,11 @@
 """How alike are two texts? Each measure lies in [0, 1]; the first text is the reference. Pure."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
+
+from gateway.policy.unicode_forms import composed
 
 _EDGES: Final = " .,;:!?…\"'`“”„‘’«»()[]*_。、！？"
 """What may surround an answer without changing it. No signs that do: −5, 5 %, C#."""
@@ -26,7 +27,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 def normalised(text: str) -> str:
     """Fold case, width, white space and surrounding punctuation, all of which leave a short answer what it is."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    folded = " ".join(composed(text).casefold().split())
     return folded.strip(_EDGES) or folded
 
 
@@ -74,7 +75,7 @@ def f1(wanted: Counter[Any], given: Counter[Any]) -> float:
 
 
 def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _TOKEN.findall(composed(text).casefold())
 
 
 def _grams(text: str, length: int) -> Counter[str]:
