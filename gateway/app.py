@@ -94,7 +94,7 @@ class App:
         for router in (openai.router, stored.router, feedback.router, ops.router, admin.router, pages):
             self._rest.include_router(router)
         add_error_handlers(self._rest)
-        self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open)
+        self._rest.state.access = Access(secret(settings.admin_key), is_keyed=not self.ring.is_open, ring=self.ring)
         self.ops: ASGIApp = OpsDoor(self._rest, settings.metrics_host)
         """What machines ask, for a port of its own."""
         self._door = FrontDoor(self._guard, self._rest, self.draining, self._clock)
@@ -194,6 +194,7 @@ class App:
         services.draining, services.keeper = self.draining, running.keeper
         services.ledger_waits, services.id_owners = store.journal.not_ready, IdOwners(self.ring)
         services.verify, services.feedback = running.verify, running.feedback
+        services.admission = running.admission
         services.ledger_figures = store.figures
         services.exercised = lambda route: running.exercised.last(route) if running.exercised.is_known else None
         services.reload_waits = lambda: running.configurations.waits_because

@@ -10,6 +10,7 @@ from fastapi import Request
 from gateway.clock import Clock
 from gateway.config.callers import Caller, KeyRole
 from gateway.config.routes import Target
+from gateway.execution.admission import Admission
 from gateway.execution.draining import Draining
 from gateway.execution.id_owners import IdOwners
 from gateway.execution.key_keeper import KeyKeeper
@@ -40,6 +41,8 @@ class Services:
     """Every key, and where those of the database are."""
     id_owners: IdOwners = field(init=False)
     """Whose the ids of stored responses are."""
+    admission: Admission = field(init=False)
+    """Counts what limited keys ask for."""
     feedback: "FeedbackDesk" = field(init=False)
     """Takes what people say of answers."""
     instance: str = ""

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.admin_door import AdminRoute
 from gateway.api.deps import caller_of, services_of
-from gateway.errors import DatabaseAway
+from gateway.errors import DatabaseAway, GatewayError
+from gateway.execution.rate_limits import texts
 from gateway.learning.feedback import Becomes, Given
 from gateway.learning.feedback_given import MOST_COMMENT_CHARS
 from gateway.policy.splits import Split
@@ -70,16 +71,21 @@ class FeedbackTaken(BaseModel):
 
 
 @router.post("/v1/feedback", response_model=FeedbackTaken)
-async def give_feedback(fields: FeedbackGiven, request: Request) -> dict[str, Any]:
+async def give_feedback(fields: FeedbackGiven, request: Request, response: Response) -> dict[str, Any]:
     """Say whether an answer was right, or write a better one: it becomes training, preference and evaluation rows."""
-    services = services_of(request)
-    given = Given(**fields.model_dump())
+    services, caller = services_of(request), caller_of(request)
+    left = texts(await services.admission.count(caller))
     try:
-        taken = await services.feedback.give(caller_of(request), given)
+        taken = await services.feedback.give(caller, Given(**fields.model_dump()))
     except DatabaseUnavailable as error:
         raise DatabaseAway(
-            f"Feedback is kept in the database, and it is away ({error}): send it again.", headers={"retry-after": "5"}
+            f"Feedback is kept in the database, and it is away ({error}): send it again.",
+            headers={"retry-after": "5"} | left,
         ) from None
+    except GatewayError as error:
+        error.headers = left | error.headers
+        raise
+    response.headers.update(left)
     mark = taken.feedback
     return {
         "id": mark.feedback_id,

@@ -46,9 +46,10 @@ CALLERS = frozenset((KeyRole.CALLER, KeyRole.ADMIN))
 OBSERVERS = frozenset((KeyRole.OBSERVER, KeyRole.ADMIN))
 WHOSE: Final = {
     ADMINS: "the administrator's",
-    CALLERS: "an application's, and this one is an observer's",
+    CALLERS: "an application's",
     OBSERVERS: "an observer's, or the administrator's",
 }
+OTHERS: Final = {KeyRole.OBSERVER: "an observer's", KeyRole.REVIEWER: "a reviewer's"}
 ROLES: Final = (("/v1/", CALLERS), ("/admin/", ADMINS), ("/openapi.json", CALLERS), ("/metrics", OBSERVERS))
 """Whom a path is for: all below, where it ends with /. What is not here is for nobody, whoever serves it."""
 
@@ -140,7 +141,8 @@ class Guard:
         if caller.role not in roles_of(path) and not (path == "/metrics" and caller.id == DEFAULT):
             if not self._ring.has_admin and roles_of(path) is ADMINS:
                 raise Unauthenticated(NO_ADMIN)
-            raise NotAllowed(f"{path[:100]} is not for this key: it takes {WHOSE[roles_of(path)]}.")
+            other = f", and this one is {OTHERS[caller.role]}" if caller.role in OTHERS else ""
+            raise NotAllowed(f"{path[:100]} is not for this key: it takes {WHOSE[roles_of(path)]}{other}.")
         return caller
 
     def _refusal(self, was_shown: bool, expired: bool, path: str, peer: str) -> GatewayError:

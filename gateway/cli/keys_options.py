@@ -16,7 +16,12 @@ _WITHIN: Final = re.compile(r"(\d{1,7})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Role = Annotated[
-    str | None, typer.Option("--role", metavar="caller|observer", help="observer: reads /metrics, and nothing else.")
+    str | None,
+    typer.Option(
+        "--role",
+        metavar="caller|observer|reviewer",
+        help="observer: reads /metrics, and nothing else; reviewer: opens /ui/review, and nothing else.",
+    ),
 ]
 Owner = Annotated[str | None, typer.Option("--owner", help="Whom to ask about it.")]
 Team = Annotated[str | None, typer.Option("--team", help="Whose cost its requests are.  (default: the route owner's)")]
@@ -26,7 +31,9 @@ Tags = Annotated[
 ]
 Routes = Annotated[
     list[str] | None,
-    typer.Option("--route", metavar="ROUTE", help="A route it may call, or a pattern: 'forum-*'. Repeatable."),
+    typer.Option(
+        "--route", metavar="ROUTE", help="A route it may call, or review, or a pattern: 'forum-*'. Repeatable."
+    ),
 ]
 Pins = Annotated[bool | None, typer.Option("--pins/--no-pins", help="Whether it may choose who answers (ROUTE@…).")]
 Residency = Annotated[str | None, typer.Option("--residency", metavar="eu", help="Where its requests' data stays.")]

@@ -96,6 +96,10 @@ def in_a_line(caller: "Caller") -> str:
     """Say in a few words what a key may."""
     if caller.role == "observer":
         return "reads /metrics, and nothing else"
+    if caller.role == "reviewer":
+        whose = f"{caller.tenant}'s " if caller.tenant is not None else ""
+        ends = f", until {_moment(caller.expires_at)}" if caller.expires_at is not None else ""
+        return f"reviews {whose}answers of {routes_words(caller)}, and nothing else{ends}"
     budget = caller.budget
     amounts = ((budget.day_nanousd, "a day"), (budget.month_nanousd, "a month"), (budget.total_nanousd, "in all"))
     parts = [f"calls {routes_words(caller)}"]

@@ -26,6 +26,8 @@ class KeyRole(StrEnum):
     """Asks models."""
     OBSERVER = "observer"
     """Reads /metrics, and nothing else."""
+    REVIEWER = "reviewer"
+    """A person's: opens /ui/review, and nothing else."""
     ADMIN = "admin"
     """GATEWAY_ADMIN_KEY's: everything, without limits."""
 
@@ -58,7 +60,7 @@ class Caller:
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS, hash=False)
     """Of every request; what a request says itself cannot replace them."""
     routes: tuple[str, ...] | None = None
-    """Routes that it may call, by name or shell pattern (``forum-*``); None: all."""
+    """Routes that it may call, or review, by name or shell pattern (``forum-*``); None: all."""
     pins: bool = False
     """Whether it may choose the target (``ROUTE@primary``)."""
     residency: str | None = None

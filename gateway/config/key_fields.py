@@ -135,7 +135,10 @@ Expiry = Annotated[datetime, BeforeValidator(_instant), _schema("string", format
 PerMinute = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 TokensPerMinute = Annotated[StrictInt, Field(ge=1, le=10_000_000_000)]
 OutputTokens = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
-Role = Literal["caller", "observer"]
+Role = Literal["caller", "observer", "reviewer"]
+ROLES_SAID: Final = (
+    "caller: asks models. observer: reads /metrics, and nothing else. reviewer: opens /ui/review, and nothing else."
+)
 
 
 class _Fields(BaseModel):
@@ -157,12 +160,12 @@ class BudgetFields(_Fields):
 class KeyFields(_Fields):
     """What a key stands for, but for its name."""
 
-    role: Role = Field("caller", description="caller: asks models. observer: reads /metrics, and nothing else.")
+    role: Role = Field("caller", description=ROLES_SAID)
     owner: Words | None = Field(None, description="Whom to ask about it.")
     team: Words | None = Field(None, description="Whose cost its requests are; by default the route owner's.")
     tags: Tags | None = Field(None, description="Of every request of it; `tenant` says whose data it is.")
     routes: RoutePatterns | None = Field(
-        None, description="Routes that it may call, by name or shell pattern (forum-*); by default all."
+        None, description="Routes that it may call, or review, by name or shell pattern (forum-*); by default all."
     )
     pins: StrictBool = Field(False, description="Whether it may choose who answers (ROUTE@primary).")
     residency: Words | None = Field(None, description="Where its requests' data stays; only providers there answer.")

@@ -28,7 +28,7 @@ class KeyEntry(Entry):
     )
     role: key_fields.Role | None = Field(
         None,
-        description="caller: asks models. observer: reads /metrics, and nothing else.",
+        description=key_fields.ROLES_SAID,
         examples=["caller"],
     )
     owner: key_fields.Words | None = Field(None, description="Whom to ask about it.", examples=["forum@acme.example"])
@@ -41,7 +41,9 @@ class KeyEntry(Entry):
         examples=[{"tenant": "acme"}],
     )
     routes: key_fields.RoutePatterns | None = Field(
-        None, description="The routes that it may call, by name or shell pattern; by default all.", examples=[["*"]]
+        None,
+        description="The routes that it may call, or review, by name or shell pattern; by default all.",
+        examples=[["*"]],
     )
     pins: StrictBool | None = Field(
         None, description="Whether it may choose who answers (ROUTE@primary).", examples=[False]

@@ -4,7 +4,7 @@ Keys without limits, and the gateway's own requests, never come here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -14,12 +14,13 @@ from gateway.errors import BudgetExceeded, BudgetNeedsBound, BudgetUnverifiable,
 from gateway.execution.answer_headers import Header
 from gateway.execution.budget_words import away, needs_bound
 from gateway.execution.most_cost import MostCost, most_cost
-from gateway.execution.prepared import ReadyPlan
+from gateway.execution.prepared import ReadyPlan, ReadyStep
 from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.rate_limits import Taken, texts
 from gateway.execution.request import Request
 from gateway.ledger.entry import Entry
 from gateway.metrics import Metrics
+from gateway.reasons import Reason
 from gateway.store.settling import Charge
 
 log = structlog.get_logger()
@@ -35,6 +36,8 @@ class Admitted:
     """What was counted and set aside for one request; ``Admission.over`` must follow."""
 
     caller: Caller
+    plan: ReadyPlan
+    """The request's, without a canary for which its key's budget does not suffice, or whose cost nobody knows."""
     most: Mapping[str, MostCost] = field(default_factory=dict)
     """The most that it can use, by target."""
     taken: Taken | None = None
@@ -96,6 +99,8 @@ class Admission:
     async def admit(self, request: Request, plan: ReadyPlan) -> Admitted:
         """Count a request, and set aside the most that it can take, whoever of its plan answers.
 
+        A canary costs nobody an answer: it is left out where money suffices for the others, or only it has no bound.
+
         Raises:
             InvalidRequest: it asks for an answer of no certain length, or for no certain number of answers.
             LimitReached: its key has no requests or tokens left for the moment.
@@ -104,18 +109,17 @@ class Admission:
             BudgetUnverifiable: its key has a budget, and the database is away.
         """
         caller = request.caller
-        admitted = Admitted(caller)
+        admitted = Admitted(caller, plan)
         if caller.bounds_answers or caller.tokens_per_minute is not None:
             admitted.most = {step.prepared.target.name: most_cost(request, step.prepared) for step in plan.steps}
         try:
             if caller.budget and plan.steps:
-                self._check_bounds(admitted.most, plan)
+                self._check_bounds(admitted)
             if self._limits is not None and (caller.requests_per_minute or caller.tokens_per_minute) is not None:
                 tokens = max((most.tokens for most in admitted.most.values()), default=0)
                 admitted.taken = await self._limits.take(caller, tokens)
             if caller.budget and plan.steps:
-                admitted.held_nanousd = max(most.nanousd or 0 for most in admitted.most.values())
-                admitted.hold_id = request.hold_id = await self._open().reserve(caller, admitted.held_nanousd)
+                await self._set_aside(request, admitted)
         except BaseException as error:
             if isinstance(error, GatewayError):
                 self._refused(error)
@@ -123,6 +127,18 @@ class Admission:
             self._give_back(admitted, 0)
             raise
         return admitted
+
+    async def count(self, caller: Caller) -> Sequence[Header]:
+        """Count a request that asks no model: as one of its key's requests a minute, and nothing of its tokens.
+
+        Returns what the answer says of what is left.
+
+        Raises:
+            LimitReached: its key has no requests left for the moment.
+        """
+        if self._limits is None or caller.requests_per_minute is None:
+            return ()
+        return (await self._limits.take(replace(caller, tokens_per_minute=None), 0)).headers
 
     async def again(self, request: Request, following: PreparedTarget) -> None:
         """Make sure of the money for another attempt where an earlier one of the same request was billed.
@@ -167,11 +183,37 @@ class Admission:
             )
         self._budgets.settle(admitted.hold_id, admitted.caller, charge)
 
-    def _check_bounds(self, most: Mapping[str, MostCost], plan: ReadyPlan) -> None:
-        for step in plan.steps:
-            cost = most[step.prepared.target.name]
-            if cost.nanousd is None:
-                raise needs_bound(plan.route.route.name, step.prepared.model, cost.why, cost.param)
+    async def _set_aside(self, request: Request, admitted: Admitted) -> None:
+        steps = admitted.plan.steps
+        admitted.held_nanousd = self._most(admitted, steps)
+        try:
+            admitted.hold_id = await self._open().reserve(admitted.caller, admitted.held_nanousd)
+        except BudgetExceeded:
+            others = _without_canary(admitted.plan)
+            if not others or self._most(admitted, others) >= admitted.held_nanousd:
+                raise
+            admitted.plan = replace(admitted.plan, steps=others)
+            admitted.held_nanousd = self._most(admitted, others)
+            admitted.hold_id = await self._open().reserve(admitted.caller, admitted.held_nanousd)
+        request.hold_id = admitted.hold_id
+
+    @staticmethod
+    def _most(admitted: Admitted, steps: Sequence[ReadyStep]) -> int:
+        costs = [admitted.most[step.prepared.target.name].nanousd or 0 for step in steps]
+        if steps[0].reason is Reason.CANARY:
+            # One that fails may be billed, and who stands behind it has to be paid all the same.
+            return costs[0] + max(costs[1:], default=0)
+        return max(costs)
+
+    @staticmethod
+    def _check_bounds(admitted: Admitted) -> None:
+        for step in admitted.plan.steps:
+            cost = admitted.most[step.prepared.target.name]
+            if cost.nanousd is not None:
+                continue
+            if step.reason is not Reason.CANARY or not (others := _without_canary(admitted.plan)):
+                raise needs_bound(admitted.plan.route.route.name, step.prepared.model, cost.why, cost.param)
+            admitted.plan = replace(admitted.plan, steps=others)
 
     def _refused(self, error: GatewayError) -> None:
         if (refusals := self._refusals.get(type(error))) is not None:
@@ -192,6 +234,11 @@ class Admission:
             return entry.cost_nanousd
         known = admitted.most.get(entry.target)
         return known.nanousd or 0 if known is not None else 0
+
+
+def _without_canary(plan: ReadyPlan) -> tuple[ReadyStep, ...]:
+    """Return who stands behind a plan's canary; nobody, where it has none."""
+    return plan.steps[1:] if plan.steps[0].reason is Reason.CANARY else ()
 
 
 def charge_of(entries: Iterable[Entry]) -> Charge:

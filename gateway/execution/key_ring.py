@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -47,6 +47,8 @@ class KeyRing:
             own[self.digest(admin_key.encode())] = Caller(ADMIN, ADMIN, KeyRole.ADMIN, pins=True, capture=True)
         self._own: Mapping[bytes, Caller] = MappingProxyType(own)
         self._known: Mapping[bytes, Caller] = self._own
+        self.reviewers: Mapping[str, Sequence[tuple[bytes, Caller]]] = MappingProxyType({})
+        """By the key's id: the digests that open for a reviewer, and as whom; expired or not."""
 
     def digest(self, key: bytes) -> bytes:
         """Return what a key is known by here. About a microsecond."""
@@ -65,6 +67,11 @@ class KeyRing:
         ``all_of_them``: the database's are among them, as they are now, so that no other key is right.
         """
         self._known = MappingProxyType({**dict(others), **self._own})
+        reviewers: dict[str, list[tuple[bytes, Caller]]] = {}
+        for digest, caller in self._known.items():
+            if caller.role is KeyRole.REVIEWER:
+                reviewers.setdefault(caller.id, []).append((digest, caller))
+        self.reviewers = MappingProxyType(reviewers)
         self.knows_all = self.knows_all or all_of_them
 
     @property

@@ -118,15 +118,18 @@ class FeedbackStore:
         """Return what became rows and still counts, at most one for each input, in order of time."""
         return await self._read(select(feedback).where(*_own(route, tenant), _counts()).order_by(_f.feedback_id))
 
-    async def counts(self) -> dict[str, FeedbackCount]:
-        """Return how much there is, by route; routes without marks are left out."""
+    async def counts(self, tenant: str | None = None) -> dict[str, FeedbackCount]:
+        """Return how much there is, by route; routes without marks are left out. ``tenant``: of that one's alone."""
+        own = (_f.tenant == tenant,) if tenant is not None else ()
         said = select(
             _f.route,
             _sum(_f.label == Label.RIGHT).label("right"),
             _sum(_f.label == Label.WRONG).label("wrong"),
             _sum(_f.correction.is_not(None)).label("corrections"),
-        ).group_by(_f.route)
-        rows = select(_f.route, _f.split, func.count().label("rows")).where(_counts()).group_by(_f.route, _f.split)
+        )
+        said = said.where(*own).group_by(_f.route)
+        rows = select(_f.route, _f.split, func.count().label("rows")).where(_counts(), *own)
+        rows = rows.group_by(_f.route, _f.split)
         counted = {(row["route"], row["split"]): row["rows"] for row in await self._rows.read(rows)}
         return {
             row["route"]: FeedbackCount(

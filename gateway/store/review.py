@@ -41,6 +41,28 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose answers somebody may see; others are to them as if they were not there."""
+
+    routes: frozenset[str] | None = None
+    """None: every route's."""
+    tenant: str | None = None
+    """None: every tenant's, and nobody's in particular."""
+
+    def covers(self, route: str) -> bool:
+        """Tell whether a route is one of them."""
+        return self.routes is None or route in self.routes
+
+    def of(self, kept: FromClause) -> list[ColumnElement[bool]]:
+        """Return the conditions on a table's ``route`` and ``tenant``."""
+        conditions = [kept.c.route.in_(sorted(self.routes))] if self.routes is not None else []
+        return [*conditions, *([kept.c.tenant == self.tenant] if self.tenant is not None else [])]
+
+
+EVERYTHING: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """What somebody said of an answer to this input, right or wrong, a score or a remark."""
 
@@ -94,12 +116,13 @@ class ReviewCount:
 class ReviewStore:
     """Reads. What has expired by ``now`` is not there. Every method may raise ``DatabaseUnavailable``."""
 
-    def __init__(self, database: Database) -> None:
-        self._rows = Rows(database)
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
+        """``scope``: whose answers it reads; no others are found, counted or led on to."""
+        self._rows, self._scope = Rows(database), scope
 
     async def page(self, chosen: Chosen, now: datetime, before: str | None = None) -> tuple[list[Answered], str | None]:
         """Return a page, newest first, and the ``before`` of the next; None: this is the last."""
-        query = _queue(chosen, now).order_by(_c.captured_id.desc()).limit(A_PAGE + 1)
+        query = self._queue(chosen, now).order_by(_c.captured_id.desc()).limit(A_PAGE + 1)
         if before is not None:
             query = query.where(_c.captured_id < before)
         found = [_answered(row) for row in await self._rows.read(query)]
@@ -107,12 +130,12 @@ class ReviewStore:
 
     async def find(self, captured_id: str, now: datetime) -> Answered | None:
         """Return one answer; None: it has expired, was deleted, or never was."""
-        query = _queue(Chosen(Show.ALL), now).where(_c.captured_id == captured_id)
+        query = self._queue(Chosen(Show.ALL), now).where(_c.captured_id == captured_id)
         return next((_answered(row) for row in await self._rows.read(query)), None)
 
     async def beside(self, chosen: Chosen, captured_id: str, now: datetime) -> tuple[str | None, str | None]:
         """Return the ids of the answers before (newer) and after (older) one in the queue."""
-        ids = _queue(chosen, now).with_only_columns(_c.captured_id).limit(1)
+        ids = self._queue(chosen, now).with_only_columns(_c.captured_id).limit(1)
         newer = ids.where(_c.captured_id > captured_id).order_by(_c.captured_id)
         older = ids.where(_c.captured_id < captured_id).order_by(_c.captured_id.desc())
         found = [await self._rows.read(query) for query in (newer, older)]
@@ -139,15 +162,18 @@ class ReviewStore:
         """Return how far each route is; those of which nothing is kept are left out."""
         # Counted by the index of inputs, and what waits to be purged taken off: the rows themselves are long.
         found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        expired = _expired(now)
-        for query in (_rows(captured), _marks(captured)):
+        expired, scope = _expired(now), self._scope
+        for query in (_rows(captured, scope), _marks(captured, scope)):
             for row in await self._rows.read(query):
                 found[row.pop("route")].update(row)
-        for query in (_rows(expired), _marks(expired)):
+        for query in (_rows(expired, scope), _marks(expired, scope)):
             for row in await self._rows.read(query):
                 found[row.pop("route")].subtract(row)
         counts = {route: ReviewCount(**{field.name: n[field.name] for field in _COUNTED}) for route, n in found.items()}
         return {route: count for route, count in sorted(counts.items()) if count.rows > 0}
+
+    def _queue(self, chosen: Chosen, now: datetime) -> Select[Any]:
+        return _queue(chosen, now).where(*self._scope.of(captured))
 
 
 _COUNTED: Final = fields(ReviewCount)
@@ -182,12 +208,13 @@ def _expired(now: datetime) -> FromClause:
     return few.subquery()
 
 
-def _rows(kept: FromClause) -> Select[Any]:
+def _rows(kept: FromClause, scope: Scope) -> Select[Any]:
     """Return the query that counts answers, by route."""
-    return select(kept.c.route, func.count().label("rows")).select_from(kept).group_by(kept.c.route)
+    counted = select(kept.c.route, func.count().label("rows")).select_from(kept)
+    return counted.where(*scope.of(kept)).group_by(kept.c.route)
 
 
-def _marks(kept: FromClause) -> Select[Any]:
+def _marks(kept: FromClause, scope: Scope) -> Select[Any]:
     """Return the query that counts the marks which say right or wrong, by route."""
 
     def those(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -198,7 +225,8 @@ def _marks(kept: FromClause) -> Select[Any]:
         those(_f.label == Label.WRONG).label("wrong"),
         those(_f.correction.is_not(None)).label("corrected"),
     )
-    return select(kept.c.route, *columns).select_from(feedback.join(kept, _of_input(kept))).group_by(kept.c.route)
+    counted = select(kept.c.route, *columns).select_from(feedback.join(kept, _of_input(kept)))
+    return counted.where(*scope.of(kept)).group_by(kept.c.route)
 
 
 def _answered(row: Row) -> Answered:

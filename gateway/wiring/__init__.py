@@ -111,13 +111,14 @@ class Running:
         self.verify = self._verifications.asked_for
         self.exercised = Exercised(lambda: self._stores.usage, clock)
         self.budgets = DatabaseBudgets(lambda: self._stores.spend, store.journal, clock)
+        self.admission = Admission(limits, self.budgets, metrics)
         self.pipeline = Pipeline(
             self.configurations.first(),
             board=self.board,
             accounting=accounting,
             metrics=metrics,
             clock=clock,
-            admission=Admission(limits, self.budgets, metrics),
+            admission=self.admission,
             fallback_answered=self.exercised.answered,
         )
         self.configurations.tell(self._put, self._verifications.configured)

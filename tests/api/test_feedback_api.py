@@ -25,6 +25,7 @@ KEYS = declared(
     acme={"tenant": "acme", "capture": True},
     globex={"tenant": "globex", "capture": True},
     watcher={"role": "observer"},
+    slow={"requests_per_minute": 12, "tokens_per_minute": 100},
 )
 JSON = {"content-type": "application/json"}
 BETTER = "It arrives tomorrow."
@@ -198,3 +199,18 @@ async def test_its_document_says_what_it_takes_and_answers(desk: Desk) -> None:
     assert schemas["FeedbackGiven"]["required"] == ["request_id"]
     assert set(schemas["FeedbackTaken"]["properties"]) == set((await desk.give(label="right")).json())
     assert set(schemas["Split"]["enum"]) == set(Split)
+
+
+async def test_a_mark_counts_as_one_of_its_keys_requests_a_minute(desk: Desk) -> None:
+    first = await desk.give("slow", label="right")
+    absent = await desk.give("slow", request_id="nobodys", label="right", model="quiet")
+    refused = await desk.give("slow", label="wrong")
+    assert [answer.status_code for answer in (first, absent, refused)] == [200, 404, 429]
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in (first, absent, refused)]
+    assert left == ["1", "0", "0"]
+    assert "x-ratelimit-limit-tokens" not in first.headers
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(refused.headers["retry-after"]) <= 5
+    assert [row["label"] for row in kept(desk.gateway)] == ["right"], "what is refused is not kept"
+    assert (await desk.gateway.client.get("/v1/models", headers=as_("slow"))).status_code == 200
+    assert "x-ratelimit-limit-requests" not in (await desk.give(label="right")).headers

@@ -328,7 +328,8 @@ def test_nor_anybody_to_what_is_the_admins() -> None:
 
 CALLER = Caller("key_aaaaaaaa", "forum-app")
 OBSERVER = Caller("key_bbbbbbbb", "prometheus", KeyRole.OBSERVER)
-MANY = [CALLER, OBSERVER, Caller("yaml:batch", "batch")]
+REVIEWER = Caller("key_cccccccc", "mira", KeyRole.REVIEWER)
+MANY = [CALLER, OBSERVER, REVIEWER, Caller("yaml:batch", "batch")]
 
 
 def ring_of(*callers: Caller, key: str | None = None, knows_all: bool = True) -> KeyRing:
@@ -352,12 +353,19 @@ def ring_of(*callers: Caller, key: str | None = None, knows_all: bool = True) ->
 def test_each_role_opens_its_own_paths_and_no_others(path: str, allowed: set[str]) -> None:
     guard = Guard(ring_of(*MANY, key="default"), FakeClock())
     opened = set()
-    for name in ("forum-app", "batch", "prometheus", "default", "admin"):
+    for name in ("forum-app", "batch", "prometheus", "mira", "default", "admin"):
         try:
             opened.add(guard.admit("GET", path, [bearer(ADMIN_KEY if name == "admin" else name)]).name)
         except NotAllowed:
             continue
     assert opened == allowed
+
+
+@pytest.mark.parametrize("name", ["prometheus", "mira"])
+def test_who_has_another_kind_of_key_is_told_so(name: str) -> None:
+    whose = {"prometheus": "an observer's", "mira": "a reviewer's"}[name]
+    with pytest.raises(NotAllowed, match=f"takes an application's, and this one is {whose}"):
+        Guard(ring_of(*MANY), FakeClock()).admit("GET", "/v1/models", [bearer(name)])
 
 
 @pytest.mark.parametrize(

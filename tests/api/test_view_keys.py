@@ -369,6 +369,18 @@ async def test_what_needs_a_person_comes_first_and_is_said(gateway: ViewedGatewa
     assert "expired" in page.row("gone")
 
 
+async def test_a_reviewers_key_is_made_by_the_form_and_logs_in(gateway: ViewedGateway) -> None:
+    answer = await sent(gateway, "new", NEW | {"name": "mira", "role": "reviewer"})
+    (text,) = KEY_TEXT.findall(answer.text)
+    assert "logs in with it at /ui/login" in answer.text
+    assert "OPENAI_API_KEY" not in answer.text
+    assert (await stored(gateway))["mira"].caller.role is KeyRole.REVIEWER
+    assert await calls(gateway, text) == 403
+    opened = await gateway.served.client.get("/ui/review", headers={"authorization": f"Bearer {text}"})
+    assert opened.status_code == 200
+    assert "review: reply, last*" in (await gateway.get("/ui/keys")).row("mira")
+
+
 async def test_a_month_that_is_over_counts_as_nothing(gateway: ViewedGateway) -> None:
     await add(gateway, a_key("app", 1, budget=Budget(5 * USD, 100 * USD, 1000 * USD)))
     spend(gateway, "key_00000001", 4 * USD, 92 * USD, 300 * USD, 0)

@@ -101,6 +101,13 @@ async def test_one_request_is_told_attempt_by_attempt(tmp_path: Path, empty_ledg
     assert "Neither the messages nor the answer" in page.text
 
 
+async def test_an_answer_that_broke_its_routes_contract_says_so(tmp_path: Path, empty_ledger: Path) -> None:
+    rows = [a_row(MINUTE, request_id=f"r-{broken}", contract_broken=broken) for broken in (True, False, None)]
+    async with viewed(tmp_path, empty_ledger, rows) as gateway:
+        pages = [await gateway.get(f"/ui/requests/r-{broken}") for broken in (True, False, None)]
+    assert ["breaks the route’s contract" in page.text for page in pages] == [True, False, False]
+
+
 async def test_rehearsals_of_a_request_stand_apart(tmp_path: Path, empty_ledger: Path) -> None:
     rows = [a_row(MINUTE, request_id="taught"), on_luna(MINUTE - SECOND, request_id="taught", kind="rehearsal")]
     async with viewed(tmp_path, empty_ledger, rows) as gateway:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 from viewed_gateway import HOSTILE, NOW, ROUTES, STOPS, TUNED, Shown, ViewedGateway, a_row, viewed
 
 from gateway.clock import time_ordered_id
@@ -35,27 +36,10 @@ def a_route(**fields: Any) -> Route:
 
 
 def a_promotion(**fields: Any) -> Promotion:
-    given = {
-        "promotion_id": time_ordered_id(NOW - DAY),
-        "route": "reply",
-        "tenant": "",
-        "number": 2,
-        "provider": "acme",
-        "model": NEXT,
-        "base": "base-2",
-        "incumbent_provider": "acme",
-        "incumbent_model": TUNED,
-        "incumbent_base": "base-1",
-        "state": PromotionState.CANARY,
-        "share": 0.05,
-        "margin": 0.05,
-        "by": "kim",
-        "reason": f"a trial {HOSTILE}",
-        "started_at": NOW - DAY,
-        "changed_at": NOW - DAY,
-        "expires_at": NOW + 3.5 * DAY,
-    }
-    return Promotion(**given | fields)
+    models = {"model": NEXT, "base": "base-2", "incumbent_model": TUNED, "incumbent_base": "base-1"}
+    ours = {"route": "reply", "provider": "acme", "incumbent_provider": "acme"}
+    words = {"by": "kim", "reason": f"a trial {HOSTILE}", "expires_at": NOW + 3.5 * DAY}
+    return a_canary(NOW - DAY, **models | ours | words | fields)
 
 
 def an_evaluation() -> Evaluation:
@@ -164,6 +148,22 @@ async def test_a_canary_is_compared_on_live_traffic(tmp_path: Path, empty_ledger
         page = await _until(gateway, "/ui/routes/reply", "V2: 3 attempts, 1 failed, 0 marked by people.")
     assert "The incumbent: 4 attempts, 0 failed, 0 marked by people." in page.text
     assert "On live traffic: not enough evidence: answers that came" in page.text
+
+
+async def test_what_broke_the_contract_is_counted_where_the_route_has_one(tmp_path: Path, empty_ledger: Path) -> None:
+    hour = timedelta(hours=1)
+    by_canary = {"target": "canary", "reason": Reason.CANARY, "model_asked": NEXT, "model_answered": NEXT}
+    rows = [a_row(hour * number, request_id=f"theirs-{number}", contract_broken=False) for number in range(1, 4)]
+    rows += [a_row(hour * number, contract_broken=number < 3, **by_canary) for number in range(1, 4)]
+    (tmp_path / "order.json").write_text('{"type": "object"}')
+    reply = ROUTES["routes"]["reply"]
+    reply = {"primary": reply} if isinstance(reply, str) else reply
+    routes = ROUTES | {"routes": ROUTES["routes"] | {"reply": reply | {"contract": str(tmp_path / "order.json")}}}
+    template = await filled(empty_ledger, tmp_path, [a_promotion()])
+    async with viewed(tmp_path, template, rows, routes=routes) as gateway:
+        page = await _until(gateway, "/ui/routes/reply", "V2: 3 attempts, 0 failed, 2 broke the contract, 0 marked")
+    assert "The incumbent: 3 attempts, 0 failed, 0 broke the contract, 0 marked by people." in page.text
+    assert "; 2 broke the contract, and 0 of the incumbent's." in page.text
 
 
 async def test_an_override_is_told_and_the_primary_of_routes_yaml_stays_marked(

@@ -9,9 +9,8 @@ import hmac
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import parse_qsl, quote, urlencode
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -19,12 +18,9 @@ from starlette.requests import ClientDisconnect
 
 from gateway import __version__
 from gateway.api.deps import services_of
-from gateway.api.pages import words
-from gateway.api.pages.access import COOKIE, HOME, Access, Standing, Visitor, is_same_origin, own_view
-from gateway.api.pages.static_files import address, build
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from gateway.api.pages.access import COOKIE, HOME, REVIEW, Access, Standing, Visitor, is_same_origin, own_view
+from gateway.api.pages.static_files import build
+from gateway.api.pages.template_files import written
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -62,6 +58,7 @@ PLACES: Final = (
     Place("/ui/review", "Review"),
     Place("/ui/keys", "Keys"),
 )
+REVIEWERS_PLACES: Final = tuple(place for place in PLACES if place.path == REVIEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,13 @@ class Frame:
     """The path of the place that this page belongs to."""
     places: tuple[Place, ...]
     """Empty: nobody is logged in."""
+    opens_all: bool
+    """Whether other pages open to whoever looks: to reviewers they do not."""
     now: datetime
     built: str
     version: str
     config_hash: str
-    """Empty: nobody is logged in."""
+    """Empty: nobody is logged in, or a reviewer is."""
     instance: str
     csrf: str
     has_cookie: bool
@@ -119,7 +118,7 @@ async def render(
     """
     frame = _frame(request, title, live=live)
     # Hundreds of rows take a while to write, and callers of models wait on this loop.
-    text = await asyncio.to_thread(_written, template, view, frame)
+    text = await asyncio.to_thread(written, template, view, frame)
     return Response(text, status, HEADERS, media_type="text/html; charset=utf-8")
 
 
@@ -140,8 +139,9 @@ def form_of(request: Request) -> Mapping[str, str]:
 
 
 def can_act(request: Request) -> bool:
-    """Tell whether this gateway lets pages change anything: it was allowed, and only an admin can ask."""
-    return services_of(request).ui_actions and not access_of(request).is_open
+    """Tell whether this gateway lets pages change anything: it was allowed, and an admin asks."""
+    is_admin = not access_of(request).is_open and visitor_of(request).reviewer is None
+    return services_of(request).ui_actions and is_admin
 
 
 def access_of(request: Request) -> Access:
@@ -154,6 +154,7 @@ class Page(APIRoute):
     """A route of pages. ``APIRouter(route_class=Page)`` makes every route of a module one."""
 
     most_form_bytes: ClassVar[int] = MOST_FORM_BYTES
+    opens_to_reviewers: ClassVar[bool] = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler behind everything that is asked first."""
@@ -161,7 +162,7 @@ class Page(APIRoute):
 
         async def asked(request: Request) -> Response:
             try:
-                if (refused := await _refused(request, self.most_form_bytes)) is not None:
+                if (refused := await _refused(request, self)) is not None:
                     return refused
                 return await handle(request)
             except PageError as error:
@@ -170,6 +171,12 @@ class Page(APIRoute):
                 return Response(status_code=400)
 
         return asked
+
+
+class ReviewersPage(Page):
+    """A page that reviewers' keys open, too; what it shows them is its own to narrow."""
+
+    opens_to_reviewers: ClassVar[bool] = True
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -215,15 +222,20 @@ def require_same_origin(request: Request) -> None:
         raise PageError(403, Said("Not from here", ("This form was not sent by a page of this gateway.",)))
 
 
-async def _refused(request: Request, most_form_bytes: int) -> Response | None:
+async def _refused(request: Request, page: Page) -> Response | None:
     """Return the answer for whoever may not look, or whose form is not obeyed; None: go on."""
     visitor = visitor_of(request)
     if visitor.standing is Standing.WRONG:
         services_of(request).metrics.auth_failures.inc()
     if not visitor.standing.may_look:
         return await _no_entry(request, visitor.standing)
+    if visitor.reviewer is not None and not page.opens_to_reviewers:
+        if request.method == "GET" and request.url.path == HOME:
+            return redirect(REVIEW)
+        why = "This key opens the review of answers, and nothing else."
+        return await said(request, 403, Said("Not for this key", (why,), (Place(REVIEW, "the review"),)))
     if request.method not in ("GET", "HEAD"):
-        form = await read_form(request, most_bytes=most_form_bytes)
+        form = await read_form(request, most_bytes=page.most_form_bytes)
         if visitor.standing is not Standing.BEARER:
             # No browser sends a bearer token by itself, so nobody is made to; a cookie it does.
             require_same_origin(request)
@@ -243,7 +255,8 @@ async def _no_entry(request: Request, standing: Standing) -> Response:
         why = "Callers of this gateway have a key, but its operator has none: these pages stay closed."
         return await said(request, 403, Said("Closed", (why, "Set GATEWAY_ADMIN_KEY and start it again.")))
     if request.headers.get("authorization") is not None:
-        what = Said("Not the admin's key", ("Send the gateway's admin key as 'Authorization: Bearer …'.",))
+        why = "Send the gateway's admin key, or, for the review, a reviewer's, as 'Authorization: Bearer …'."
+        what = Said("Not a key of these pages", (why,))
         answer = await said(request, 401, what)
         answer.headers["www-authenticate"] = "Bearer"
         return answer
@@ -258,16 +271,18 @@ async def _no_entry(request: Request, standing: Standing) -> Response:
 def _frame(request: Request, title: str, *, live: bool) -> Frame:
     services, visitor = services_of(request), visitor_of(request)
     inside, path = visitor.standing.may_look, request.url.path
+    opens_all = inside and visitor.reviewer is None
     here = max((place.path for place in PLACES if _is_in(path, place.path)), key=len, default="")
     return Frame(
         title,
         here,
-        PLACES if inside else (),
+        PLACES if opens_all else REVIEWERS_PLACES if inside else (),
+        opens_all,
         services.clock.now(),
         build(),
         __version__,
-        services.pipeline.snapshot.config_hash if inside else "",
-        services.instance if inside else "",
+        services.pipeline.snapshot.config_hash if opens_all else "",
+        services.instance if opens_all else "",
         visitor.csrf,
         visitor.standing is Standing.COOKIE,
         can_act(request),
@@ -280,33 +295,3 @@ def _is_in(path: str, place: str) -> bool:
     if place == "/ui":
         return path == "/ui" or path.startswith("/ui/routes/")
     return path == place or path.startswith(f"{place}/")
-
-
-def _written(template: str, view: object, frame: Frame) -> str:
-    return _environment().get_template(template).render(view=view, frame=frame)
-
-
-@cache
-def _environment() -> "Environment":
-    """Return what reads templates: everything is escaped, and a name that is nothing is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-
-    from gateway.api.pages.static_files import DIRECTORY
-
-    templates = DIRECTORY.parent / "templates"
-    environment = Environment(
-        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, auto_reload=False
-    )
-    environment.filters.update(words.FILTERS)
-
-    def of_now(write: Callable[[Any, datetime], str]) -> Callable[..., str]:
-        @pass_context
-        def filtered(context: Any, value: Any) -> str:
-            return write(value, context["frame"].now)
-
-        return filtered
-
-    environment.filters.update({name: of_now(write) for name, write in words.FILTERS_OF_NOW.items()})
-    environment.filters["urlencode"] = lambda text: quote(str(text), safe="")
-    environment.globals["static"] = address
-    return environment

@@ -28,7 +28,7 @@ from gateway.api.pages.key_form import (
     path_of,
     why_not,
 )
-from gateway.config.callers import Caller
+from gateway.config.callers import Caller, KeyRole
 from gateway.config.key_text import KEY_ID, new_key, new_text
 from gateway.errors import Conflict, NotFound
 from gateway.store.audit import PAGE
@@ -64,7 +64,7 @@ class MadeView:
     old_until: datetime | None
     """Until when the one before opens, too; None: there is none, or it is refused already."""
     path: str
-    is_observer: bool
+    role: KeyRole
 
 
 @router.get("/keys/new")
@@ -146,9 +146,7 @@ async def revoke(key_id: str, request: Request) -> Response:
 
 async def _made(request: Request, row: KeyRow, text: str, *, is_new: bool) -> Response:
     caller = row.caller
-    view = MadeView(
-        caller.id, caller.name, text, is_new, row.old_until, path_of(caller.id), caller.role.value == "observer"
-    )
+    view = MadeView(caller.id, caller.name, text, is_new, row.old_until, path_of(caller.id), caller.role)
     # Not renewed by a script, which would ask for this address anew.
     return await render(request, "key_made.html", view, f"Key {caller.name}", live=False)
 

@@ -77,10 +77,9 @@ def routes_words(caller: Caller) -> str:
     """Name the routes that a key may call, as many as fit a cell."""
     if caller.role is KeyRole.OBSERVER:
         return "/metrics"
-    if caller.routes is None:
-        return "all"
-    shown = ", ".join(caller.routes[:2])
-    return f"{shown} +{len(caller.routes) - 2}" if len(caller.routes) > 2 else shown
+    routes = caller.routes or ("all",)
+    shown = ", ".join(routes[:2]) + (f" +{len(routes) - 2}" if len(routes) > 2 else "")
+    return f"review: {shown}" if caller.role is KeyRole.REVIEWER else shown
 
 
 def rates_words(caller: Caller) -> str:
@@ -97,7 +96,11 @@ def may_do(caller: Caller, routes: Sequence[str]) -> tuple[str, ...]:
     """Say what whoever sends a key may do, one sentence each. ``routes`` are those that there are."""
     if caller.role is KeyRole.OBSERVER:
         return ("It opens /metrics, and nothing else.",)
-    said = [_calls(caller, routes)]
+    if caller.role is KeyRole.REVIEWER:
+        whose = f"Of those it sees {caller.tenant}’s alone." if caller.tenant is not None else "It sees every tenant’s."
+        kept = f"Its marks are kept as {caller.name}’s, better answers with them."
+        return ("It opens the review of answers, and nothing else.", _calls(caller, routes, "review"), whose, kept)
+    said = [_calls(caller, routes, "call")]
     if caller.tenant is not None:
         said.append(f"It speaks for {caller.tenant}: where a route has a variant for each tenant, theirs answers.")
     yes_or_no = "may" if caller.pins else "may not"
@@ -117,17 +120,17 @@ def may_do(caller: Caller, routes: Sequence[str]) -> tuple[str, ...]:
     return (*said, kept)
 
 
-def _calls(caller: Caller, routes: Sequence[str]) -> str:
+def _calls(caller: Caller, routes: Sequence[str], verb: str) -> str:
     if caller.routes is None:
-        return "It may call every route."
+        return f"It may {verb} every route."
     patterns = ", ".join(caller.routes)
     found = [name for name in routes if caller.may_call(name)]
     if not found:
-        return f"It may call {patterns}: no route is called so now."
+        return f"It may {verb} {patterns}: no route is called so now."
     if found == list(caller.routes):
-        return f"It may call {patterns}."
+        return f"It may {verb} {patterns}."
     named = ", ".join(found[:MOST_NAMED]) + (" and others" if len(found) > MOST_NAMED else "")
-    return f"It may call {patterns}: {counted(len(found), 'route')} of {len(routes)} now, {named}."
+    return f"It may {verb} {patterns}: {counted(len(found), 'route')} of {len(routes)} now, {named}."
 
 
 def _spends(caller: Caller) -> str:

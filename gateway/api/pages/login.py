@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.deps import services_of
-from gateway.api.pages.access import COOKIE, HOME, LASTS, is_https, own_view
+from gateway.api.pages.access import COOKIE, HOME, LASTS, REVIEW, is_https, own_view
 from gateway.api.pages.frame import (
     HEADERS,
     Page,
     PageError,
+    ReviewersPage,
     Said,
     access_of,
     read_form,
@@ -18,11 +19,13 @@ from gateway.api.pages.frame import (
     require_same_origin,
     visitor_of,
 )
+from gateway.api.pages.reviewers import ends_of
 from gateway.api.pages.static_files import static_files
+from gateway.config.callers import Caller
 
 door = APIRouter()
 """What nobody needs to have logged in for."""
-inside = APIRouter(route_class=Page)
+inside = APIRouter(route_class=ReviewersPage)
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -45,7 +48,7 @@ async def login_page(request: Request) -> Response:
 
 @door.post("/login")
 async def log_in(request: Request) -> Response:
-    """Take the admin's key, and give a cookie for it."""
+    """Take the admin's key, or a reviewer's, and give a cookie for it."""
     services, access = services_of(request), access_of(request)
     try:
         form = await read_form(request)
@@ -59,15 +62,38 @@ async def log_in(request: Request) -> Response:
         answer = await render(request, "login.html", view, "Log in", status=429, live=False)
         answer.headers["retry-after"] = "60"
         return answer
-    if not access.is_admin_key(form.get("key", "")):
+    shown = form.get("key", "")
+    is_admin = access.is_admin_key(shown)
+    reviewer = None if is_admin else access.reviewers.by_key(shown, services.clock.now())
+    if reviewer is None and not is_admin:
         access.failed_logins.add(peer, now)
         services.metrics.auth_failures.inc()
-        view = LoginView(onwards, "That is not the admin’s key of this gateway.")
+        return await _not_let_in(request, onwards)
+    return _with_cookie(request, onwards, reviewer, shown)
+
+
+async def _not_let_in(request: Request, onwards: str) -> Response:
+    if access_of(request).reviewers.are_all_known:
+        view = LoginView(onwards, "That key opens no page of this gateway.")
         return await render(request, "login.html", view, "Log in", status=401, live=False)
+    view = LoginView(onwards, "The keys are in a database that was not read yet: try again in some seconds.")
+    answer = await render(request, "login.html", view, "Log in", status=503, live=False)
+    answer.headers["retry-after"] = "5"
+    return answer
+
+
+def _with_cookie(request: Request, onwards: str, reviewer: Caller | None, shown: str) -> Response:
+    """Send a browser that showed a right key on; ``reviewer``: whose it is, None: the admin's."""
+    access, now = access_of(request), services_of(request).clock.now()
+    if reviewer is None:
+        cookie = access.new_cookie(now)
+    else:
+        cookie = access.reviewers.new_cookie(reviewer, shown, ends_of(reviewer, now, LASTS))
+        onwards = onwards if onwards.startswith(REVIEW) else REVIEW
     answer = redirect(onwards)
     answer.set_cookie(
         COOKIE,
-        access.new_cookie(services.clock.now()),
+        cookie,
         max_age=int(LASTS.total_seconds()),
         path=HOME,
         secure=is_https(request.headers, request.url.scheme),

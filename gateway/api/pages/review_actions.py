@@ -1,7 +1,8 @@
 """What a person may do in the review: say of an answer that it is right or wrong, and write a better one.
 
-Off unless ``GATEWAY_UI_ACTIONS`` says otherwise and there is an admin's key, as in ``actions.py``. The latest mark
-counts, so a mark is undone by another; who saves without knowing of somebody else's is told, and may save again.
+The administrator's marks are off unless ``GATEWAY_UI_ACTIONS`` says otherwise, as in ``actions.py``; a reviewer's key
+is given out for them, so theirs are kept in any case, under the key's name. The latest mark counts, so a mark is undone
+by another; who saves without knowing of somebody else's is told, and may save again.
 """
 
 from typing import ClassVar, Final
@@ -10,11 +11,11 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.deps import services_of
-from gateway.api.pages.actions import BY, why_not
-from gateway.api.pages.frame import Page, PageError, Place, Said, form_of, redirect
+from gateway.api.pages.actions import BY
+from gateway.api.pages.frame import PageError, Place, ReviewersPage, Said, form_of, redirect, visitor_of
 from gateway.api.pages.review_detail import Kept, read, shown_answer
 from gateway.api.pages.review_form import Typed, WrongMark, form_as_typed, typed
-from gateway.api.pages.review_queue import answer_href, away, chosen_of, gone, queue_href
+from gateway.api.pages.review_queue import answer_href, away, chosen_of, gone, queue_href, scope_of, why_not
 from gateway.api.pages.review_words import Did
 from gateway.config.callers import ADMIN, Caller, KeyRole
 from gateway.errors import FeedbackUnavailable, InvalidRequest, NotFound, NoVariant, RouteNotFound
@@ -26,10 +27,10 @@ from gateway.store.review import Chosen, ReviewStore
 
 log = structlog.get_logger()
 PREVIEW: Final = "preview"
-_REVIEWER: Final = Caller("", ADMIN, KeyRole.ADMIN)
+_ADMIN: Final = Caller("", ADMIN, KeyRole.ADMIN)
 
 
-class LongPage(Page):
+class LongPage(ReviewersPage):
     """A page whose form holds a whole answer, each byte of it as three where a browser writes it out."""
 
     most_form_bytes: ClassVar[int] = 262_144
@@ -58,7 +59,11 @@ async def mark(captured_id: str, request: Request) -> Response:
         with_errors = form_as_typed(form, kept.stands, error.errors)
         return await shown_answer(request, kept, chosen, with_errors, status=400)
     log.info(
-        "answer_reviewed", route=kept.answered.route, label=said.label, corrected=said.correction is not None, by=BY
+        "answer_reviewed",
+        route=kept.answered.route,
+        label=said.label,
+        corrected=said.correction is not None,
+        by=taken.feedback.by,
     )
     return await _led_on(request, captured_id, chosen, did_of(taken))
 
@@ -80,7 +85,7 @@ async def _saved(request: Request, kept: Kept, said: Typed, chosen: Chosen, text
         WrongMark: it is none.
         PageError: nothing was kept; what was typed (``text``) is shown.
     """
-    services, answered = services_of(request), kept.answered
+    services, answered, reviewer = services_of(request), kept.answered, visitor_of(request).reviewer
     given = Given(
         answered.request_id,
         said.label,
@@ -89,10 +94,10 @@ async def _saved(request: Request, kept: Kept, said: Typed, chosen: Chosen, text
         model=answered.route,
         input_id=answered.input_id,
         source="review",
-        by=BY,
+        by=reviewer.name if reviewer is not None else BY,
     )
     try:
-        return await services.feedback.give(_REVIEWER, given)
+        return await services.feedback.give(reviewer or _ADMIN, given)
     except InvalidRequest as error:
         field = "comment" if error.param == "comment" else "content"
         raise WrongMark({field: str(error).rstrip(".")}) from None
@@ -111,11 +116,11 @@ async def _saved(request: Request, kept: Kept, said: Typed, chosen: Chosen, text
 
 async def _led_on(request: Request, captured_id: str, chosen: Chosen, did: Did) -> Response:
     """Send the browser to the next answer that nobody has marked; to the list where there is none."""
-    services = services_of(request)
+    services, scope = services_of(request), scope_of(request)
     now = services.clock.now()
 
     async def ask(database: Database) -> str | None:
-        return await ReviewStore(database).next_unmarked(chosen.route, captured_id, now)
+        return await ReviewStore(database, scope).next_unmarked(chosen.route, captured_id, now)
 
     try:
         following = await services.pages.ask(ask)

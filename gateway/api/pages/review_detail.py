@@ -9,8 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.api.deps import services_of
 from gateway.api.pages import words
-from gateway.api.pages.actions import why_not
-from gateway.api.pages.frame import Page, render
+from gateway.api.pages.frame import ReviewersPage, render
 from gateway.api.pages.review_diff import Change, changes, shown
 from gateway.api.pages.review_form import (
     CALLS_LINE,
@@ -32,7 +31,17 @@ from gateway.api.pages.review_messages import (
     turn_of,
     visible,
 )
-from gateway.api.pages.review_queue import CAPTURED_ID, answer_href, away, chosen_of, gone, notice_of, queue_href
+from gateway.api.pages.review_queue import (
+    CAPTURED_ID,
+    answer_href,
+    away,
+    chosen_of,
+    gone,
+    notice_of,
+    queue_href,
+    scope_of,
+    why_not,
+)
 from gateway.api.pages.review_view import counted, sum_of
 from gateway.api.pages.review_words import NOTHING, lead_of, mark_words, progress_of, purpose_of
 from gateway.policy.splits import split_of
@@ -40,7 +49,7 @@ from gateway.reasons import Label
 from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.review import Answered, Chosen, Mark, ReviewStore
 
-router = APIRouter(route_class=Page)
+router = APIRouter(route_class=ReviewersPage)
 MOST_MARK_CHARS: Final = 300
 """Of a remark, and of a better answer, in the list of what was said before."""
 
@@ -137,16 +146,16 @@ async def one_answer(captured_id: str, request: Request) -> Response:
 
 
 async def read(request: Request, captured_id: str, chosen: Chosen, typed: str = "") -> Kept:
-    """Read an answer and what is around it.
+    """Read an answer that whoever asks may see, and what is around it.
 
     Raises:
-        PageError: it is not kept, or the database is away; what was ``typed`` is shown then.
+        PageError: it is not kept, or not for them, or the database is away; what was ``typed`` is shown then.
     """
-    services = services_of(request)
+    services, scope = services_of(request), scope_of(request)
     now = services.clock.now()
 
     async def ask(database: Database) -> Kept | None:
-        store = ReviewStore(database)
+        store = ReviewStore(database, scope)
         answered = await store.find(captured_id, now)
         if answered is None:
             return None
@@ -174,7 +183,7 @@ async def shown_answer(
 ) -> Response:
     """Return the page of an answer with a form as it stands, or as it was typed."""
     try:
-        counts, said = await counted(services_of(request), kept.latest)
+        counts, said = await counted(request, kept.latest)
     except DatabaseUnavailable as error:
         raise away(error, form.box.content) from None
     count = sum_of(counts, kept.answered.route)

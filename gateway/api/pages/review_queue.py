@@ -5,14 +5,42 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
-from gateway.api.pages.frame import PageError, Place, Said
+from fastapi import Request
+
+from gateway.api.deps import services_of
+from gateway.api.pages import actions
+from gateway.api.pages.frame import PageError, Place, Said, visitor_of
 from gateway.api.pages.review_words import NOTICES, Did
 from gateway.config.findings import printable
 from gateway.store.database import DatabaseUnavailable
-from gateway.store.review import Chosen, Show
+from gateway.store.review import EVERYTHING, Chosen, Scope, Show
 
 CAPTURED_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LONGEST_NAME: Final = 200
+
+
+def scope_of(request: Request) -> Scope:
+    """Return whose answers whoever asks may see: a reviewer those of the routes, and of the tenant, of the key.
+
+    Routes that routes.yaml names no more are nobody's but whose key names neither: nothing else says whose they were.
+    """
+    reviewer = visitor_of(request).reviewer
+    if reviewer is None or (reviewer.routes is None and reviewer.tenant is None):
+        return EVERYTHING
+    routes = services_of(request).pipeline.snapshot.routes.routes
+    tasks = {route.variant_of or name for name, route in routes.items()}
+    own = {task for task in tasks if reviewer.may_call(task)}
+    found = (
+        name
+        for name, route in routes.items()
+        if (route.variant_of or name) in own and reviewer.tenant in (None, route.tenant)
+    )
+    return Scope(frozenset(found), reviewer.tenant)
+
+
+def why_not(request: Request) -> str:
+    """Say what to set so that marks are saved; nothing where they are: a reviewer's key is given out for them."""
+    return "" if visitor_of(request).reviewer is not None else actions.why_not(request)
 
 
 def chosen_of(asked: Mapping[str, str]) -> Chosen:

@@ -7,12 +7,12 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.deps import Services, services_of
+from gateway.api.deps import services_of
 from gateway.api.pages import words
-from gateway.api.pages.frame import Page, render
+from gateway.api.pages.frame import ReviewersPage, render
 from gateway.api.pages.review_form import message_in
 from gateway.api.pages.review_messages import first_words, messages_of
-from gateway.api.pages.review_queue import answer_href, chosen_of, notice_of, place_of, queue_href
+from gateway.api.pages.review_queue import answer_href, chosen_of, notice_of, place_of, queue_href, scope_of
 from gateway.api.pages.review_words import NOBODY, NOTHING, lead_of, mark_words, next_command, progress_of
 from gateway.learning.datasets.building import FLOOR
 from gateway.reasons import Label, Role
@@ -20,7 +20,7 @@ from gateway.store.database import Database, DatabaseUnavailable
 from gateway.store.feedback import FeedbackCount, FeedbackStore
 from gateway.store.review import Answered, Chosen, ReviewCount, ReviewStore, Show
 
-router = APIRouter(route_class=Page)
+router = APIRouter(route_class=ReviewersPage)
 SHOWS: Final[Mapping[Show, str]] = {
     Show.UNMARKED: "not marked",
     Show.WRONG: "wrong",
@@ -117,28 +117,31 @@ async def review(request: Request) -> Response:
     """List the answers of a queue, newest first."""
     asked = request.query_params
     before, chosen = place_of(asked), chosen_of(asked)
-    view = await read(services_of(request), chosen, before, notice_of(asked, Chosen(route=chosen.route)))
+    view = await read(request, chosen, before, notice_of(asked, Chosen(route=chosen.route)))
     return await render(request, "review.html", view, "Review", live=before is None)
 
 
-async def read(services: Services, chosen: Chosen, before: str | None, came_of: tuple[str, str]) -> ReviewView:
+async def read(request: Request, chosen: Chosen, before: str | None, came_of: tuple[str, str]) -> ReviewView:
     """Read a page of the queue; ``came_of``: what came of the form that led here, and the answer it was about."""
+    services, scope = services_of(request), scope_of(request)
     now, routes = services.clock.now(), services.pipeline.snapshot.routes.routes
-    rows: list[Answered] = []
+    lines: tuple[QueueLine, ...] = ()
     older, away = None, ""
     found: Counted = ({}, {})
 
-    async def ask(database: Database) -> tuple[list[Answered], str | None, str | None]:
-        store = ReviewStore(database)
-        return *await store.page(chosen, now, before), await store.latest()
+    async def ask(database: Database) -> tuple[tuple[QueueLine, ...], str | None, str | None]:
+        store = ReviewStore(database, scope)
+        rows, older = await store.page(chosen, now, before)
+        # Whole conversations are read for their first words: here, beside the loop that callers of models wait on.
+        return tuple(_line(row, chosen) for row in rows), older, await store.latest()
 
     try:
-        rows, older, latest = await services.pages.ask(ask)
-        found = await counted(services, latest)
+        lines, older, latest = await services.pages.ask(ask)
+        found = await counted(request, latest)
     except DatabaseUnavailable as error:
         away = str(error)
     counts, said = found
-    captures = [name for name, route in routes.items() if route.capture is not None]
+    captures = [name for name, route in routes.items() if route.capture is not None and scope.covers(name)]
     count = sum_of(counts, chosen.route)
     only = chosen.route or (next(iter(counts)) if len(counts) == 1 else None)
     by_route = () if only else tuple(_route(name, each, said) for name, each in counts.items())
@@ -149,7 +152,7 @@ async def read(services: Services, chosen: Chosen, before: str | None, came_of: 
         chosen,
         tuple(_link(show, chosen, count) for show in SHOWS),
         tuple(sorted({*counts, *captures, *([chosen.route] if chosen.route else ())})),
-        tuple(_line(row, chosen) for row in rows),
+        lines,
         queue_href(chosen) if before else "",
         queue_href(chosen, older) if older else "",
         by_route[:MOST_ROUTES],
@@ -163,14 +166,21 @@ async def read(services: Services, chosen: Chosen, before: str | None, came_of: 
     )
 
 
-async def counted(services: Services, latest: str | None) -> Counted:
-    """Return what is counted; ``latest`` is the mark that was kept last. May raise ``DatabaseUnavailable``."""
+async def counted(request: Request, latest: str | None) -> Counted:
+    """Return what is counted of what whoever asks may see; ``latest`` is the mark that was kept last.
+
+    Raises ``DatabaseUnavailable``.
+    """
+    services, scope = services_of(request), scope_of(request)
     now = services.clock.now()
 
     async def ask(database: Database) -> Counted:
-        return await ReviewStore(database).counts(now), await FeedbackStore(database).counts()
+        said = await FeedbackStore(database).counts(scope.tenant)
+        return await ReviewStore(database, scope).counts(now), {
+            route: count for route, count in said.items() if scope.covers(route)
+        }
 
-    return await services.pages.read(("review", latest), ask, fresh_s=FRESH_S)
+    return await services.pages.read(("review", latest, scope), ask, fresh_s=FRESH_S)
 
 
 def sum_of(counts: Mapping[str, ReviewCount], route: str | None) -> ReviewCount:
