@@ -27,14 +27,14 @@ future:  ## The same tests with the clock in 2028, when every date that ships ha
 
 rigs:  ## The slower rigs: real servers, faults, an installed wheel
 	@python3 scripts/bootstrap.py --dev
-	@$(PY) -m pytest --timeout=600 -m "rig and not soak"
+	@$(PY) -m pytest --timeout=600 -o faulthandler_timeout=660 -m "rig and not soak"
 
 readers:  ## Set up what reads exported data sets as trainers do (.venv-readers), for the rigs
 	@test -x .venv-readers/ready || { python3 -m venv .venv-readers && .venv-readers/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-readers.lock && install -m 755 /dev/null .venv-readers/ready; }
 
 soak:  ## The long form of the rigs, with the same assertions
 	@python3 scripts/bootstrap.py --dev
-	@UNDERSTUDY_SOAK=1 $(PY) -m pytest --timeout=0 -m "rig or soak"
+	@UNDERSTUDY_SOAK=1 $(PY) -m pytest --timeout=0 -o faulthandler_timeout=0 -m "rig or soak"
 
 check:  ## Format, lint, types, import contracts, routes.yaml, tests
 	@python3 scripts/bootstrap.py --dev

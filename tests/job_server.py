@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from small_server import Answered, Asked, small_server
 
 from gateway.providers.job_apis import JOB_APIS, JobApi
 
@@ -62,6 +62,10 @@ class JobServer:
         if path == self.api.files_path:
             rows = [{"id": identity, "filename": name} for identity, (name, _) in self.files.items()]
             return 200, {"data": self._shown(rows), "has_more": False}
+        if method == "DELETE":
+            identity = path.rpartition("/")[2]
+            gone = self.files.pop(identity, None) is None
+            return (404, _error("no such file", None)) if gone else (200, {"id": identity, "deleted": True})
         if path.startswith(f"{self.api.files_path}/"):
             status = self.file_statuses.pop(0) if self.file_statuses else "processed"
             return 200, {"id": path.rpartition("/")[2], "status": status}
@@ -145,43 +149,15 @@ def running_job_server(kind: str = "openai", **settings: Any) -> Iterator[JobSer
     """Serve in a thread; nothing is left running after."""
     server = JobServer(JOB_APIS[kind], **settings)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    def answer(asked: Asked) -> Answered | None:
+        server.asked.append(f"{asked.method} {asked.path}")
+        fault = server.fault(asked.method, asked.path)
+        status, body = (0, None)
+        if fault is None or fault.done:
+            status, body = server.answer(asked.method, asked.path, asked.body)
+        if fault is not None:
+            status, body = fault.status, fault.body if fault.body is not None else _error("it failed", None)
+        return Answered(status, body, fault.headers if fault else {}) if status else None
 
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            server.asked.append(f"{self.command} {self.path}")
-            fault = server.fault(self.command, self.path)
-            status, answer = (0, None)
-            if fault is None or fault.done:
-                status, answer = server.answer(self.command, self.path, body)
-            if fault is not None:
-                status, answer = fault.status, fault.body if fault.body is not None else _error("it failed", None)
-            if not status:
-                self.close_connection = True
-                return
-            raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in fault.headers.items() if fault else ():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        do_GET = do_POST = _answer  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    server.port = http.server_address[1]
-    thread = Thread(target=http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with small_server(answer) as server.port:
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join(timeout=5)

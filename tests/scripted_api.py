@@ -1,12 +1,11 @@
 """A provider's management API that answers as it is told: fixed answers by path, and a record of what was asked."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from small_server import Answered, Asked, small_server
 
 Answer = tuple[int, Any]
 """A status, and a body: bytes as they stand, anything else as JSON."""
@@ -31,36 +30,15 @@ def scripted_api(answers: Mapping[str, Answer]) -> Iterator[ScriptedApi]:
     """Serve in a thread; nothing is left running after."""
     api = ScriptedApi(answers)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    def answer(asked: Asked) -> Answered:
+        path = asked.path.removeprefix("/v1")
+        api.asked.append(path)
+        api.keys.add(asked.headers.get("authorization", asked.headers.get("api-key", "")))
+        missing = (404, {"error": {"message": "Not found"}})
+        return Answered(*(api.answers.get(path) or api.answers.get(path.partition("?")[0]) or missing))
 
-        def do_GET(self) -> None:
-            path = self.path.removeprefix("/v1")
-            api.asked.append(path)
-            api.keys.add(self.headers.get("authorization", self.headers.get("api-key", "")))
-            missing = (404, {"error": {"message": "Not found"}})
-            status, body = api.answers.get(path) or api.answers.get(path.partition("?")[0]) or missing
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    api.port = server.server_address[1]
-    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with small_server(answer) as api.port:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
 
 
 def listing(*rows: Any, has_more: bool = False) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_the_metrics_files_and_codes_it_names_are_there() -> None:
     known = {f"{family.name}_total" for family in of_ledger(LedgerFigures(0, 0.0, 0, 0))}
     known |= {f"{family.name}_total" for family in Metrics().registry.collect()}
     named = set(re.findall(r"gateway_[a-z_]+_total", TEXT))
-    assert len(named) == 5
+    assert len(named) == 6
     assert named <= known
     assert all(
         f"`{code}`" in TEXT or f'"{code}"' in TEXT for code in (LedgerUnavailable.code, GatewayStopping.code, FILE)

@@ -1,8 +1,7 @@
-"""``gateway capture``: what is kept of live requests, as a training file, and gone at somebody's wish."""
+"""``gateway capture``: what is kept of live requests, seen, and as a training file."""
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,32 +14,16 @@ from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from gateway.cli.exported_holding import HoldingFile
-    from gateway.cli.packs_holding import HoldingPack
-    from gateway.config.loader import Loaded
     from gateway.config.routes import Route
     from gateway.store.captured import Captured, CapturedCount
     from gateway.store.database import Database
-    from gateway.store.deletions import Receipt
     from gateway.store.feedback import FeedbackCount
 
 T = TypeVar("T")
 capture_app = typer.Typer(no_args_is_help=True, help="See, export and delete what is kept of live requests.")
 _HEADERS = ("route", "capture", "kept for", "blacked out", "rows", "oldest", "marks")
-_TABLES = {
-    "captured": "captured request",
-    "captured_again": "repeated request",
-    "recordings": "recording",
-    "feedback": "mark",
-    "evaluation_answers": "evaluation answer",
-    "judgements": "judgement",
-}
-_IN_LOG = (
-    "Somebody is reading the database: its log (the file ending in -wal) still holds what was deleted, until they have "
-    "finished and something is deleted again. Run it again."
-)
 
 
 @capture_app.command("status")
@@ -118,89 +101,6 @@ def export(
     typer.echo(f"{counted(len(rows), 'row')} of {route} to {out}; what they are: {manifest}\n{TERMS}")
 
 
-@capture_app.command("delete")
-def delete(
-    user: Annotated[
-        str | None,
-        typer.Option("--user", help="What applications send as user, safety_identifier or metadata.user_id."),
-    ] = None,
-    request: Annotated[str | None, typer.Option("--request", metavar="ID", help="A request's id.")] = None,
-    lost_host: Annotated[
-        list[str] | None,
-        typer.Option("--lost-host", metavar="HOST", help="A host that is gone, with the files exported there."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    routes: RoutesOption = ROUTES,
-    database: DatabaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete what is kept of a user or of a request, prove it, and name the packs that hold such rows.
-
-    Captured requests, marks and corrections, recordings, evaluations' answers and judgements go in one transaction; a
-    receipt stays, which names nobody. Exported files and data sets on this host are written anew without such rows;
-    packs cannot be changed, nor files on other hosts: they are listed, with what to do. Run it again until nothing is
-    listed. What was asked until now and is not written yet never will be. What retention has deleted can no longer be
-    traced to a user, nor can packs built from it; copies of files, and backups, are yours to look after.
-
-    Exit codes: 0 it is gone, or nothing was there; 1 packs, files, or the log of the database, still hold such rows; 2
-    the command was misused.
-
-    Example:  gateway capture delete --user customer-4711
-    """
-    from gateway.cli.exported_holding import file_lines
-
-    if (user is None) == (request is None):
-        raise typer.BadParameter("name a user or a request, and not both", param_hint="--user, --request")
-    loaded = load_routes(routes)
-    done = _with(database, lambda opened: _delete(opened, loaded, user, request, lost_host or (), yes=yes))
-    receipt, looked_for, packs, files = done or (None, 0, [], [])
-    is_left = packs or any(file.what_to_do for file in files) or (receipt and (receipt.left or receipt.is_in_log))
-    if as_json:
-        shown = {**asdict(receipt), "deleted_at": receipt.deleted_at.isoformat()} if receipt else None
-        listed = {"packs": [asdict(pack) for pack in packs], "files": [asdict(file) for file in files]}
-        typer.echo(json.dumps({"receipt": shown, **listed}, indent=2))
-    else:
-        typer.echo(_receipt_text(receipt))
-        if looked_for:
-            typer.echo("\n".join([*file_lines(files), *_pack_lines(packs)]))
-    raise typer.Exit(1 if is_left else 0)
-
-
-async def _delete(
-    database: "Database",
-    loaded: "Loaded",
-    user: str | None,
-    request: str | None,
-    lost_hosts: "Sequence[str]",
-    *,
-    yes: bool,
-) -> "tuple[Receipt | None, int, list[HoldingPack], list[HoldingFile]]":
-    """Return the receipt, how many inputs were looked for in packs and files, and which hold, or held, them."""
-    from gateway.cli.cutover import whoami
-    from gateway.cli.exported_holding import clean_files
-    from gateway.cli.packs_holding import packs_holding
-    from gateway.ledger.entry import new_attempt_id
-    from gateway.store.deletions import DeletionStore
-
-    store = DeletionStore(database)
-    earlier = await store.earlier(user=user, request_id=request)
-    found = await store.find(user=user, request_id=request)
-    if any(found.values()) and not yes:
-        _ask(found)
-    now = SystemClock().now()
-    by = whoami()
-    receipt = await store.delete(deletion_id=new_attempt_id(now), by=by, now=now, user=user, request_id=request)
-    gone = earlier | set(receipt.input_ids)
-    files = await clean_files(gone, database, lost_hosts)
-    return receipt, len(gone), await packs_holding(gone, loaded, database), files
-
-
-def _ask(found: dict[str, int]) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to ask whether to delete; say it beforehand", param_hint="--yes")
-    typer.confirm(f"Delete {_counts_text(found)}? It cannot be undone.", abort=True, err=True)
-
-
 def _with(url: str | None, work: "Callable[[Database], Awaitable[T]]") -> T | None:
     """Return what work on the database comes to; None where nothing was ever kept in it."""
     from gateway.config.settings import read_settings
@@ -265,36 +165,3 @@ def _marks_text(marks: dict[str, int] | None) -> str:
         return ""
     rows = counted(marks["train"] + marks["evaluation"], "row")
     return f"{marks['right']:,} right, {marks['wrong']:,} wrong ({marks['corrections']:,} corrected): {rows}"
-
-
-def _counts_text(counts: dict[str, int]) -> str:
-    from gateway.lifecycle.forecast_words import counted
-
-    return ", ".join(counted(counts[table], noun) for table, noun in _TABLES.items() if counts[table])
-
-
-def _receipt_text(receipt: "Receipt | None") -> str:
-    if receipt is None:
-        return "nothing of it is kept"
-    left = "nothing is left" if not receipt.left else f"{receipt.left} rows came meanwhile: run it again"
-    gone = f"deleted {_counts_text(receipt.counts)}" if any(receipt.counts.values()) else "nothing of it is kept"
-    return (
-        f"{gone}; looked again: {left}\n"
-        + (f"{_IN_LOG}\n" if receipt.is_in_log else "")
-        + f"receipt {receipt.deletion_id}, {receipt.deleted_at:%Y-%m-%d %H:%M:%S} UTC, by {receipt.by}\n"
-        f"  of {receipt.selector}\n"
-        f"  inputs: {', '.join(receipt.input_ids) or 'none'}\n"
-        f"  sha256: {receipt.digest}"
-    )
-
-
-def _pack_lines(packs: "Sequence[HoldingPack]") -> list[str]:
-    from gateway.lifecycle.forecast_words import counted
-
-    if not packs:
-        return ["no pack that routes.yaml names, and none in the database, holds such rows"]
-    lines = ["These packs hold such rows, and cannot be changed from here:"]
-    for pack in packs:
-        held = f" holds {counted(len(pack.rows), 'row')} ({', '.join(pack.rows)})" if pack.rows else ""
-        lines += [f"  {pack.place}{held}", f"    {pack.what_to_do}"]
-    return lines

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 ROUTES = Path("routes.yaml")
 RoutesOption = Annotated[Path, typer.Option("--routes", envvar="GATEWAY_ROUTES_FILE", help="The configuration.")]
-DatabaseOption = Annotated[str | None, typer.Option(help="The gateway's database.  (default: state/gateway.db)")]
+DatabaseOption = Annotated[
+    str | None, typer.Option(help="The gateway's database: a URL, or a SQLite file.  (default: state/gateway.db)")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
 
@@ -34,11 +36,12 @@ def check(
     """Check routes.yaml and every file it names; all findings at once, each with file and line.
 
     Exit codes: 0 it can be served, 1 there are errors (or, with --strict, warnings). A credential that is not set is a
-    warning here, since other machines need not have it, and an error to `serve`. It also warns of what published dates
-    mean for a route: a primary that stops within 90 days, a fallback that stops as well or shares its base, an alias
-    whose snapshot stops, a date that sources disagree on. What a gateway kept of its providers' answers counts, in the
-    default database or GATEWAY_DATABASE_URL's, where it can be read; it has the verdicts of `gateway evaluate`, too.
-    `gateway forecast` says more.
+    warning here, since other machines need not have it, and an error to `serve`. A route that names no primary is
+    warned of, unless it says `primary: null`. It also warns of what published dates mean for a route: a primary that
+    stops within 90 days, a fallback that stops as well or shares its base, an alias whose snapshot stops, a date that
+    sources disagree on. What a gateway kept of its providers' answers counts, in the default database or
+    GATEWAY_DATABASE_URL's, where it can be read; it has the verdicts of `gateway evaluate`, too. `gateway forecast`
+    says more.
     """
     from gateway.cli.known import read_known
     from gateway.config.findings import InvalidRoutes

@@ -226,7 +226,7 @@ def _lines(told: Mapping[str, Any], place: Path) -> list[str]:
     out += ["", *aligned([("route", "kept", "packs", "stops", "last training day"), *rows])] if rows else []
     notes = [note for one in told["providers"] for note in one["notes"]]
     notes += [told["warning"]] if "warning" in told else []
-    out += ["", *notes] if notes else []
+    out += ["", *map(printable, notes)] if notes else []
     if told["missing"]:
         out += ["", "could not be had:"]
         out += [f"  {printable(one['what'])}: {printable(one['why'])}" for one in told["missing"]]

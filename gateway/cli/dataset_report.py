@@ -39,6 +39,7 @@ def built_report(built: "Built", published: "Published") -> dict[str, Any]:
         "leaks": [where for split in Split for where in built.leaking[split]],
         "deleted": list(built.deleted),
         "conflicting": [list(rows) for rows in built.conflicting],
+        "beginning_alike": _beginning_alike(built),
         "readiness": {"train": train, "floor": FLOOR, "start": START, "says": _readiness(train)},
         "replaced_training_rows": published.replaced_rows,
         "redacted": dict(manifest.redacted),
@@ -56,6 +57,9 @@ def built_lines(told: dict[str, Any]) -> Iterator[str]:
     for name, file in told["files"].items():
         tokens = f", {file['tokens']:,} tokens" if file["tokens"] is not None else ""
         yield f"  {name}: {counted(file['rows'], 'row')}{tokens}"
+    if told["beginning_alike"]:
+        alike = counted(told["beginning_alike"], "row")
+        yield f"  {alike} begin with the same question, so all are on one side: examples belong into the system message"
     if told["redacted"]:
         yield f"  blacked out: {', '.join(f'{count:,} × {kind}' for kind, count in told['redacted'].items())}"
     yield from _left_out_lines(told)
@@ -144,6 +148,13 @@ def _by_source(built: "Built") -> dict[str, dict[str, int]]:
         }
         for source, read in built.sourced.read.items()
     }
+
+
+def _beginning_alike(built: "Built") -> int:
+    """Return how many rows begin as one conversation does, where most do; 0 where there is a choice of sides."""
+    groups = Counter(row.group for split in Split for row in built.rows[split])
+    most = max(groups.values(), default=0)
+    return most if most >= FLOOR and 2 * most > groups.total() else 0
 
 
 def _readiness(train: int) -> str:

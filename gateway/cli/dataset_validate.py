@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Watching = Callable[[Path], Callable[[int], None]]
 
+_SHOWN_A_RULE = 10
+
 
 def validate(
     places: Annotated[list[str], typer.Argument(metavar="FILE|DIR|ROUTE…", help="What to check.")],
@@ -33,6 +36,7 @@ def validate(
     ] = None,
     base: Annotated[str | None, typer.Option(help="The model to be trained: some have limits of their own.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show up to a hundred findings of each rule.")] = False,
     routes: RoutesOption = ROUTES,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +45,8 @@ def validate(
     Formats: openai-sft, openai-dpo, bedrock, together, fireworks, trl-sft, trl-dpo, trl-kto. Rows are read one at a
     time, however large the file. In a directory the training files are held against the evaluation files beside them,
     and all of them against the manifest. Personal data is looked for as the route's capture says, else with all that is
-    built in.
+    built in. Of each rule ten findings are shown, and how many more there are; --all shows a hundred, and --json has
+    as many, with the count of all.
 
     Exit codes: 0 it can be trained on, 1 there are errors (or, with --strict, warnings), 2 the command was misused.
 
@@ -58,7 +63,7 @@ def validate(
         typer.echo(json.dumps({"ok": not failed, "files": [_as_object(one) for one in reports]}, indent=2))
     else:
         for report in reports:
-            _print(report)
+            _print(report, everything=everything)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -179,15 +184,20 @@ def _watching(bars: ExitStack) -> "Watching":
     return watch
 
 
-def _print(report: "FileReport") -> None:
+def _print(report: "FileReport", *, everything: bool) -> None:
+    """Print a report; of each rule some findings, since one that all rows break would hide the others."""
     from gateway.learning.datasets.validation import MOST_A_RULE
     from gateway.lifecycle.forecast_words import counted
 
+    most, shown = MOST_A_RULE if everything else _SHOWN_A_RULE, Counter[str]()
     for finding in report.findings:
-        typer.echo(_line(finding))
+        shown[finding.rule] += 1
+        if shown[finding.rule] <= most:
+            typer.echo(_line(finding))
     for rule, count in report.counts.items():
-        if count > MOST_A_RULE:
-            typer.echo(f"{report.file}: {count - MOST_A_RULE:,} more findings of {rule}")
+        if count > most:
+            how = "" if everything else " (--all)"
+            typer.echo(f"{report.file}: and {count - most:,} more of {rule}{how}")
     said = f"{counted(report.errors, 'error')}, {counted(report.warnings, 'warning')}"
     if report.format == "manifest":
         typer.echo(f"{report.file}: {said}")

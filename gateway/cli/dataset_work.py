@@ -95,11 +95,20 @@ async def sourced(names: Sequence[str], route: "Route", database: "Database | No
     read = []
     for name in dict.fromkeys(names):
         if name not in rows.STORED:
-            path = Path(name)
+            path = _file(name, rows.STORED)
             read.append(sources.from_file(content_of(path), name, by_model=_is_by_model(path)))
         elif database is not None:
             read.append(await _stored(name, route, database))
     return sources.together(read)
+
+
+def _file(name: str, others: Sequence[str]) -> Path:
+    """Return a file's path; raise ``ConfigError`` where there is none: another source may have been meant."""
+    from gateway.config.findings import did_you_mean
+
+    if not Path(name).exists():
+        raise ConfigError(f"{name} is no file, and none of {', '.join(others)}{did_you_mean(name, others)}")
+    return Path(name)
 
 
 async def _stored(name: str, route: "Route", database: "Database") -> "Sourced":
@@ -152,7 +161,8 @@ async def publish(
     from gateway.learning.datasets.directory import read, write
     from gateway.learning.datasets.manifest import MANIFEST
     from gateway.learning.datasets.removal import remove_inputs
-    from gateway.store.datasets import DatasetRow, DatasetStore, ExportedFile
+    from gateway.learning.tuning.holdings import lineage_row
+    from gateway.store.datasets import DatasetStore, ExportedFile
 
     path = directory / MANIFEST
     before = _training_rows(path)
@@ -170,8 +180,7 @@ async def publish(
         manifest = read(directory).manifest
     await store.register(replace(row, input_ids=manifest.input_ids))
     if kind == "dataset":
-        kept = DatasetRow(manifest.dataset_hash, manifest.route, tenant, manifest.summary(), started, manifest.by)
-        await store.keep(kept)
+        await store.keep(replace(lineage_row(manifest), built_at=started))
     return Published(manifest, path, True, before)
 
 

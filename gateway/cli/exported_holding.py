@@ -53,7 +53,7 @@ async def clean_files(
             if not is_there:
                 await store.forget_file(file.host, file.path)
             elif cleaned is None or cleaned.what_to_do is None:
-                await store.register(replace(file, input_ids=sorted(set(file.input_ids) - ids)))
+                await store.narrow(file, frozenset(file.input_ids) - ids)
     return found
 
 

@@ -2,12 +2,16 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 
 import typer
+from typer.main import get_command
 
 from gateway import __version__
 from gateway.cli import (
     ask,
+    capture_delete,
     classify,
     configuration,
     cutover,
@@ -82,6 +86,7 @@ app.command("promote")(promote.promote)
 app.add_typer(keys_app, name="keys")
 app.command("forecast")(forecast.forecast)
 app.command("impact")(impact.impact)
+capture_app.command("delete")(capture_delete.delete)
 app.add_typer(capture_app, name="capture")
 app.command("record")(record.record)
 pack_app.command("push")(pack_store.push)
@@ -114,12 +119,21 @@ def root(
     """Carry the options of the command itself."""
 
 
+@cache
+def command() -> Callable[[], object]:
+    """Build the whole command line, once a process: whoever runs many, as tests do, pays for it only once."""
+    return get_command(app)
+
+
 def main() -> None:
     """Run the command line; configuration errors become findings on stderr and exit code 1."""
     try:
-        app()
+        command()()
     except ConfigError as error:
-        typer.echo(str(error), err=True)
+        from gateway.config.findings import printable
+
+        # It may repeat what a provider said, or what somebody else wrote.
+        typer.echo("\n".join(map(printable, str(error).split("\n"))), err=True)
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has enough of it.

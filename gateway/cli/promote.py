@@ -91,6 +91,8 @@ def promote(
     Routes begin with v1, what routes.yaml names; `gateway tune` adds those that it trains. No server is needed: every
     replica on this database follows within seconds, and `gateway keys audit ROUTE` keeps who did it, and why.
 
+    Exit codes: 0 it is done, 1 it may not be, or cannot, 2 the command was misused: a version that is not there, too.
+
     Example:  gateway promote forum-reply v2 --canary 5%
 
     Example:  gateway promote forum-reply v2 --now --for 3d --reason "the evaluation accepted it"
@@ -276,6 +278,8 @@ def _words(text: str, option: str) -> str:
 
 def _print(done: "Done", out: Path | None, *, as_json: bool) -> None:
     """The patch is all that goes to stdout where there is one, so that it can be piped; words go beside it."""
+    from gateway.config.findings import printable
+
     diff = done.patch.diff(Path.cwd()) if done.patch is not None else ""
     if out is not None and diff:
         try:
@@ -289,10 +293,10 @@ def _print(done: "Done", out: Path | None, *, as_json: bool) -> None:
     if pipes:
         typer.echo(diff.encode(), nl=False)
     for warning in done.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(done.said, err=pipes)
+        typer.echo(printable(f"warning: {warning}"), err=True)
+    typer.echo(printable(done.said), err=pipes)
     for note in done.notes:
-        typer.echo(f"  {note}", err=pipes)
+        typer.echo(printable(f"  {note}"), err=pipes)
     if diff and (next_ := _next(done, out)):
         typer.echo(f"  {next_}", err=pipes)
 

@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from gateway.cli.promote_desk import Desk
+from gateway.cli.promote_text import MAKE, evidence, in_force, instead, named, others, prices, refused
 from gateway.cli.promote_text import dates as dates_words
-from gateway.cli.promote_text import evidence, in_force, named, prices
 from gateway.clock import time_ordered_id
+from gateway.config.findings import printable, quoted
+from gateway.config.schema_types import LONGEST_MODEL_ID_BYTES
 from gateway.errors import ConfigError
 from gateway.execution.promotion_events import promotion_event
 from gateway.lifecycle.primary_patch import PrimaryPatch, patch_primary, write_patch
@@ -18,6 +20,7 @@ from gateway.policy.promotion import Ending, Promotion, PromotionState, Version,
 from gateway.policy.promotion_rules import Act, Against, Asked, Move, NotPromoted, Step, is_dead, move, refusal
 from gateway.policy.promotion_rules import served_before as before_of
 from gateway.store.audit import CLI, AuditStore, audit_row
+from gateway.store.database import DatabaseUnavailable
 from gateway.store.promotions import PromotionStore, Telling
 from gateway.store.versions import Registered, VersionStore
 
@@ -50,8 +53,14 @@ async def register(desk: Desk, said: Registered, who: Who) -> Version:
     """Register a model by its id; one that is there already is returned as it is.
 
     Raises:
-        ConfigError: its provider is not of this configuration.
+        ConfigError: its provider is not of this configuration, or routes.yaml could not name it.
     """
+    for what, name in (("model", said.model), ("base", said.base or said.model)):
+        if name != printable(name).strip() or len(name.encode("utf-8", "replace")) > LONGEST_MODEL_ID_BYTES:
+            raise ConfigError(
+                f"{quoted(printable(name))} is no {what}'s id: {LONGEST_MODEL_ID_BYTES} bytes at most, no control "
+                "characters, no space around it"
+            )
     if said.provider not in desk.routes.providers:
         known = ", ".join(desk.routes.providers)
         raise ConfigError(f"there is no provider {said.provider!r} in routes.yaml; there are {known}")
@@ -67,7 +76,7 @@ async def to_patch(desk: Desk, version: Version, who: Who, *, write: bool, in_sp
     old, against = desk.primary, desk.against(version)
     said = refusal(version, against, in_spite=in_spite)
     if said is not None and (write or _is_final(against, version)):
-        raise ConfigError(said)
+        raise ConfigError(refused(desk, said))
     patch = patch_primary(
         desk.loaded,
         desk.route.name,
@@ -81,18 +90,22 @@ async def to_patch(desk: Desk, version: Version, who: Who, *, write: bool, in_sp
     if patch.changes_nothing:
         return Done(f"routes.yaml names {named(version)} as the primary of {desk.route.name} already", version=version)
     notes = [*_beside(desk, old, version), *_left_in_routes(desk, patch, old)]
-    instead = f" in place of {named(old)}" if old is not None else ""
+    before = f" in place of {named(old)}" if old is not None else ""
     if write:
         warnings += await _looked(desk, version, who)
     if not write:
-        said = f"{patch.label} would name {named(version)}{instead}"
+        said = f"{patch.label} would name {named(version)}{before}"
         return Done(said, tuple(notes), tuple(warnings), version, patch)
     write_patch(patch)
     changes = {"primary": (old.model if old is not None else None, version.model), "file": (None, patch.label)}
-    await _audit(desk, "primary_written", who, **changes, reason=(None, who.reason))
-    await VersionStore(desk.database).follow_routes(patch.routes.routes[desk.route.name], who.by, desk.now)
+    try:
+        await _audit(desk, "primary_written", who, **changes, reason=(None, who.reason))
+        await VersionStore(desk.database).follow_routes(patch.routes.routes[desk.route.name], who.by, desk.now)
+    except DatabaseUnavailable as error:
+        # To say that nothing was done would be wrong, and to do it again would not help.
+        warnings.append(f"the file is written, but not who wrote it, for the audit: {error}")
     return Done(
-        f"{patch.label} names {named(version)}{instead}", tuple(notes), tuple(warnings), version, patch, written=True
+        f"{patch.label} names {named(version)}{before}", tuple(notes), tuple(warnings), version, patch, written=True
     )
 
 
@@ -107,7 +120,7 @@ async def to_promote(desk: Desk, version: Version, asked: Asked, expires_at: dat
     coming = _move(desk, version, asked)
     said = refusal(version, desk.against(version, state), in_spite=asked.in_spite)
     if said is not None:
-        raise ConfigError(said)
+        raise ConfigError(refused(desk, said))
     unseen = await _looked(desk, version, who)
     promotion = await _put(desk, version, coming, expires_at, who)
     notes = [evidence(desk, version), dates_words(desk, version), *_hinders(desk)]
@@ -138,17 +151,16 @@ async def to_roll_back(desk: Desk, version: Version | None, who: Who, *, write: 
     primary, current = desk.primary, desk.current
     after = version or primary or (desk.versions[-1] if desk.versions else None)
     if after is None:
-        raise ConfigError(f"{desk.route.name} has had no version yet: there is nothing to roll back")
+        raise ConfigError(f"{desk.route.name} has had no version yet: there is nothing to roll back; {MAKE}")
     coming = _move(desk, after, Asked(Act.ROLLBACK))
     if coming.step is Step.PATCH_BACK or current is None:
         before = version or before_of(desk.versions, desk.route)
         if before is None:
             raise ConfigError(
-                f"nothing is in force for {desk.route.name}, and no version is known that served before: name one, as "
-                f"in gateway promote {desk.route.name} v1 --rollback"
+                f"nothing is in force for {desk.route.name}, and no version is known that served before: {others(desk)}"
             )
         if (dead := is_dead(before, desk.against(before))) is not None:
-            raise ConfigError(f"{dead}, so there is no way back to it: {_instead(desk, before)}")
+            raise ConfigError(f"{dead}, so there is no way back to it: {instead(desk, before)}")
         return await to_patch(desk, before, who, write=write, in_spite=True)
     if version is not None and version != primary:
         there = primary.name if primary is not None else "nobody"
@@ -160,8 +172,8 @@ async def to_roll_back(desk: Desk, version: Version | None, who: Who, *, write: 
     holds = ending_of(current, desk.route, desk.now) is None
     if holds and primary is not None and (dead := is_dead(primary, desk.against(primary))) is not None:
         if current.state is PromotionState.SERVING:
-            raise ConfigError(f"{dead}, so there is no way back to it: {_instead(desk, primary)}")
-        notes.append(f"{dead}: {_instead(desk, primary)}")
+            raise ConfigError(f"{dead}, so there is no way back to it: {instead(desk, primary)}")
+        notes.append(f"{dead}: {instead(desk, primary)}")
     warnings = []
     if holds and primary is not None and current.state is PromotionState.SERVING:
         warnings = await _looked(desk, primary, who)
@@ -196,7 +208,7 @@ async def _looked(desk: Desk, version: Version, who: Who) -> list[str]:
     if found is Sighting.ABSENT:
         raise ConfigError(
             f"{version.name} ({version.model}) was not found at {version.provider} just now, so nobody is sent there: "
-            f"{_instead(desk, version)}; --unseen takes it all the same"
+            f"{instead(desk, version)}; --unseen takes it all the same"
         )
     if found is Sighting.UNLISTED:
         return [f"{version.provider} does not list {version.model}, which need not mean that it is not there"]
@@ -306,14 +318,3 @@ def _hinders(desk: Desk) -> list[str]:
         f"{desk.route.name} is held at {command.target} by {command.by} ({command.reason}), and nobody is sent here "
         f"before that ends: gateway cutover {desk.route.name} --to auto --reason …",
     ]
-
-
-def _instead(desk: Desk, version: Version) -> str:
-    target = desk.answers_without(version)
-    if target is None:
-        return "nobody would answer in its place"
-    route = desk.route.name
-    return (
-        f"fallback {target.name} ({target.model}) would answer in its place, and remains as it is; to go there: "
-        f"gateway cutover {route} --to {target.name} --reason …"
-    )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+import typer
+
 from gateway.clock import SystemClock
 from gateway.config.loader import Loaded
-from gateway.config.routes import Route, Routes, Target
-from gateway.errors import ConfigError
+from gateway.config.routes import Provider, Route, Routes, Target
 from gateway.learning.known import Known, known_of
 from gateway.lifecycle.calendar import Calendar
 from gateway.lifecycle.promotable import against, answers_without, dates_of, target_for
@@ -92,11 +93,12 @@ class Desk:
         return None if current is None else self._of_model(current.incumbent_provider, current.incumbent_model)
 
     def version(self, number: int) -> Version:
-        """Return one version. Raises ``ConfigError`` where the route has none of that number."""
+        """Return one version. Raises ``BadParameter`` where the route has none of that number."""
         found = next((version for version in self.versions if version.number == number), None)
         if found is None:
             names = ", ".join(version.name for version in self.versions) or "none yet"
-            raise ConfigError(f"{self.route.name} has no v{number}; it has {names}; --model ID makes one of a model")
+            message = f"{self.route.name} has no version v{number}; it has {names}; --model ID makes one of a model"
+            raise typer.BadParameter(message, param_hint="VERSION")
         return found
 
     def verdict(self, version: Version) -> Evaluation | None:
@@ -112,11 +114,15 @@ class Desk:
             self.routes,
             calendar=self.calendar,
             states=self.known.targets,
-            lacks=lambda provider: lacks_credential(provider, self.environ),
+            lacks=self.lacks,
             now=self.now,
             verdict=found.verdict if found is not None else None,
             state=state,
         )
+
+    def lacks(self, provider: Provider) -> str | None:
+        """Say what a provider cannot be called without from here; None: nothing."""
+        return lacks_credential(provider, self.environ)
 
     def dates_of(self, version: Version) -> Dates:
         """Return what all sources say of a version's model."""

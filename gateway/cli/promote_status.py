@@ -7,9 +7,10 @@ import typer
 
 from gateway.cli.promote_desk import Desk
 from gateway.cli.promote_text import dates, evidence, in_force, promotion_object, share, version_object
+from gateway.config.findings import printable
 from gateway.learning.canary import Comparison, Side, compared, words_of
 from gateway.learning.evaluation.statistics import Decision
-from gateway.policy.promotion import Ending, Promotion, PromotionState, Version, VersionStatus, ending_of
+from gateway.policy.promotion import Ending, Promotion, PromotionState, Version, VersionStatus, ending_of, promoted
 
 _OVER = {
     Ending.IN_ROUTES: "routes.yaml names it by now",
@@ -29,11 +30,11 @@ async def show(desk: Desk, *, as_json: bool) -> None:
         typer.echo("  no version yet: routes.yaml names no primary; gateway tune trains one, --model ID names one")
         return
     for line in _table(desk):
-        typer.echo(f"  {line}")
+        typer.echo(printable(f"  {line}"))
     for line in _standing(desk):
-        typer.echo(line)
+        typer.echo(printable(line))
     for line in await _live(desk):
-        typer.echo(f"  {line}")
+        typer.echo(printable(f"  {line}"))
 
 
 def _table(desk: Desk) -> list[str]:
@@ -71,7 +72,9 @@ def _standing(desk: Desk) -> list[str]:
     over = ending_of(current, desk.route, desk.now)
     if over is not None:
         return [f"nothing is in force: {named}; v{current.number} was promoted, and {_OVER[over]}"]
-    return [in_force(current)]
+    holds = promoted(desk.routes, {desk.route.name: current}, desk.now, unusable=desk.lacks)
+    why = holds.ignored.get(desk.route.name)
+    return [in_force(current), *([f"  by this routes.yaml it cannot: {why}; {named}"] if why is not None else [])]
 
 
 def _holding(desk: Desk) -> Promotion | None:
@@ -93,7 +96,9 @@ async def _live(desk: Desk) -> list[str]:
     if found is not None and promotion is not None:
         verdict = found.verdict.value.replace("_", " ")
         said += [f"on live traffic: {verdict}; {words_of(found)}"] if found.answers.rows else ["nothing to compare yet"]
-        said += [_side(f"v{promotion.number}", found.canary), _side("the primary", found.incumbent)]
+        has_contract = desk.route.contract is not None
+        for name, side in ((f"v{promotion.number}", found.canary), ("the primary", found.incumbent)):
+            said.append(_side(name, side, has_contract=has_contract))
     serving = next((each for each in desk.versions if each.status is VersionStatus.SERVING), None)
     if serving is not None and serving.trained_system:
         said.append(
@@ -104,13 +109,20 @@ async def _live(desk: Desk) -> list[str]:
     return said
 
 
-def _side(name: str, side: Side) -> str:
+def _side(name: str, side: Side, *, has_contract: bool) -> str:
+    broke = f", {side.broke_contract} broke the contract" if has_contract else ""
     marks = f", {side.marks} marked, {share(round(side.liked / side.marks, 3))} right" if side.marks else ""
-    return f"{name}: {side.answers} attempts, {side.failed} of them failed{marks}"
+    return f"{name}: {side.answers} attempts, {side.failed} of them failed{broke}{marks}"
 
 
 def _side_object(side: Side) -> dict[str, Any]:
-    return {"attempts": side.answers, "failed": side.failed, "marks": side.marks, "liked": side.liked}
+    return {
+        "attempts": side.answers,
+        "failed": side.failed,
+        "broke_contract": side.broke_contract,
+        "marks": side.marks,
+        "liked": side.liked,
+    }
 
 
 def _decision_object(found: Decision) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gateway.providers.prices import PriceBook, region_of
 from gateway.store.evaluations import Evaluation
 
 _NANO_PER_TOKEN_FROM_USD_PER_1M = 1000
+MAKE = "--model ID makes a version of a model"
 
 
 def named(version: Version) -> str:
@@ -140,3 +141,31 @@ def promotion_object(promotion: Promotion) -> dict[str, Any]:
         "ended_at": ended,
         "ended_because": promotion.ended_because.value if promotion.ended_because is not None else None,
     }
+
+
+def refused(desk: Desk, said: str) -> str:
+    """Add where to look further to a refusal that names no way itself."""
+    if "--in-spite" in said:
+        return said
+    return f"{said}; the route's other versions: gateway promote {desk.route.name} --status"
+
+
+def others(desk: Desk) -> str:
+    """Say which version a rollback could name."""
+    primary = desk.primary
+    names = [version.name for version in desk.versions if version != primary]
+    if not names:
+        return MAKE
+    return f"name one ({', '.join(names)}), as in gateway promote {desk.route.name} {names[-1]} --rollback"
+
+
+def instead(desk: Desk, version: Version) -> str:
+    """Say who answers where a version cannot, and how to have it so."""
+    target = desk.answers_without(version)
+    if target is None:
+        return f"nobody would answer in its place; what else there is: gateway promote {desk.route.name} --status"
+    route = desk.route.name
+    return (
+        f"fallback {target.name} ({target.model}) would answer in its place, and remains as it is; to go there: "
+        f"gateway cutover {route} --to {target.name} --reason …"
+    )

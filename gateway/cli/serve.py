@@ -53,7 +53,8 @@ def serve(
     GATEWAY_METRICS_HOST (127.0.0.1; in a container 0.0.0.0). OTEL_EXPORTER_OTLP_ENDPOINT: where traces go
     (docs/metrics.md).
 
-    People look at /ui (docs/pages.md): with keys, the admin's opens it. GATEWAY_UI_ACTIONS=true lets it move routes.
+    People look at /ui (docs/pages.md): with keys, the admin's opens it, a reviewer's the review.
+    GATEWAY_UI_ACTIONS=true lets it move routes.
 
     What one connection may take in time, bytes and sockets: GATEWAY_HEADER_S, GATEWAY_BODY_S, GATEWAY_MAX_BODY_BYTES,
     GATEWAY_MAX_CONNECTIONS (docs/limits.md).

@@ -8,13 +8,14 @@ import typer
 
 from gateway.cli import tune_words as words
 from gateway.cli.aligned import aligned
-from gateway.cli.tune_run import Tuning
+from gateway.cli.tune_run import Tuning, client_of
 from gateway.cli.tune_wish import Opened, Told, TuneWish, opened
 from gateway.config.findings import printable
 from gateway.errors import ConfigError
 from gateway.learning.lease import Lease, held
 from gateway.learning.tuning.runner import TuningRun
 from gateway.lifecycle.forecast_words import money
+from gateway.lifecycle.provider_pages import Refused
 from gateway.policy.tuning import ENDED, TuningJob, TuningState, after
 from gateway.store.tuning import TuningStore
 from gateway.store.versions import VersionStore
@@ -36,7 +37,7 @@ async def status(wish: TuneWish, url: str) -> Told:
 
 
 async def cancel(wish: TuneWish, url: str, named: str | None) -> Told:
-    """End a job; where another command is at work on it, that one sees to it within a minute."""
+    """End a job; where another command is at work on it, its provider is asked all the same."""
     async with opened(wish, url) as work, AsyncExitStack() as stack:
         job = _chosen(await TuningStore(work.database).unfinished(wish.route.name), wish.route.name, named)
         job = await _wished(work, job)
@@ -44,10 +45,7 @@ async def cancel(wish: TuneWish, url: str, named: str | None) -> Told:
             return Told([f"job {job.job_id} has {job.state.value} already"], words.as_object(job))
         lease = await _lease(stack, work, wish)
         if lease is None:
-            said = (
-                f"job {job.job_id} is to be cancelled: the command that is at work on it sees to that within a minute"
-            )
-            return Told([said], words.as_object(job))
+            return Told(await _asked(work, wish, job), words.as_object(job))
         told = await Tuning(work, wish, lease).drive(job, resumed=True)
         # It was what was wished for.
         return Told(
@@ -69,12 +67,31 @@ async def _wished(work: Opened, job: TuningJob) -> TuningJob:
     return job
 
 
+async def _asked(work: Opened, wish: TuneWish, job: TuningJob) -> list[str]:
+    """Ask the provider beside the command that has the lease: that may be dead, and what runs on is paid for."""
+    left = f"if that was killed, `gateway tune {job.route} --cancel` goes on in a minute"
+    if job.provider_job is None:
+        return [f"job {job.job_id} is to be cancelled: the command that is at work on it sees to that; {left}"]
+    try:
+        await client_of(work, wish, job).cancel(job.provider_job)
+    except (Refused, ConfigError) as trouble:
+        told = printable(str(trouble))
+        return [
+            f"job {job.job_id} is to be cancelled, and {job.provider} did not do so at once ({told})",
+            f"the command that is at work on it tries again; {left}",
+        ]
+    return [
+        f"job {job.job_id} is to be cancelled: {job.provider} was asked to",
+        f"the command that is at work on it sees what becomes of it; {left}",
+    ]
+
+
 async def _look(work: Opened, wish: TuneWish, lease: Lease) -> None:
     tuning = Tuning(work, wish, lease)
     for job in await TuningStore(work.database).unfinished(wish.route.name):
         if job.provider not in wish.routes.providers:
             continue
-        runner = TuningRun(TuningStore(work.database), tuning.client_of(job), work.clock, tuning.files)
+        runner = TuningRun(TuningStore(work.database), client_of(work, wish, job), work.clock, tuning.files)
         changed = await runner.look_once(job)
         if changed.state in ENDED:
             await tuning.ended(changed, resumed=True)

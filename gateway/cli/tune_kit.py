@@ -12,11 +12,13 @@ from gateway.errors import ConfigError
 from gateway.learning.datasets.directory import read
 from gateway.learning.datasets.export import exported
 from gateway.learning.datasets.formats import FORMATS, Format
+from gateway.learning.tuning.holdings import lineage_row
 from gateway.learning.tuning.material import material_of
 from gateway.learning.tuning.trl_kit import DATA, KitWish, kit_files
 from gateway.learning.tuning.trl_kit import FORMATS as FORMAT_OF
 from gateway.learning.whole_files import put_file
 from gateway.lifecycle.forecast_words import counted
+from gateway.store.datasets import DatasetStore
 
 
 async def write(wish: TuneWish, url: str, out: Path | None) -> Told:
@@ -29,7 +31,10 @@ async def write(wish: TuneWish, url: str, out: Path | None) -> Told:
     kit_wish, place, form = _checked(wish, out)
     async with opened(wish, url) as work:
         now = work.clock.now()
-        export = exported(read(wish.directory), form, by=whoami(), at=now)
+        dataset = read(wish.directory)
+        export = exported(dataset, form, by=whoami(), at=now)
+        # What is brought back is known by this hash: a deletion has to know whose rows it learnt.
+        await DatasetStore(work.database).keep(lineage_row(dataset.manifest))
         published = await publish(work.database, place / DATA, export.manifest, export.files, "export", now)
     kit = kit_files(kit_wish, published.manifest.files)
     try:

@@ -19,6 +19,7 @@ from gateway.clock import time_ordered_id
 from gateway.config.routes import Provider
 from gateway.errors import ConfigError
 from gateway.learning.lease import Lease, held
+from gateway.learning.tuning.holdings import lineage_row
 from gateway.learning.tuning.job_client import JobClient
 from gateway.learning.tuning.material import Material, form_of, material_of, trained_systems
 from gateway.learning.tuning.preflight import Plan, api_of, check_dates, check_open, default_base, planned
@@ -79,7 +80,12 @@ class Tuning:
         """Drive a job to its end, or as far as is wished, and register what comes of it."""
         with shown_progress(self._work.clock, quiet=self._wish.quiet) as show, _interrupts() as stop:
             runner = TuningRun(
-                self._store, self.client_of(job), self._work.clock, self.files, on_progress=show, stop=stop
+                self._store,
+                client_of(self._work, self._wish, job),
+                self._work.clock,
+                self.files,
+                on_progress=show,
+                stop=stop,
             )
             job = await runner.run(job, wait=self._wish.wait)
         if job.state in ENDED:
@@ -94,11 +100,6 @@ class Tuning:
             version = await self._registrar.register_job(job, provider, self._wish.deployment)
         told = words.as_object(job, resumed=resumed, version=version, api=api)
         return Told(words.outcome(job, version, api), told, _EXIT_CODES[job.state])
-
-    def client_of(self, job: TuningJob) -> JobClient:
-        """Return the way to a job's provider."""
-        provider = self._wish.named(job.provider)
-        return JobClient(self._work.upstream(provider), api_of(provider, job.route), self._work.clock)
 
     async def files(self, job: TuningJob) -> Mapping[str, bytes]:
         """Return what is to be uploaded: the very rows that the job was planned with."""
@@ -159,6 +160,8 @@ class Tuning:
             estimated_tokens=plan.estimate.tokens,
             estimated_nanousd=plan.estimate.nanousd,
         )
+        # Also where it was built elsewhere: a deletion has to know whose rows are at the provider.
+        await DatasetStore(self._work.database).keep(lineage_row(plan.material.manifest))
         await self._store.add(job)
         return job
 
@@ -208,6 +211,12 @@ class Tuning:
         version = await self._registrar.of_job(job)
         told = words.as_object(job, resumed=True, version=version, api=api)
         return Told([words.known_already(job, version), *words.outcome(job, version, api)], told, 0)
+
+
+def client_of(work: Opened, wish: TuneWish, job: TuningJob) -> JobClient:
+    """Return the way to a job's provider; nobody needs the lease for it."""
+    provider = wish.named(job.provider)
+    return JobClient(work.upstream(provider), api_of(provider, job.route), work.clock)
 
 
 def _agree(wish: TuneWish, provider: Provider, plan: Plan) -> None:

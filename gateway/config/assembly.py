@@ -102,6 +102,12 @@ class Assembly:
         if not damaged:
             if not entry.primary and not names:
                 self.findings.error(written, f"routes.{name} has neither a primary nor a fallback: nobody can answer")
+            elif "primary" not in layered.entries:
+                self.findings.warning(
+                    written,
+                    f"routes.{name} names no primary, so its fallbacks answer everything; where that is meant, write "
+                    "`primary: null`",
+                )
             self._check_targets(route, written)
             check_packs(route, written, self.findings)
         return route, Origin(

@@ -15,6 +15,10 @@ _NOT_ENFORCED = {
     "unevaluatedProperties", "prefixItems", "contains",
 }  # fmt: skip
 _MAPS_OF_SCHEMAS = ("properties", "$defs", "definitions")
+_MAY_TAKE_LONG = (
+    "has a pattern that looks around or refers back (such as (?=…), (?!…) or \\1): an answer can be made to take it "
+    "long, and the gateway answers nobody meanwhile"
+)
 
 
 def build_contract(route: str, content: bytes, file: str, findings: Findings) -> Contract | None:
@@ -30,6 +34,8 @@ def build_contract(route: str, content: bytes, file: str, findings: Findings) ->
     if problem := _schema_problem(schema):
         findings.add(Finding(file, 1, f"is not a JSON Schema that can be used: {problem}"))
         return None
+    if _backtracks(schema):
+        findings.add(Finding(file, 1, _MAY_TAKE_LONG, "warning"))
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", route)[:64]
     return Contract(name=name, json_schema=schema, strict=is_strict(schema))
 
@@ -45,6 +51,17 @@ def _schema_problem(schema: dict[str, Any]) -> str | None:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         return str(error).partition("\n")[0]
     return None
+
+
+def _backtracks(schema: dict[str, Any]) -> bool:
+    """Tell whether a pattern is beyond what is matched in time linear in an answer's length."""
+    import jsonschema_rs
+
+    try:
+        jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+    except (jsonschema_rs.ValidationError, ValueError):
+        return True
+    return False
 
 
 def is_strict(schema: dict[str, Any]) -> bool:

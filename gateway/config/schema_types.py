@@ -4,10 +4,12 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+LONGEST_MODEL_ID_BYTES: Final = 300
 
 
 def number(value: object) -> object:
@@ -32,7 +34,7 @@ def version_1(value: object) -> object:
 
 
 def _within_300_bytes(value: str) -> str:
-    if len(value.encode("utf-8", "replace")) > 300:
+    if len(value.encode("utf-8", "replace")) > LONGEST_MODEL_ID_BYTES:
         raise PydanticCustomError("long_id", "must be at most 300 bytes long")
     return value
 
@@ -52,7 +54,7 @@ class OrText:
 Text = Annotated[str, Field(min_length=1)]
 # What the ledger's totals are kept by is bounded, so that their key is: PostgreSQL's hold 2,704 bytes.
 Owner = Annotated[str, Field(min_length=1, max_length=200)]
-ModelId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_within_300_bytes)]
+ModelId = Annotated[str, Field(min_length=1, max_length=LONGEST_MODEL_ID_BYTES), AfterValidator(_within_300_bytes)]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Seconds = Annotated[
     Decimal,

@@ -1,9 +1,11 @@
 """Settings: the environment, read once. Everything about routes is in routes.yaml instead."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +17,9 @@ PREFIX = "GATEWAY_"
 LINGER_S = 5.0
 _SECRETS = ("key", "admin_key", "key_pepper")
 LEAST_PEPPER = 32
+# As SQLAlchemy reads a URL's beginning, a driver's name included.
+_ADDRESS = re.compile(r"[\w+]+://")
+_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 _BOOLEAN = ("bool_parsing", "bool_type")
 _INTEGER = ("int_parsing", "int_type", "int_from_float")
 
@@ -136,9 +141,14 @@ class Settings(BaseSettings):
 def read_settings(**overrides: Any) -> Settings:
     """Return the settings of this process's environment, with the command line's laid over them.
 
+    ``database_url`` among these may also be the path of a SQLite file that is there.
+
     Raises:
-        ConfigError: Each wrong variable by its name, one a line; values are never repeated.
+        ConfigError: There is no such file; or each wrong variable by its name, one a line; values are never repeated.
     """
+    place = overrides.get("database_url")
+    if place is not None and not _ADDRESS.match(place):
+        overrides["database_url"] = _url_of(place)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -155,6 +165,16 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
         near = nearest(name.removeprefix(PREFIX), known)
         warnings.append(f"{name} is not a setting" + (f"; did you mean '{PREFIX}{near}'?" if near else ""))
     return warnings
+
+
+def _url_of(place: str) -> str:
+    """Return the URL of a SQLite file: a path may hold what a URL cannot."""
+    if Path(place).is_file():
+        return f"sqlite:///{quote(place)}"
+    # What is no path may be a URL gone wrong, or a password: it is not repeated.
+    is_path = place.endswith(_SUFFIXES) and not set(place) & set(":@\0")
+    what = f"there is no file {place}" if is_path else "that is no database URL, and no file that is there"
+    raise ConfigError(f"--database: {what}; a new SQLite file is named by a URL, such as sqlite:///state/gateway.db")
 
 
 def _lower(value: object) -> object:

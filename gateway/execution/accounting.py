@@ -204,6 +204,7 @@ class Accounting:
             rejected,
             attempt.overhead_ms,
             request.hold_id,
+            attempt.contract_broken,
         )
         _observe(attempt, usage, source, cost, duration_s)
         return entry

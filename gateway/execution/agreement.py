@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.clock import Clock
-from gateway.execution.prepared import PreparedRoute, Snapshot
-from gateway.execution.target_board import TargetBoard, TargetKey
+from gateway.config.routes import Route
+from gateway.execution.prepared import Snapshot
+from gateway.execution.target_board import TargetBoard, TargetKey, key_of
 from gateway.execution.teller import new_event
 from gateway.metrics import Metrics
 from gateway.policy import planner
@@ -184,9 +185,12 @@ class Agreement:
 
     def _availability_event(self, key: TargetKey, found: Availability, now: datetime) -> Event | None:
         """Tell of a fallback's loss or return; a primary's is told by the routes that move."""
-        routes = self._snapshot().prepared.values()
-        names = [target for route in routes for target in route.targets.values() if target.key == key]
-        if not names or any(target.target.name == PRIMARY for target in names):
+        snapshot = self._snapshot()
+        names = [
+            target for route in snapshot.prepared.values() for target in route.targets.values() if target.key == key
+        ]
+        primaries = [route.primary for route in snapshot.agreed_routes.routes.values() if route.primary is not None]
+        if not names or any(key_of(primary) == key for primary in primaries):
             return None
         reason = {Availability.GONE: Reason.GONE, Availability.NO_ACCESS: Reason.NO_ACCESS}.get(found)
         return new_event(EventKind.AVAILABILITY, now, by=self._instance, provider=key[0], model=key[1], reason=reason)
@@ -198,18 +202,20 @@ class Agreement:
         if not may_decide(shared.living, snapshot.config_hash, snapshot.loaded_at):
             return
         moves = []
-        for name, prepared in snapshot.prepared.items():
+        # Not as this replica serves them: of two, one of which lacks the key for what is promoted, each would take back
+        # what the other one says. What one lacks is its own trouble, as an open circuit is.
+        for name, route in snapshot.agreed_routes.routes.items():
             before = shared.routes.get(name)
             command = shared.commands.get(name)
-            after = self._standing(prepared, snapshot, shared.targets, command, now)
+            after = self._standing(route, snapshot, shared.targets, command, now)
             if before is not None and before.standing == after and before.config_hash == snapshot.config_hash:
                 continue
             kind = change(before, after)
-            if before is not None and before.standing.target not in (None, *prepared.targets):
+            if before is not None and before.standing.target not in (None, *(each.name for each in route.targets)):
                 # Its target was renamed or removed in routes.yaml: whoever did that knows.
                 kind = None
             if not must_wait(before, after, now):
-                moves.append(RouteMove(name, after, before, self._event(kind, prepared, before, after, command, now)))
+                moves.append(RouteMove(name, after, before, self._event(kind, route, before, after, command, now)))
         if not moves:
             return
         made = await store.move_routes(
@@ -223,18 +229,17 @@ class Agreement:
 
     @staticmethod
     def _standing(
-        prepared: PreparedRoute,
+        route: Route,
         snapshot: Snapshot,
         states: Mapping[TargetKey, TargetState],
         command: Command | None,
         now: datetime,
     ) -> Standing:
         """Return who answers by what is agreed on, the dates and the commands alone."""
-        route = prepared.route
         observed = {
-            target.target.name: Observed(states[target.key].availability)
-            for target in prepared.targets.values()
-            if target.key in states
+            target.name: Observed(states[key_of(target)].availability)
+            for target in route.targets
+            if key_of(target) in states
         }
         plan = planner.plan(
             route,
@@ -243,13 +248,13 @@ class Agreement:
             now=now,
             command=command,
         )
-        dates = prepared.targets[PRIMARY].dates if route.primary is not None else UNKNOWN_DATES
+        dates = snapshot.calendar.dates_of(route.primary) if route.primary is not None else UNKNOWN_DATES
         return standing(plan, dates, now)
 
     def _event(
         self,
         kind: EventKind | None,
-        prepared: PreparedRoute,
+        route: Route,
         before: RouteState | None,
         after: Standing,
         command: Command | None,
@@ -257,10 +262,11 @@ class Agreement:
     ) -> Event | None:
         if kind is None:
             return None
-        model_of = {target.target.name: target.model for target in prepared.targets.values()}
+        targets = {target.name: target for target in route.targets}
+        model_of = {name: target.model for name, target in targets.items()}
         old = before.standing.target if before is not None else PRIMARY
         # What it is about: the model that is left or returned to; by hand, the one that is chosen.
-        about = prepared.targets.get(PRIMARY) or prepared.targets.get(after.target or "")
+        about = targets.get(PRIMARY) or targets.get(after.target or "")
         by_hand = command if after.reason is Reason.COMMANDED else None
         return new_event(
             kind,
@@ -268,9 +274,9 @@ class Agreement:
             by=by_hand.by if by_hand is not None else self._instance,
             told={"why": by_hand.reason, "until": by_hand.expires_at} if by_hand is not None else None,
             reason=after.refused or after.reason,
-            route=prepared.route.name,
-            owner=prepared.route.owner,
-            provider=about.key[0] if about is not None else None,
+            route=route.name,
+            owner=route.owner,
+            provider=about.provider.name if about is not None else None,
             model=about.model if about is not None else None,
             from_target=model_of.get(old or ""),
             to_target=model_of.get(after.target or ""),

@@ -45,6 +45,8 @@ class Attempt:
     """Its row if nothing more is ever heard of it, as the journal has it since before it was sent."""
     busy_with_caller = False
     connection: Connection | None = None
+    contract_broken: bool | None = None
+    """Whether a whole answer is not what its route's contract promises; None: nobody looked, or could."""
     entry: Entry | None = None
     """Its row, once that is written: nothing of it changes any more."""
     failure: FailureKind | None = None
@@ -55,6 +57,8 @@ class Attempt:
     outcome = Outcome.FAILED
     overhead_ms: float | None = None
     """What the gateway had added to the request when this answer was committed."""
+    patience_s: float | None = None
+    """Until its answer can be committed; None: as the route says. Set where the primary stands behind a canary."""
     reader: StreamReader | None = None
     """Reads an answer that comes in parts; None: it came whole."""
     sent_body: Mapping[str, Any] = MappingProxyType({})
@@ -114,8 +118,7 @@ class Attempt:
             self.status = connection.status
             if connection.status != 200:
                 raise Failed(await self._refused(connection, exchange))
-            type_ = next((value for name, value in connection.headers if name == b"content-type"), b"")
-            reader = self.request.endpoint.reader(self.request, self.prepared, type_)
+            reader = self.request.endpoint.reader(self.request, self.prepared, connection.content_type)
             if reader is not None:
                 await self._await_first_event(connection, reader)
             else:
@@ -236,6 +239,8 @@ class Attempt:
         timeouts = self.request.timeouts
         soon = self.request.streamed and not self.request.endpoint.begins_late
         limit_s = timeouts.first_token_s if soon else timeouts.total_s
+        if self.patience_s is not None:
+            limit_s = self.patience_s
         self._deadline = asyncio.get_running_loop().time() + limit_s
         self._sweeper.add(self)
 

@@ -196,6 +196,7 @@ def attempt_attributes(
         "gateway.cost_nanousd": attempt.cost_nanousd,
         "gateway.ttft_ms": attempt.ttft_ms,
         "gateway.substituted": attempt.substituted or None,
+        "gateway.contract_broken": attempt.contract_broken,
     }
 
 

@@ -14,6 +14,7 @@ from gateway.execution.accounting import Accounting
 from gateway.execution.admission import Admission
 from gateway.execution.answer_headers import Header, header_value, substituted
 from gateway.execution.attempts import Attempt
+from gateway.execution.canary_patience import CanaryPatience
 from gateway.execution.contract import breaks_contract
 from gateway.execution.endpoints.endpoint import JSON_TYPE
 from gateway.execution.failures import Failed, Failure, nobody, refusal
@@ -78,6 +79,7 @@ class Pipeline:
         self._admission = admission or Admission()
         self._clock = clock
         self._retries = RetryBudget()
+        self._patience = CanaryPatience()
         self._relay = Relay(board, accounting)
         self._fallback_answered = fallback_answered
         self._overhead = metrics.overhead
@@ -107,10 +109,13 @@ class Pipeline:
         try:
             if request.caller.is_limited:
                 request.admitted = await self._admission.admit(request, plan)
+                plan = request.admitted.plan
             attempt = await self._first_answer(plan, request, snapshot)
             request.adapted = attempt.adapted
-            attempt.overhead_ms = self._overhead_s(request) * 1000
             try:
+                if route.checker is not None and attempt.answer is not None:
+                    attempt.contract_broken = breaks_contract(route.checker, endpoint.texts(attempt.answer))
+                attempt.overhead_ms = self._overhead_s(request) * 1000
                 reader = attempt.reader
                 if reader is not None:
                     headers = self._headers(attempt, request, reader.content_type)
@@ -162,6 +167,8 @@ class Pipeline:
             if request.settled:
                 await self._admission.again(request, step.prepared)
             attempt = Attempt(step.prepared, reason, request, self._clock, self.sweeper)
+            if reason is Reason.CANARY and waiting:
+                attempt.patience_s = self._patience.limit_s(request, waiting[0].prepared)
             failure = await self._try(attempt, plan, snapshot)
             if failure is None:
                 return attempt
@@ -290,14 +297,13 @@ class Pipeline:
         for parameter in attempt.adapted:
             meters.adapted(parameter)
         endpoint = request.endpoint
-        meters.duration(endpoint.name, request.streamed).observe(now - request.started)
+        duration_s = now - request.started
+        meters.duration(endpoint.name, request.streamed).observe(duration_s)
+        if plan.route.route.canary is not None:
+            self._patience.finished(attempt, plan, duration_s)
         if attempt.reader is None:
             self._overhead.labels(endpoint.name).observe(self._overhead_s(request))
-        if (
-            plan.route.checker is not None
-            and attempt.answer is not None
-            and breaks_contract(plan.route.checker, endpoint.texts(attempt.answer))
-        ):
+        if attempt.contract_broken:
             meters.contract_violations.inc()
             log.warning("contract_violated", request_id=request.id, route=request.model, model=attempt.prepared.model)
 

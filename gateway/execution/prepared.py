@@ -161,9 +161,11 @@ class Snapshot:
             promoted: What ``routes`` came of; None: no version is promoted.
             trained: By route, provider and model the system messages of the training, where they are known.
         """
-        self.promoted = promoted or Promoted(routes, {}, named=routes, active={})
+        self.promoted = promoted or Promoted(routes, {}, named=routes, active={}, agreed=routes)
         """The promotions in force, those that are ignored here, and the configuration without them."""
         self._trained = trained
+        self.agreed_routes = gated(self.promoted.agreed, accepted)
+        """As all replicas of this configuration have them: also promotions for which only this one lacks a key."""
         routes = gated(routes, accepted)
         self.routes = routes
         self.config_hash = routes.config_hash

@@ -6,12 +6,14 @@ from datetime import datetime
 import structlog
 
 from gateway.clock import Clock
+from gateway.config.routes import Target
 from gateway.execution.prepared import Snapshot
-from gateway.execution.prepared_target import PreparedTarget
 from gateway.execution.promotion_events import promotion_event
+from gateway.execution.target_board import key_of
 from gateway.metrics import Metrics
 from gateway.policy import lifecycle
-from gateway.policy.promotion import CANARY, Ending, Promotion, PromotionState, ended, ending_of
+from gateway.policy.lifecycle import UNKNOWN_DATES
+from gateway.policy.promotion import CANARY, Ending, Promotion, PromotionState, VersionStatus, ended, ending_of
 from gateway.policy.standing import PRIMARY, may_decide
 from gateway.reasons import Availability, Lifecycle
 from gateway.store.event_rows import Announce
@@ -41,8 +43,8 @@ class PromotionKeeper:
         self._metrics = metrics
         self._snapshot, self._promotions, self._versions = snapshot, promotions, versions
         self._announce, self._clock, self._instance = announce, clock, instance
-        self._followed: str | None = None
-        """The hash of the configuration whose primaries the versions say to serve."""
+        self._followed: tuple[str, frozenset[str]] | None = None
+        """The hash of the configuration whose primaries the versions say to serve, and the promotions beside it."""
 
     async def keep(self, shared: Shared) -> None:
         """End what is over, where this replica may decide. May raise ``DatabaseUnavailable``."""
@@ -56,8 +58,11 @@ class PromotionKeeper:
             because = ending_of(promotion, route, now, is_gone=_is_gone(promotion, snapshot, shared, now))
             if because is not None and (alike or because not in BY_FILES):
                 await self._end(store, promotion, because, now)
-        if alike and self._followed != snapshot.config_hash:
+        # One that was begun by another checkout has left its own primary written to serve.
+        followed = (snapshot.config_hash, frozenset(each.promotion_id for each in shared.promotions.values()))
+        if alike and self._followed != followed:
             await self._follow(snapshot, now)
+            self._followed = followed
 
     async def stop(self, promotion: Promotion, because: Ending, why: str) -> bool:
         """End a promotion for what was found elsewhere; False: it is over already, or another one by now."""
@@ -87,14 +92,13 @@ class PromotionKeeper:
         if versions is None:
             return
         known = await versions.all()
-        serving = {version.route: (version.provider, version.model) for version in known if version.status == "serving"}
         for name in {version.route for version in known}:
             route = snapshot.promoted.named.routes.get(name)
             if route is None or route.primary is None:
                 continue
-            if serving.get(name) != (route.primary.provider.name, route.primary.model):
+            serving = [(v.provider, v.model) for v in known if v.route == name and v.status is VersionStatus.SERVING]
+            if serving != [(route.primary.provider.name, route.primary.model)]:
                 await versions.follow_routes(route, self._instance, now)
-        self._followed = snapshot.config_hash
 
 
 def _is_gone(promotion: Promotion, snapshot: Snapshot, shared: Shared, now: datetime) -> bool:
@@ -103,12 +107,13 @@ def _is_gone(promotion: Promotion, snapshot: Snapshot, shared: Shared, now: date
     if seen is not None and seen.availability is Availability.GONE:
         return True
     target = _target(promotion, snapshot)
-    return target is not None and target.dates.acts and lifecycle.state(target.dates, now) is Lifecycle.RETIRED
+    dates = snapshot.calendar.dates_of(target) if target is not None else UNKNOWN_DATES
+    return dates.acts and lifecycle.state(dates, now) is Lifecycle.RETIRED
 
 
-def _target(promotion: Promotion, snapshot: Snapshot) -> PreparedTarget | None:
-    """Return the target that a promotion makes here; None: it is ignored, or not here yet."""
-    prepared = snapshot.prepared.get(promotion.route)
+def _target(promotion: Promotion, snapshot: Snapshot) -> Target | None:
+    """Return the target that a promotion makes, also where only this replica lacks its key; None: there is none yet."""
+    route = snapshot.agreed_routes.routes.get(promotion.route)
     name = CANARY if promotion.state is PromotionState.CANARY else PRIMARY
-    found = prepared.targets.get(name) if prepared is not None else None
-    return found if found is not None and found.key == (promotion.provider, promotion.model) else None
+    found = next((target for target in route.targets if target.name == name), None) if route is not None else None
+    return found if found is not None and key_of(found) == (promotion.provider, promotion.model) else None

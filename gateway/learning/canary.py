@@ -38,6 +38,8 @@ class Side:
 
     answers: int = 0
     failed: int = 0
+    broke_contract: int = 0
+    """Answers that came, and were not what the route's contract promises; streams are not looked at."""
     marks: int = 0
     """Answers that people said something of."""
     liked: float = 0.0
@@ -49,7 +51,7 @@ class Comparison:
     """What live traffic says of a canary. Differences are canary − incumbent, in [−1, 1]."""
 
     answers: Decision
-    """Of answers that came: 1, or 0 for an attempt that failed."""
+    """Of answers that came: 1, or 0 for an attempt that failed or whose answer broke the route's contract."""
     marks: Decision
     """Of what people said: 1 for right, 0 for wrong, or a score."""
     canary: Side
@@ -101,9 +103,10 @@ class Evidence:
         self._read_until = self._heard_until = promotion.changed_at
         self._answers, self._marks = Pairing(), Pairing()
         self._sides = (Side(), Side())
-        self._passed_on: dict[str, bool] = {}
+        self._passed_on: dict[str, bool | None] = {}
         """Requests that a canary failed, and whether that counts yet: what the incumbent makes of them is no draw from
-        all of its requests, but says whether anybody could have answered."""
+        all of its requests, but says whether anybody could have answered. None: it has, and what comes under the same
+        id is another request: ids are the callers'."""
         self._marked: set[str] = set()
 
     async def read_on(self, database: Database, now: datetime) -> bool:
@@ -148,17 +151,19 @@ class Evidence:
             if counts:
                 self._count(by_canary=True, is_ok=False)
         elif ended.by_canary or counts is None:
-            self._count(by_canary=ended.by_canary, is_ok=ended.is_ok)
-        elif ended.is_ok and not counts:
+            self._count(by_canary=ended.by_canary, is_ok=ended.is_ok, broke_contract=ended.broke_contract)
+        elif ended.is_ok or ended.may_be_the_callers:
+            self._passed_on[ended.request_id] = None
             # A request that the incumbent refuses as well is the caller's mistake, and says nothing of either.
-            self._passed_on[ended.request_id] = True
-            self._count(by_canary=True, is_ok=False)
+            if ended.is_ok and not counts:
+                self._count(by_canary=True, is_ok=False)
 
-    def _count(self, *, by_canary: bool, is_ok: bool) -> None:
+    def _count(self, *, by_canary: bool, is_ok: bool, broke_contract: bool = False) -> None:
         side = self._sides[by_canary]
         side.answers += 1
         side.failed += not is_ok
-        self._answers.add(by_canary=by_canary, score=float(is_ok))
+        side.broke_contract += broke_contract
+        self._answers.add(by_canary=by_canary, score=float(is_ok and not broke_contract))
 
     def _heard(self, mark: Feedback) -> None:
         score, by_canary = score_of(mark), self._by_canary(mark)
@@ -201,6 +206,9 @@ async def compared(database: Database, promotion: Promotion, timeouts: Timeouts,
 def words_of(compared: Comparison) -> str:
     """Say what a comparison rests on, in one line."""
     parts = [_words("answers that came", compared.answers)]
+    broke, before = compared.canary.broke_contract, compared.incumbent.broke_contract
+    if broke or before:
+        parts.append(f"{broke} broke the contract, and {before} of the incumbent's")
     if compared.marks.rows:
         parts.append(_words("marks by people", compared.marks))
     return "; ".join(parts)

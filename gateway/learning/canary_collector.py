@@ -18,8 +18,8 @@ SHARE: Final = Gauge(
 )
 DIFFERENCE: Final = Gauge(
     "gateway_canary_difference",
-    "Canary minus incumbent since the share is what it is, from -1 to 1: of answers that came, of marks by people; "
-    "its mean and the bounds that hold at all times. Only on the replica that watches.",
+    "Canary minus incumbent since the share is what it is, from -1 to 1: of answers that came and kept the contract, "
+    "of marks by people; its mean and the bounds that hold at all times. Only on the replica that watches.",
     ("route", "measure", "bound"),
 )
 EXPIRES: Final = Gauge(

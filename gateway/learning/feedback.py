@@ -25,6 +25,7 @@ from gateway.learning.feedback_rows import (
     Becomes,
     as_row,
     becomes,
+    why_no_example,
     why_no_row,
 )
 from gateway.policy.inputs import input_id
@@ -106,7 +107,8 @@ class FeedbackDesk:
             FeedbackUnavailable: nothing was kept; another try, later, may be taken.
             DatabaseUnavailable: nor was it here.
         """
-        said = read(given)
+        # A body may have two megabytes of messages and calls, and callers of models wait on this loop.
+        said = await asyncio.to_thread(read, given)
         only = self._requests.route(given.model, caller) if given.model is not None else None
         if self._under_way.total() >= MOST_UNDER_WAY or self._under_way[caller.name] >= MOST_OF_ONE:
             raise FeedbackUnavailable("Too much feedback waits here; try again.", headers={"retry-after": "1"})
@@ -155,7 +157,9 @@ class FeedbackDesk:
         kept = await self._kept(FeedbackStore(database), mark)
         if kept is None:
             raise NotFound(NOT_FOUND, param="request_id")
-        return Taken(kept, becomes(kept), note)
+        # Long requests take a while to be read as strictly as a trainer's file.
+        why = await asyncio.to_thread(why_no_example, kept)
+        return Taken(kept, () if why else becomes(kept), why or note)
 
     async def _kept(self, store: FeedbackStore, mark: Feedback) -> Feedback | None:
         """Keep a mark; return the one that is kept, which is an earlier one where it repeats that. None: deleted."""

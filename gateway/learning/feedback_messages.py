@@ -10,7 +10,7 @@ from gateway.errors import InvalidRequest
 from gateway.learning.answers import clean
 from gateway.learning.packs.training_json import Refused
 from gateway.learning.packs.training_messages import check_message, text_of
-from gateway.policy.inputs import folded
+from gateway.policy.unicode_forms import without_unseen
 
 _KEYS: Final = frozenset(("role", "content", "tool_calls", "refusal"))
 _SHOWN: Final = 10
@@ -38,7 +38,7 @@ def answer_message(value: str | Mapping[str, Any], name: str) -> Message:
         message["content"] = text_of(message["content"])
     if not isinstance(message.get("refusal"), str | None):
         raise InvalidRequest(f"'{name}' has a refusal that is no text.", param=name)
-    if not folded(message["content"] or ""):
+    if not without_unseen(message["content"] or "").strip():
         message["content"] = None
     message["tool_calls"] = _calls(message.get("tool_calls") or (), name)
     said = clean(message)
@@ -68,10 +68,10 @@ def refuse_unknown_tools(answer: Message, tools: Sequence[Any], name: str) -> No
         InvalidRequest: a function is none of the request's tools.
     """
     functions = [tool.get("function") if isinstance(tool, dict) else None for tool in tools]
-    known = [str(function.get("name")) for function in functions if isinstance(function, dict)]
+    known = dict.fromkeys(str(function.get("name")) for function in functions if isinstance(function, dict))
     for call in answer.get("tool_calls") or ():
         if call["function"]["name"] not in known:
-            listed = ", ".join(map(quoted, known[:_SHOWN])) or "none"
+            listed = ", ".join(map(quoted, [*known][:_SHOWN])) or "none"
             wrong = quoted(call["function"]["name"])
             raise InvalidRequest(f"'{name}' calls {wrong}, and the request's tools are {listed}.", param=name)
 
@@ -90,21 +90,21 @@ def _checked(message: Mapping[str, Any], name: str) -> None:
 
 def _calls(calls: Sequence[Mapping[str, Any]], name: str) -> list[Message]:
     """Return tool calls with what rows need of them; ``check_message`` has seen that they have functions."""
-    whole: list[Message] = []
+    whole: dict[str, Message] = {}
     for at, call in enumerate(calls):
         where, function = f"{name}.tool_calls[{at}]", call["function"]
         if call.get("type", "function") != "function":
             raise InvalidRequest(f"'{where}' is no call of a function.", param=where)
         if not isinstance(call.get("id"), str) or not call["id"]:
             raise InvalidRequest(f"'{where}' has no id: give each call one of its own, such as call_1.", param=where)
-        if any(call["id"] == other["id"] for other in whole):
+        if call["id"] in whole:
             raise InvalidRequest(f"'{where}' has the id of another call: give each one of its own.", param=where)
         if not function["name"] or not isinstance(_parsed(function["arguments"]), dict):
             needed = "needs a function's name, and its arguments as the text of a JSON object"
             raise InvalidRequest(f"'{where}' {needed}, such as '{{}}'.", param=where)
         needs = {"name": function["name"], "arguments": function["arguments"]}
-        whole.append({"id": call["id"], "type": "function", "function": needs})
-    return whole
+        whole[call["id"]] = {"id": call["id"], "type": "function", "function": needs}
+    return list(whole.values())
 
 
 def _said(answer: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway.errors import InvalidRequest
+from gateway.learning.datasets.sources import example_of
 from gateway.learning.feedback_given import Said
 from gateway.learning.feedback_messages import refuse_unknown_tools, say_the_same
 from gateway.policy.splits import Split
@@ -19,6 +20,7 @@ NO_PAIR: Final = "The answer that was given is not known, so there is no prefere
 NOT_REDACTED: Final = "It cannot be redacted whole, so its texts are not kept."
 ASKED_NOT_REDACTED: Final = "What was asked cannot be redacted whole, so this becomes no row."
 TOO_LONG: Final = "Request and answer are longer than the route keeps (capture.max_bytes), so this becomes no row."
+NO_EXAMPLE: Final = "Data sets leave it out ({why}); a correction is asked by gateway evaluate all the same."
 NO_ROW: Final = "Without a better answer (correction) this becomes no row."
 
 Becomes = Literal["training", "preference", "evaluation"]
@@ -30,6 +32,14 @@ def becomes(mark: Feedback) -> tuple[Becomes, ...]:
         return ()
     row: Becomes = "training" if mark.split is Split.TRAIN else "evaluation"
     return (row, "preference") if mark.correction is not None and mark.answer is not None else (row,)
+
+
+def why_no_example(mark: Feedback) -> str | None:
+    """Return why no data set can have the row of a mark; None where it can, or where there is no row."""
+    if mark.request is None:
+        return None
+    example = example_of(mark.request, mark.correction or mark.answer, mark.source, 1)
+    return NO_EXAMPLE.format(why=example) if isinstance(example, str) else None
 
 
 def why_no_row(said: Said, *, permits: bool) -> str | None:

@@ -83,3 +83,8 @@ class Entry(NamedTuple):
     """
     hold_id: str | None = None
     """What was set aside for its request, where its key has a budget (``store.tables_keys.budget_holds``)."""
+    contract_broken: bool | None = None
+    """Whether a whole answer to a caller was not what its route's contract promises.
+
+    None: there is no contract, the answer was streamed or says nothing in words, there is none, or no caller asked.
+    """

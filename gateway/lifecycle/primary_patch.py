@@ -83,22 +83,24 @@ def patch_primary(loaded: Loaded, route: str, new: NewPrimary, *, environ: Mappi
 
 
 def write_patch(patch: PrimaryPatch) -> None:
-    """Write the file anew, whole or not at all; its mode stays, and a link goes on leading to it.
+    """Write the file anew, whole or not at all; its owner and mode stay, and a link goes on leading to it.
 
     Raises:
-        ConfigError: it cannot be written, or somebody has changed it meanwhile.
+        ConfigError: it cannot be written, or is not to be, or somebody has changed it meanwhile.
     """
     path = Path(os.path.realpath(patch.path))
     written = None
     try:
-        if path.read_bytes() != patch.before:
-            raise ConfigError(f"{patch.path} has changed meanwhile; try again")
+        # Opened to be written: a directory that may be would let a file be replaced that may not.
+        with path.open("r+b") as known:
+            if known.read() != patch.before:
+                raise ConfigError(f"{patch.path} has changed meanwhile; try again")
         handle, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as stream:
             stream.write(patch.after)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(written, path.stat().st_mode & 0o7777)
+        _keep_owner(Path(written), path.stat())
         os.replace(written, path)
         written = None
     except OSError as error:
@@ -107,6 +109,16 @@ def write_patch(patch: PrimaryPatch) -> None:
         if written is not None:
             with contextlib.suppress(OSError):
                 os.unlink(written)
+
+
+def _keep_owner(written: Path, was: os.stat_result) -> None:
+    # Written by root, a file that nobody else may read would be closed to the gateway. Who is not root may not give
+    # files away, but may have leave to write this one by its group.
+    for owner in (was.st_uid, -1):
+        with contextlib.suppress(PermissionError):
+            os.chown(written, owner, was.st_gid)
+            break
+    written.chmod(was.st_mode & 0o7777)
 
 
 def _provider(loaded: Loaded, route: str) -> str | None:

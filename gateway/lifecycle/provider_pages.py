@@ -69,6 +69,25 @@ async def get_json(upstream: Upstream, path: str) -> Any:
     return _parsed(await get(upstream, path), _bare(path))
 
 
+async def delete(upstream: Upstream, path: str) -> None:
+    """Delete what is at a path. A refusal says what the provider says, without the key.
+
+    Raises:
+        Refused: any status but 200, 202 and 204, or an answer that says it was not deleted.
+        ConfigError: there is no connection, or no answer in time: nobody knows whether it was done.
+    """
+    where = f"{upstream.provider.base_url}{path}"
+    status, headers, body = await _in_time(upstream.request("DELETE", path), where, CALL_TIMEOUT_S)
+    if status not in (200, 202, 204):
+        raise _refusal(path, status, body, headers, upstream.secret)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(document, dict) and document.get("deleted") is False:
+        raise Refused(f"{path} answered that it was not deleted", status=status)
+
+
 async def post(
     upstream: Upstream,
     path: str,
@@ -117,8 +136,12 @@ async def _posted(upstream: Upstream, path: str, body: bytes, attempt_id: str, c
         connection.finish()
     if status in (200, 201, 202, 204):
         return answer
-    said = words_of(answer, upstream.secret)
-    raise Refused(
+    raise _refusal(path, status, answer, headers, upstream.secret)
+
+
+def _refusal(path: str, status: int, answer: bytes, headers: Mapping[str, str], secret: str) -> Refused:
+    said = words_of(answer, secret)
+    return Refused(
         f"{path} answered {status}{f': {said}' if said else ''}",
         status=status,
         code=_code(answer),

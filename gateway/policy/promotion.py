@@ -162,6 +162,8 @@ class Promoted:
     """The configuration as routes.yaml names it, without them."""
     active: Mapping[str, Promotion]
     """By route, those that are known not to have ended; also the ignored ones."""
+    agreed: Routes
+    """The configuration as it is served where nothing is missing that only this machine lacks, such as a key."""
 
 
 Unusable = Callable[[Provider], str | None]
@@ -180,6 +182,7 @@ def promoted(
     hash stays that of the files. Promotions that are over, or were begun over another primary, change nothing.
     """
     changed: dict[str, Route] = {}
+    agreed: dict[str, Route] = {}
     ignored: dict[str, str] = {}
     for name, promotion in promotions.items():
         route = routes.routes.get(name)
@@ -190,16 +193,28 @@ def promoted(
             ignored[name] = f"{promotion.provider} is no provider of this configuration"
             continue
         target = target_of(route, promotion, provider)
-        why = unusable(provider) or unfit(route, target, promotion.state)
-        if why is not None:
-            ignored[name] = why
-        elif promotion.state is PromotionState.SERVING:
-            changed[name] = route.model_copy(update={"primary": target})
+        lacking, unfitting = unusable(provider), unfit(route, target, promotion.state)
+        if unfitting is None:
+            agreed[name] = _with(route, target, promotion)
+        if lacking is None and unfitting is None:
+            changed[name] = agreed[name]
         else:
-            canary = Canary(target=target.model_copy(update={"name": CANARY}), share=promotion.share)
-            changed[name] = route.model_copy(update={"canary": canary})
-    served = routes.model_copy(update={"routes": {**routes.routes, **changed}}) if changed else routes
-    return Promoted(served, ignored, named=routes, active=promotions)
+            ignored[name] = lacking or unfitting or ""
+    served = _with_routes(routes, changed)
+    of_all = served if changed.keys() == agreed.keys() else _with_routes(routes, agreed)
+    return Promoted(served, ignored, named=routes, active=promotions, agreed=of_all)
+
+
+def _with(route: Route, target: Target, promotion: Promotion) -> Route:
+    """Return a route with a version as its primary, or beside it."""
+    if promotion.state is PromotionState.SERVING:
+        return route.model_copy(update={"primary": target})
+    canary = Canary(target=target.model_copy(update={"name": CANARY}), share=promotion.share)
+    return route.model_copy(update={"canary": canary})
+
+
+def _with_routes(routes: Routes, changed: Mapping[str, Route]) -> Routes:
+    return routes.model_copy(update={"routes": {**routes.routes, **changed}}) if changed else routes
 
 
 def target_of(route: Route, promotion: Promotion | Version, provider: Provider) -> Target:

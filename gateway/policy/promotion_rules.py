@@ -162,7 +162,10 @@ def _rollback(current: Promotion | None, ended: Ending | None, route: Route) -> 
     if current is None or ended is Ending.IN_ROUTES:
         return Move(Step.PATCH_BACK)
     if ended is Ending.EXPIRED:
-        raise NotPromoted(f"the promotion of {route.name} has run out: what routes.yaml names answers already")
+        raise NotPromoted(
+            f"the promotion of {route.name} has run out: what routes.yaml names answers already; see gateway promote "
+            f"{route.name} --status"
+        )
     return Move(Step.END)
 
 

@@ -112,8 +112,8 @@ def _promoted(event: Event, promotion: Promotion, why: str | None) -> str:
     if promotion.state is PromotionState.SERVING:
         return f"{event.by} promoted {version} on {route} over {promotion.incumbent_model} until {until}{because}"
     if promotion.state is PromotionState.CANARY:
-        share = f"{promotion.share:.3%}".rstrip("0%").rstrip(".")
-        return f"{event.by} lets {version} answer {share} % of the conversations of {route} until {until}{because}"
+        share = f"{100 * promotion.share:g} % of the conversations"
+        return f"{event.by} lets {version} answer {share} of {route} until {until}{because}"
     what = f"the {'promotion' if promotion.share >= 1 else 'canary'} {version} of {route}"
     answers = f"{promotion.incumbent_model} answers"
     return {

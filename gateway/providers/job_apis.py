@@ -41,7 +41,7 @@ class JobApi:
     """And for ``dpo``."""
     jobs_path: str = "/fine_tuning/jobs"
     files_path: str = "/files"
-    """Where files are listed."""
+    """Where files are listed, and, with an id behind it, deleted."""
     upload_path: str = "/files"
     names_file: bool = False
     """Whether the form names the file in a field of its own, beside the file."""
@@ -284,12 +284,14 @@ def _error(row: Mapping[str, Any]) -> str | None:
     events = row.get("events")
     for event in reversed(events) if isinstance(events, list) else ():
         if isinstance(event, dict) and str(event.get("level", "")).lower() == "error":
-            return _word(event.get("message"))
+            message = event.get("message")
+            return message if isinstance(message, str) and message else None
     return None
 
 
 def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= 2_000 else None
+    # What no database keeps, and no terminal should be told, is no id: a NUL, a control sequence.
+    return value if isinstance(value, str) and 0 < len(value) <= 2_000 and value.isprintable() else None
 
 
 def _count(value: object) -> int | None:

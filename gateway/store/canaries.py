@@ -27,6 +27,8 @@ class Ended(NamedTuple):
     is_ok: bool
     may_be_the_callers: bool = False
     """It was refused for what was asked: whether that is the model's fault, only another model's answer tells."""
+    broke_contract: bool = False
+    """Its answer came, and was not what the route's contract promises."""
 
 
 class CanaryStore:
@@ -49,7 +51,7 @@ class CanaryStore:
             _a.model_asked == promotion.incumbent_model,
         )
         query = (
-            select(_a.request_id, _a.reason, _a.outcome, _a.failure)
+            select(_a.request_id, _a.reason, _a.outcome, _a.failure, _a.contract_broken)
             .where(
                 # Those of before it became what it is were no part of it, however late they ended.
                 started_within(max(since - longest, promotion.changed_at), until),
@@ -68,7 +70,7 @@ class CanaryStore:
             async with self._database.engine.connect() as connection, connection.stream(query) as result:
                 async for rows in result.partitions(ROWS_AT_ONCE):
                     found += (
-                        Ended(id_, reason == Reason.CANARY, came == Outcome.OK, failure in MAY_BE_THE_CALLERS)
-                        for id_, reason, came, failure in rows
+                        Ended(id_, why == Reason.CANARY, came == Outcome.OK, failure in MAY_BE_THE_CALLERS, bool(broke))
+                        for id_, why, came, failure, broke in rows
                     )
         return found

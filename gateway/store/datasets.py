@@ -1,11 +1,11 @@
 """Which data sets were built, and which files on which host hold texts of whom: the rows themselves are in files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from gateway.store.database import Database
 from gateway.store.rows import Rows
@@ -26,9 +26,16 @@ class DatasetRow:
     tenant: str
     """Empty: nobody's in particular."""
     manifest: Mapping[str, Any]
-    """``learning.datasets.manifest.Manifest.summary()``: without the ids of its rows."""
+    """``learning.datasets.manifest.Manifest.summary()``: of its rows the inputs' ids, by file."""
     built_at: datetime
     by: str
+
+    def input_ids(self, name: str) -> frozenset[str] | None:
+        """Return whose inputs one of its files held when it was built; None: that was not written down."""
+        file = self.manifest.get("files", {}).get(name)
+        if file is None:
+            return frozenset()
+        return frozenset(file["input_ids"]) if "input_ids" in file else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,6 @@ class DatasetStore:
         """Keep a data set; of equal content the first one stays, since versions were trained from it."""
         await self._rows.insert_new(datasets, [asdict(row)])
 
-    async def latest(self, route: str, tenant: str | None) -> DatasetRow | None:
-        """Return the data set of a route that was built last; None where there is none."""
-        own = (_d.route == route, _d.tenant == (tenant or ""))
-        newest = select(datasets).where(*own).order_by(_d.built_at.desc(), _d.dataset_hash).limit(1)
-        found = await self._rows.read(newest)
-        return DatasetRow(**found[0]) if found else None
-
     async def find(self, dataset_hash: str) -> DatasetRow | None:
         """Return a data set by its hash."""
         found = await self._rows.read(select(datasets).where(_d.dataset_hash == dataset_hash))
@@ -70,6 +70,14 @@ class DatasetStore:
     async def register(self, file: ExportedFile) -> None:
         """Remember a manifest; what was at the same place before is replaced, as on the disk."""
         await self._rows.put(exported_files, [{**asdict(file), "input_ids": sorted(set(file.input_ids))}])
+
+    async def narrow(self, file: ExportedFile, input_ids: Collection[str]) -> None:
+        """Remember that a manifest, as it was read here, holds no more than these inputs.
+
+        One that was written anew since then stays as it is: whoever wrote it has looked for what was deleted meanwhile.
+        """
+        as_read = (_f.host == file.host, _f.path == file.path, _f.written_at == file.written_at)
+        await self._rows.write(update(exported_files).where(*as_read).values(input_ids=sorted(input_ids)))
 
     async def files(self, host: str | None = None) -> list[ExportedFile]:
         """Return the manifests on one host, or on all, by host and path."""

@@ -3,12 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select, update
 
 from gateway.store.captured import digest_of, empty_log, erasing, selector_of
 from gateway.store.database import Database
@@ -46,11 +46,26 @@ class Receipt:
     """Rows by table."""
     input_ids: tuple[str, ...]
     digest: str
-    """SHA-256, over the above as JSON with sorted keys; the row in the table ``deletions`` holds the same."""
+    """SHA-256, over the above and ``out_of_reach`` (where there is any) as JSON with sorted keys; the row in the table
+    ``deletions`` holds the same."""
     left: int
     """Rows that were found afterwards; 0, unless some were written in that very moment."""
     is_in_log: bool
     """SQLite's log still holds the text, since somebody reads the database: it goes with a later deletion."""
+    out_of_reach: Mapping[str, Any] | None = None
+    """What held such rows and could not be reached, by kind; None: nothing is known to."""
+
+    @property
+    def proven(self) -> dict[str, Any]:
+        """What the digest is of, but for ``out_of_reach``."""
+        return {
+            "deletion_id": self.deletion_id,
+            "deleted_at": self.deleted_at,
+            "selector": self.selector,
+            "by": self.by,
+            "counts": self.counts,
+            "input_ids": list(self.input_ids),
+        }
 
 
 class DeletionStore:
@@ -109,6 +124,14 @@ class DeletionStore:
         is_in_log = not await empty_log(self._database)
         left = await self._left(chosen, inputs)
         return Receipt(**{**written, "input_ids": tuple(written["input_ids"])}, left=left, is_in_log=is_in_log)
+
+    async def note(self, receipt: Receipt, out_of_reach: Mapping[str, Any]) -> Receipt:
+        """Add to a receipt what holds such rows and could not be reached; return it with its new digest."""
+        told = {**receipt.proven, "out_of_reach": dict(out_of_reach)}
+        changed = replace(receipt, out_of_reach=out_of_reach, digest=_digest_of(told))
+        new = {"out_of_reach": dict(out_of_reach), "digest": changed.digest}
+        await self._rows.write(update(deletions).where(deletions.c.deletion_id == receipt.deletion_id).values(**new))
+        return changed
 
     async def _left(self, chosen: "_Chosen", inputs: Inputs) -> int:
         left = sum((await self._counted(inputs)).values())
@@ -169,4 +192,8 @@ def _row(
         "counts": {str(table): rows for table, rows in counts.items()},
         "input_ids": input_ids,
     }
-    return {**row, "digest": hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()}
+    return {**row, "digest": _digest_of(row)}
+
+
+def _digest_of(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -168,6 +168,10 @@ async def _follow(connection: AsyncConnection, promotion: Promotion, now: dateti
         named = (_v.provider == promotion.incumbent_provider) & (_v.model == promotion.incumbent_model)
         moves.insert(0, (named & (_v.number != promotion.number), incumbent))
     for which, status in moves:
+        if status is VersionStatus.SERVING:
+            # Another checkout's primary may still be written to serve: of a route at most one does.
+            others = of_route.where(~which, _v.status == VersionStatus.SERVING)
+            await connection.execute(others.values(status=VersionStatus.RETIRED, changed_at=now))
         changed = of_route.where(which, _v.status != status)
         await connection.execute(changed.values(status=status, changed_at=now))
 

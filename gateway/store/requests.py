@@ -69,6 +69,7 @@ class KeptAttempt:
     started_at: datetime
     finished_at: datetime
     substituted: bool
+    contract_broken: bool | None
     traits: str | None
 
 

@@ -18,7 +18,7 @@ __all__ = [
     "tables_training",
 ]
 
-SCHEMA_HEAD: Final = "20261202_training"
+SCHEMA_HEAD: Final = "20261203_contracts"
 """The revision this code is written for: alembic's head, known without importing alembic."""
 
 attempts = Table(
@@ -74,6 +74,8 @@ attempts = Table(
     Column("overhead_ms", Double),
     # What was set aside for its request, where its key has a budget.
     Column("hold_id", Uuid(as_uuid=False)),
+    # Whether a whole answer was not what its route's contract promises; null: nobody looked.
+    Column("contract_broken", Boolean),
     # By it the rows are found of a process that died; others have no part in it, and pay nothing for it.
     Index(
         "attempts_hold",

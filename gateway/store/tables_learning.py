@@ -46,6 +46,8 @@ captured_again = Table(
     Column("user_digest", Text),
     # When the row goes that holds the input.
     Column("expires_at", Instant, nullable=False, index=True),
+    # By it feedback finds what it is about, and looks again and again.
+    Index("captured_again_request", "request_id"),
     sqlite_with_rowid=False,
 )
 """Who else asked what is kept already, for deletion."""
@@ -178,6 +180,8 @@ deletions = Table(
     Column("counts", JSON, nullable=False),
     Column("input_ids", JSON, nullable=False),
     Column("deleted_at", Instant, nullable=False),
+    # Training files at providers, and versions, that held such rows; null: none was known.
+    Column("out_of_reach", JSON(none_as_null=True)),
     # Looked at for every row that is captured.
     Index("deletions_of_name", "selector", "deleted_at"),
     sqlite_with_rowid=False,

@@ -52,7 +52,7 @@ datasets = Table(
     Column("dataset_hash", Text, primary_key=True),
     Column("route", Text, nullable=False),
     Column("tenant", Text, nullable=False),
-    # As beside the files, without the ids of rows.
+    # As beside the files; of the rows no more than the inputs' ids, file by file.
     Column("manifest", JSON, nullable=False),
     Column("built_at", Instant, nullable=False),
     Column("by", Text, nullable=False),

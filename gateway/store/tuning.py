@@ -30,6 +30,10 @@ class TuningStore:
         found = await self._rows.read(select(tuning_jobs).where(_t.job_id == job_id))
         return _of_row(found[0]) if found else None
 
+    async def all(self) -> list[TuningJob]:
+        """Return every route's jobs, the newest first."""
+        return [_of_row(row) for row in await self._rows.read(select(tuning_jobs).order_by(_t.job_id.desc()))]
+
     async def of_route(self, route: str) -> list[TuningJob]:
         """Return a route's jobs, the newest first."""
         query = select(tuning_jobs).where(_t.route == route).order_by(_t.job_id.desc())

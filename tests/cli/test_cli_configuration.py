@@ -64,6 +64,41 @@ def test_with_strict_a_warning_is_enough_to_fail(routes: Path, run: Run, monkeyp
     assert run("check", routes, "--strict").code == 0
 
 
+_ROUTE = "  forum-reply:\n    primary: ft-1\n    owner: forum\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        pytest.param("  forum-reply:\n    owner: forum\n  primary: ft-1\n", 9, id="its key slipped to the left"),
+        pytest.param("  forum-reply:\n    cutover: {days_before: 14}\n    owner: forum\n", 9, id="its line is gone"),
+        pytest.param("  forum-reply: {}\n", 9, id="nothing is written of it"),
+        pytest.param("  a: ft-1\n  forum-reply:\n    owner: forum\n", 10, id="another route has one"),
+        pytest.param(_ROUTE.replace("ft-1", "null"), None, id="it is meant"),
+        pytest.param(_ROUTE, None, id="it has one"),
+        pytest.param("  forum-reply: ft-1\n", None, id="it has one in a word"),
+        pytest.param(
+            "  forum-reply:\n    variant_by: tenant\n    variants: {acme: ft-1}\n", None, id="its variants have one"
+        ),
+    ],
+)
+def test_a_route_that_lost_its_primary_is_warned_of(written: str, line: int | None, routes: Path, run: Run) -> None:
+    routes.write_text(UNDATED[: UNDATED.index("  forum-reply")] + written)
+    ran = run("check", routes)
+    lost = [one for one in ran.out.splitlines() if "names no primary" in one]
+    said = f"routes.yaml:{line}: warning: routes.forum-reply names no primary, so its fallbacks answer everything"
+    assert (ran.code, [one.partition(";")[0] for one in lost]) == (0, [said] if line else [])
+    assert all(one.endswith("; where that is meant, write `primary: null`") for one in lost)
+
+
+def test_a_variant_that_lost_its_primary_is_warned_of_as_well(routes: Path, run: Run) -> None:
+    variants = "{acme: ft-1, globex: {owner: them}, initech: {primary: null}}"
+    written = f"  forum-reply: {{variant_by: tenant, variants: {variants}}}\n"
+    routes.write_text(UNDATED[: UNDATED.index("  forum-reply")] + written)
+    lost = [one for one in run("check", routes).out.splitlines() if "names no primary" in one]
+    assert [one.partition(" names")[0] for one in lost] == ["routes.yaml:9: warning: routes.forum-reply:globex"]
+
+
 def test_dates_are_warned_of_where_the_route_stands(routes: Path, run: Run) -> None:
     ran = run("check", routes)
     assert ran.code == 0

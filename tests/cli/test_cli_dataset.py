@@ -133,6 +133,25 @@ def test_marks_and_the_routes_own_training_file_become_a_data_set(here: Path, ur
     assert told["readiness"]["train"] == told["files"]["train.jsonl"]["rows"] >= 50
 
 
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        pytest.param("Where is 7?", True, id="examples before every question: all rows are one conversation"),
+        pytest.param("", False, id="questions that begin each otherwise"),
+    ],
+)
+def test_rows_that_all_begin_alike_are_told_since_they_have_no_choice_of_sides(
+    begin: str, said: bool, here: Path, run: Run
+) -> None:
+    examples = [user(begin), assistant("In Leeds.")] if begin else []
+    rows = [chat(*examples, user(f"Where is {at}?"), assistant(f"{at} is at the port.")) for at in range(40)]
+    (here / "alike.jsonl").write_bytes(b"".join(map(line_of, rows)))
+    ran = run("dataset", "build", "bare", "--from", "alike.jsonl")
+    assert ("40 rows begin with the same question" in ran.out) is said
+    told = run("dataset", "build", "bare", "--from", "alike.jsonl", "--json").json
+    assert told["beginning_alike"] == 40 * said and len(told["files"]) == (1 if said else 2)
+
+
 def test_a_variant_has_its_own_tenants_rows_alone(here: Path, url: str, run: Run) -> None:
     in_database(url, fill)
     a_training_file(here)
@@ -160,15 +179,15 @@ def test_the_database_knows_where_the_files_are_and_whose_inputs_are_in_them(her
 
     async def known(database: Database) -> Any:
         store = DatasetStore(database)
-        return await store.files(socket.gethostname()), await store.latest("triage", None)
+        return await store.files(socket.gethostname()), await store.find(told["dataset_hash"])
 
-    (whole, export), latest = in_database(url, known)
+    (whole, export), built = in_database(url, known)
     assert (whole.kind, whole.path) == ("dataset", told["manifest"]) and len(whole.input_ids) == 60
     assert (export.kind, Path(export.path).parent.name) == ("export", "trl-dpo") and len(export.input_ids) == 30
     assert input_id([user("Ticket 3 of jane3")]) in export.input_ids
-    assert latest.dataset_hash == told["dataset_hash"]
-    kept = json.dumps(latest.manifest)
-    assert "jane" not in kept.replace(latest.by, "") and not set(whole.input_ids) & set(kept.split('"'))
+    files = ("train.jsonl", "evaluation.jsonl", "train.preferences.jsonl", "evaluation.preferences.jsonl")
+    assert set(whole.input_ids) == {id_ for name in files for id_ in built.input_ids(name)}
+    assert "jane" not in json.dumps(built.manifest).replace(built.by, ""), "of the rows no more than the inputs' ids"
 
 
 async def test_what_is_deleted_while_it_is_built_is_not_in_it(here: Path, url: str) -> None:
@@ -256,7 +275,10 @@ def test_without_a_database_it_is_said_that_nothing_will_find_the_files(here: Pa
     [
         pytest.param(["build", "tirage"], 2, "did you mean 'triage'?", id="a route that is not there"),
         pytest.param(["build", "bare"], 1, "there is nothing to build", id="a route of which nothing is known"),
-        pytest.param(["build", "triage", "--from", "none.jsonl"], 1, "none.jsonl cannot be read", id="a missing file"),
+        pytest.param(["build", "triage", "--from", "none.jsonl"], 1, "none.jsonl is no file", id="a missing file"),
+        pytest.param(
+            ["build", "triage", "--from", "correction"], 1, "did you mean 'corrections'?", id="a slip of the pen"
+        ),
         pytest.param(["build", "triage", "--from", "routes.yaml"], 1, "routes.yaml:1: ", id="no training file"),
         pytest.param(
             ["build", "triage", "--from", "data/triage.jsonl", "--out", "data"], 1, "of no data set", id="a place taken"

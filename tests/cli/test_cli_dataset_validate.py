@@ -72,6 +72,19 @@ def test_json_has_every_finding_and_count(run: Run, here: Path) -> None:
     }
 
 
+def test_ten_findings_of_a_rule_are_shown_and_a_hundred_where_all_are_asked_for(run: Run, here: Path) -> None:
+    put(here / "t.jsonl", *(row(f"Matter {n}?", " ") for n in range(120)), *TRAIN, TRAIN[0])
+    ran, whole = run("dataset", "validate", "t.jsonl"), run("dataset", "validate", "t.jsonl", "--all")
+    assert (ran.code, whole.code) == (1, 1)
+    few, most = ran.out.splitlines(), whole.out.splitlines()
+    assert [sum("[empty-answer]" in line for line in lines) for lines in (few, most)] == [10, 100]
+    assert [sum("[duplicate]" in line for line in lines) for lines in (few, most)] == [1, 1], "other rules are seen"
+    assert few[-2] == "t.jsonl: and 110 more of empty-answer (--all)"
+    assert most[-2] == "t.jsonl: and 20 more of empty-answer"
+    told = run("dataset", "validate", "t.jsonl", "--json").json["files"][0]
+    assert (told["counts"]["empty-answer"], len(told["findings"])) == (120, 101)
+
+
 def test_rows_are_held_against_an_evaluation_file(run: Run, here: Path) -> None:
     put(here / "t.jsonl", *TRAIN, row("how do i RESET it?", "Hold it."))
     put(here / "e.jsonl", *EVALUATION)

@@ -209,10 +209,19 @@ def test_json_holds_what_the_api_answers(keys: Keys) -> None:
     assert [row["action"] for row in keys("audit", "--json").json["changes"]][::2] == ["key_revoked", "key_created"]
 
 
+def test_a_reviewers_key_says_what_it_opens(keys: Keys) -> None:
+    made = keys("create", "mira", "--role", "reviewer", "--route", "forum-*", "--tag", "tenant=acme")
+    assert "reviews acme's answers of forum-*, and nothing else" in made.err
+    assert keys.row("mira").caller.role is KeyRole.REVIEWER
+    assert "active, reviewer" in keys("list").out
+
+
 MISUSED = [
     pytest.param(("create", "a b"), "NAME", "letters, digits", id="a name with a space"),
     pytest.param(("create", "admin"), "NAME", "must be another name", id="the administrator's name"),
-    pytest.param(("create", "x", "--role", "admin"), "--role", "'caller' or 'observer'", id="an administrator"),
+    pytest.param(
+        ("create", "x", "--role", "admin"), "--role", "'caller', 'observer' or 'reviewer'", id="an administrator"
+    ),
     pytest.param(("create", "x", "--budget-day", "five"), "--budget-day", "is no amount", id="an amount in words"),
     pytest.param(("create", "x", "--budget-total", "nan"), "--budget-total", "finite", id="no amount at all"),
     pytest.param(("create", "x", "--budget-month", "-1"), "--budget-month", "greater than", id="less than nothing"),

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from gateway.clock import SystemClock, time_ordered_id
 from gateway.policy.promotion import Promotion, Version, VersionStatus
-from gateway.reasons import Availability
+from gateway.reasons import Availability, Reason
 from gateway.store.database import Database
 from gateway.store.evaluations import Evaluation, EvaluationStore
 from gateway.store.promotions import PromotionStore
@@ -25,7 +25,9 @@ from gateway.store.rows import Rows
 from gateway.store.states import StateStore
 from gateway.store.tables import notices as outbox
 from gateway.store.tables_training import promotions
+from gateway.store.usage import UsageStore
 from gateway.store.versions import VersionStore
+from tests.store.rows import START, an_entry
 
 OLD = "ft:gpt-4o-mini-2024-07-18:acme:forum:A1"
 NEW = "ft:gpt-4.1-mini-2025-04-14:acme:forum:B2"
@@ -281,7 +283,7 @@ def test_a_rollback_ends_what_is_in_force_and_says_why_in_the_audit(
 def test_where_nothing_is_in_force_a_rollback_is_the_patch_back(
     promote: Promote, second: None, routes: Path, database: str
 ) -> None:
-    assert "no version is known that served before" in promote("--rollback").err
+    assert "served before: name one (v2), as in gateway promote forum-reply v2 --rollback" in promote("--rollback").err
     promote("v2", "--apply")
     looked = promote("--rollback")
     assert f"+  forum-reply: {OLD}" in looked.out
@@ -380,7 +382,8 @@ class TestRefusals:
 
     def test_gone_and_closed(self, promote: Promote, second: None, database: str) -> None:
         see(database, NEW, Availability.GONE)
-        self.refused(promote, "was seen to be gone", "--in-spite")
+        others = "the route's other versions: gateway promote forum-reply --status"
+        self.refused(promote, f"was seen to be gone; {others}", "--in-spite")
         see(database, NEW, Availability.NO_ACCESS, 1)
         self.refused(promote, "is closed to our key", "--in-spite")
         see(database, NEW, Availability.AVAILABLE, 2)
@@ -421,7 +424,10 @@ class TestRefusals:
         self.refused(promote, "the route's fallback 'luna'", "--in-spite")
 
     def test_a_version_that_is_none(self, promote: Promote) -> None:
-        self.refused(promote, "forum-reply has no v7; it has v1", version="v7")
+        for way in WAYS:
+            done = promote("v7", *way)
+            said = "forum-reply has no version v7; it has v1"
+            assert (done.code, said in " ".join(done.err.split())) == (2, True), "as to gateway evaluate"
 
 
 def test_a_patch_of_what_has_stopped_is_printed_with_a_warning(promote: Promote, second: None, database: str) -> None:
@@ -474,6 +480,12 @@ def test_a_command_that_cannot_be_meant_is_refused(arguments: tuple[str, ...], s
     done = promote(*arguments)
     assert done.code in (1, 2)
     assert says in " ".join(done.err.split())
+
+
+def test_a_rollback_without_another_version_says_how_to_make_one(promote: Promote) -> None:
+    assert "served before: --model ID makes a version of a model" in promote("--rollback").err
+    untrained = promote("--rollback", route="untrained").err
+    assert "untrained has had no version yet: there is nothing to roll back; --model ID makes a version" in untrained
 
 
 def test_an_unknown_route_and_a_database_that_is_none(run: Run, routes: Path, database: str, tmp_path: Path) -> None:
@@ -547,7 +559,8 @@ def test_what_has_run_out_is_said_and_begins_anew(promote: Promote, second: None
     on(database, lambda opened: Rows(opened).write(statement))
     assert "v2 was promoted, and it has run out" in promote("--status").out
     refused = promote("--rollback")
-    assert (refused.code, "has run out: what routes.yaml names answers already" in refused.err) == (1, True)
+    said = "has run out: what routes.yaml names answers already; see gateway promote forum-reply --status"
+    assert (refused.code, said in refused.err) == (1, True)
     assert promote("v2", "--now").code == 0
     anew = current(database)
     assert anew is not None and anew.promotion_id != held.promotion_id
@@ -558,6 +571,40 @@ def test_status_has_the_comparison_on_live_traffic(promote: Promote, second: Non
     assert "nothing to compare yet" in promote("--status").out
     live = promote("--status", "--json").json["live"]
     assert (live["verdict"], live["answers"]["pairs"]) == ("not_enough_evidence", 0)
+
+
+def test_status_says_how_many_answers_broke_the_contract(
+    promote: Promote, routes: Path, second: None, database: str
+) -> None:
+    routes.with_name("order.json").write_text('{"type": "object"}')
+    routes.write_text(ROUTES.replace(f"forum-reply: {OLD}", f"forum-reply: {{primary: {OLD}, contract: order.json}}"))
+    promote("v2", "--canary", "5%")
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+
+    async def lived(opened: Database) -> None:
+        """Have the canary run for an hour."""
+        async with opened.engine.begin() as connection:
+            await connection.execute(update(promotions).values(changed_at=an_hour_ago))
+        rows = [
+            an_entry(
+                an_hour_ago + timedelta(minutes=minute) - START,
+                request_id=f"req_{minute}",
+                provider="sandbox",
+                model_asked=NEW if minute % 2 else OLD,
+                reason=Reason.CANARY if minute % 2 else Reason.PRIMARY,
+                contract_broken=minute in (1, 3, 4),
+            )
+            for minute in range(1, 8)
+        ]
+        await UsageStore(opened).insert_attempts(rows)
+
+    on(database, lived)
+    said = promote("--status").out
+    assert "v2: 4 attempts, 0 of them failed, 2 broke the contract\n" in said
+    assert "the primary: 3 attempts, 0 of them failed, 1 broke the contract\n" in said
+    assert "; 2 broke the contract, and 1 of the incumbent's" in said
+    live = promote("--status", "--json").json["live"]
+    assert [live[side]["broke_contract"] for side in ("canary", "incumbent")] == [2, 1]
 
 
 def test_as_json(promote: Promote, second: None) -> None:

@@ -23,7 +23,7 @@ from tuned_route import BASE, SYSTEM, TunedRoute, tuned_route, write_dataset
 from gateway.clock import SystemClock
 from gateway.policy.promotion import Version, VersionStatus
 from gateway.store.database import Database
-from gateway.store.datasets import DatasetStore
+from gateway.store.datasets import DatasetRow, DatasetStore
 from gateway.store.leases import LeaseStore
 from gateway.store.versions import VersionStore
 
@@ -235,8 +235,12 @@ def test_while_one_is_at_work_another_waits(tune: Tune, sandbox: RunningSandbox)
     assert tune("reply", "--status", "--json").json["jobs"][0]["job"] == job, "looking needs nobody's leave"
     cancelled = tune("reply", "--cancel")
     assert cancelled.code == 0
-    assert "sees to that within a minute" in cancelled.out
+    # Who has the lease may have been killed, and a job that runs on is paid for.
+    assert "lab was asked to" in cancelled.out
+    assert [row["status"] for row in jobs_at(sandbox)] == ["cancelled"]
     assert tune("reply", "--status", "--json").json["jobs"][0]["state"] == "cancelling"
+    again = tune("reply", "--cancel")
+    assert (again.code, "lab did not do so at once" in again.out) == (0, True), "it is cancelled there already"
 
 
 def test_rows_that_changed_since_the_plan_are_not_uploaded_under_it(
@@ -295,14 +299,17 @@ def test_what_is_written_for_one_s_own_gpu_is_known_to_a_deletion(tune: Tune) ->
     assert checked.returncode == 0, checked.stderr
     assert f"{ran.json['rows']['train.jsonl']} rows to train on" in checked.stdout
 
-    async def known() -> list[str]:
+    async def known() -> tuple[list[str], DatasetRow | None]:
         database = await Database.open(tune.made.database)
         try:
-            return [file.path for file in await DatasetStore(database).files()]
+            store = DatasetStore(database)
+            return [file.path for file in await store.files()], await store.find(ran.json["dataset_hash"])
         finally:
             await database.close()
 
-    assert asyncio.run(known()) == [str(place / "data" / "manifest.json")]
+    paths, built = asyncio.run(known())
+    assert paths == [str(place / "data" / "manifest.json")]
+    assert built is not None and built.input_ids("train.jsonl"), "whose rows the adapter will have learnt"
     again = tune("reply", "--on", "trl", "--base", "Qwen/Qwen3-4B")
     assert again.code == 1
     assert "is there already" in again.err

@@ -43,6 +43,22 @@ def test_strict(schema: dict[str, Any], strict: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "warns"),
+    [
+        pytest.param("^(a+)+$", False, id="nested repetition, which is matched in linear time"),
+        pytest.param(r"^[A-Z]{2}\d{2,30}$", False, id="a usual one"),
+        pytest.param("^(?!(a|aa)+b)", True, id="one that looks ahead"),
+        pytest.param(r"^(a|aa)+\1$", True, id="one that refers back"),
+    ],
+)
+def test_patterns_that_may_take_long_are_told(pattern: str, warns: bool) -> None:
+    findings = Findings("routes.yaml")
+    schema = _object(a={"type": "string", "pattern": pattern})
+    assert build_contract("a", json.dumps(schema).encode(), "s.json", findings) is not None
+    assert (findings.errors(), len(findings.warnings())) == ((), int(warns))
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         pytest.param(b'{"type":\n "object",}', "s.json:2: is not JSON: ", id="a trailing comma"),

@@ -31,7 +31,7 @@ CALLERS = st.builds(
     Caller,
     st.just("key_aaaaaaaa"),
     st.just("forum-app"),
-    role=st.sampled_from((KeyRole.CALLER, KeyRole.OBSERVER)),
+    role=st.sampled_from((KeyRole.CALLER, KeyRole.OBSERVER, KeyRole.REVIEWER)),
     owner=st.none() | st.just("ada"),
     tags=TAGS,
     routes=st.none() | st.lists(st.just("forum-*"), min_size=1, max_size=3).map(tuple),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 from migrated_database import migrated
 
 from gateway.config.routes import ModelDates
@@ -18,6 +19,7 @@ from gateway.metrics import Metrics
 from gateway.policy.announcements import Event
 from gateway.policy.lifecycle import Dates, Published
 from gateway.policy.planner import Command
+from gateway.policy.promotion import PromotionState, promoted
 from gateway.providers.http_client import HttpClient
 from gateway.providers.openai_wire import Upstream
 from gateway.reasons import Availability
@@ -90,6 +92,23 @@ class Bench:
         board = TargetBoard(self.clock, lambda target, carefully: None)
         return Replica(name, self.clock, None if away else await self.store(name), snapshot, board)
 
+    async def promoted(self, name: str, *, lacks_key: bool = False) -> Replica:
+        """A replica while another version serves the route, at a provider whose key may be missing here."""
+        there = a_provider(name="there", kind="sandbox")
+        routes = some_routes(a_route(primary=PRIMARY, fallbacks=(LUNA,)), providers={"here": SANDBOX, "there": there})
+        replica = await self.replica(name)
+        made = promoted(
+            routes,
+            {"forum-reply": SERVING},
+            self.clock.now(),
+            unusable=lambda provider: "no key" if lacks_key else None,
+        )
+        upstreams = {
+            each: Upstream(provider, HttpClient(), {}, self.clock) for each, provider in routes.providers.items()
+        }
+        replica.snapshot = Snapshot(made.routes, upstreams, metrics=Metrics(), clock=self.clock, promoted=made)
+        return replica
+
     async def store(self, name: str) -> StateStore:
         self.opened.append(await Database.open(self.url))
         return StateStore(self.opened[-1], name)
@@ -97,6 +116,12 @@ class Bench:
     async def told(self) -> list[tuple[str, str | None]]:
         events: list[Event] = await (await self.store("reader")).events()
         return [(event.kind.value, event.reason.value if event.reason else None) for event in reversed(events)]
+
+
+NEXT_KEY = ("there", "next")
+SERVING = a_canary(
+    FakeClock().now(), provider="there", incumbent_model=FINE_TUNE, state=PromotionState.SERVING, share=1.0
+)
 
 
 @pytest.fixture
@@ -305,3 +330,33 @@ async def test_a_replica_with_an_older_configuration_follows(bench: Bench) -> No
         await replica.agreement.tick()
         bench.clock.advance(20)
     assert await bench.told() == [("cutover", "shutdown_reached")]
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        pytest.param(NEXT_KEY, [("cutover", "gone")], id="the version that serves is gone: one cutover"),
+        pytest.param(KEY, [("availability", "gone")], id="the primary that it goes on with: no route moves"),
+    ],
+)
+async def test_a_replica_that_cannot_follow_a_promotion_moves_its_route_as_the_others_do(
+    bench: Bench, key: TargetKey, told: list[tuple[str, str | None]]
+) -> None:
+    follows, lacks_key = await bench.promoted("one"), await bench.promoted("two", lacks_key=True)
+    primaries = [each.snapshot.prepared["forum-reply"].targets["primary"].key for each in (follows, lacks_key)]
+    assert primaries == [NEXT_KEY, KEY]
+    (follows if key == NEXT_KEY else lacks_key).found(GONE, key=key)
+    for _ in range(4):
+        for replica in (lacks_key, follows):
+            await replica.agreement.tick()
+        bench.clock.advance(61)
+    assert await bench.told() == told
+
+
+async def test_of_replicas_none_of_which_can_follow_a_promotion_one_still_decides(bench: Bench) -> None:
+    replicas = [await bench.promoted(name, lacks_key=True) for name in ("one", "two")]
+    now = bench.clock.now()
+    await (await bench.store("kim")).command("forum-reply", Command("luna", "a trial", "kim", now))
+    for replica in replicas:
+        await replica.agreement.tick()
+    assert await bench.told() == [("commanded", "commanded")]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 from migrated_database import migrated
 
-from gateway.clock import time_ordered_id
 from gateway.config.routes import ModelDates
 from gateway.execution.prepared import Snapshot
 from gateway.execution.promotion_keeper import PromotionKeeper
@@ -44,35 +44,16 @@ class Bench:
         self.loaded_at = self.clock.now()
 
     def promotion(self, **fields: Any) -> Promotion:
-        now = self.clock.now()
-        given = Promotion(
-            promotion_id=time_ordered_id(now),
-            route="forum-reply",
-            tenant="",
-            number=2,
-            provider="here",
-            model=NEXT,
-            base=BASE,
-            incumbent_provider="here",
-            incumbent_model=FINE_TUNE,
-            incumbent_base=BASE,
-            state=PromotionState.SERVING,
-            share=1.0,
-            margin=0.05,
-            by="ana",
-            reason="a trial",
-            started_at=now,
-            changed_at=now,
-            expires_at=now + timedelta(days=7),
-        )
-        return replace(given, **fields)
+        serving = {"state": PromotionState.SERVING, "share": 1.0}
+        models = {"model": NEXT, "base": BASE, "incumbent_model": FINE_TUNE, "incumbent_base": BASE}
+        return a_canary(self.clock.now(), **serving | models | fields)
 
-    async def keeper(self, primary: str = FINE_TUNE, **config: Any) -> PromotionKeeper:
-        """The keeper of a replica whose routes.yaml names this primary."""
+    async def keeper(self, primary: str = FINE_TUNE, *, lacks: str | None = None, **config: Any) -> PromotionKeeper:
+        """The keeper of a replica whose routes.yaml names this primary; ``lacks``: why it can follow no promotion."""
         routes = some_routes(a_route(primary=a_primary(provider=SANDBOX, model=primary)), **config)
         client = HttpClient()
         upstreams = {name: Upstream(provider, client, {}, self.clock) for name, provider in routes.providers.items()}
-        made = promoted(routes, await self.store.active(), self.clock.now())
+        made = promoted(routes, await self.store.active(), self.clock.now(), unusable=lambda provider: lacks)
         snapshot = Snapshot(
             made.routes, upstreams, metrics=Metrics(), clock=self.clock, loaded_at=self.loaded_at, promoted=made
         )
@@ -133,12 +114,13 @@ async def test_time_waits_for_no_rollout(bench: Bench) -> None:
     assert await bench.because() is Ending.EXPIRED
 
 
+@pytest.mark.parametrize("lacks", [None, "no key"], ids=["followed here", "for which this replica lacks the key"])
 @pytest.mark.parametrize("state", [PromotionState.CANARY, PromotionState.SERVING])
-async def test_a_version_whose_date_has_come_is_over(bench: Bench, state: PromotionState) -> None:
+async def test_a_version_whose_date_has_come_is_over(bench: Bench, state: PromotionState, lacks: str | None) -> None:
     share = 0.05 if state is PromotionState.CANARY else 1.0
     await bench.store.begin(bench.promotion(state=state, share=share))
     dates = {"here": {NEXT: ModelDates(shutdown=bench.clock.now().date(), source="a test")}}
-    await (await bench.keeper(lifecycle=dates)).keep(await bench.shared())
+    await (await bench.keeper(lifecycle=dates, lacks=lacks)).keep(await bench.shared())
     assert await bench.because() is Ending.GONE
 
 
@@ -162,3 +144,24 @@ async def test_versions_follow_a_primary_that_somebody_wrote_into_routes_yaml(be
     await bench.versions.register(before, said, bench.clock.now())
     await (await bench.keeper(primary=NEXT)).keep(await bench.shared())
     assert [version.status for version in await bench.versions.of_route("forum-reply")] == ["retired", "serving"]
+
+
+async def test_a_promotion_over_another_primary_leaves_no_second_version_that_serves(bench: Bench) -> None:
+    """It was begun by another checkout, whose primary was written to serve: ours never changed."""
+    here = a_route(primary=a_primary(provider=SANDBOX))
+    await bench.versions.register(
+        here, Registered(provider="here", model=NEXT, origin="job", by="ana"), bench.clock.now()
+    )
+    keeper, mine = await bench.keeper(), ("0123456789ab", bench.loaded_at)
+    await keeper.keep(await bench.shared(mine))
+    elsewhere = a_route(primary=a_primary(provider=SANDBOX, model="ft:third"))
+    third = await bench.versions.register(
+        elsewhere, Registered(provider="here", model="ft:third", origin="named", by="bo"), bench.clock.now()
+    )
+    over_it = bench.promotion(incumbent_model="ft:third", state=PromotionState.CANARY, share=0.1)
+    assert await bench.store.begin(over_it)
+    await keeper.keep(await bench.shared(mine))
+    assert await bench.because() is Ending.SUPERSEDED
+    await keeper.keep(await bench.shared(mine))
+    serving = [each.model for each in await bench.versions.of_route("forum-reply") if each.status == "serving"]
+    assert (third.number, serving) == (3, [FINE_TUNE])

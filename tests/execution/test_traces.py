@@ -90,7 +90,7 @@ async def test_a_request_is_a_span_and_each_attempt_one_below_it(
     answered = an_entry(
         role=Role.FALLBACK, target="luna", reason=Reason.TIMEOUT, model_asked="gpt-6-luna",
         model_answered="gpt-6-luna-1", provider="elsewhere", ttft_ms=200.0, reasoning_tokens=7, overhead_ms=0.4,
-        started_at=begun + timedelta(seconds=1), finished_at=begun + timedelta(seconds=1.4),
+        contract_broken=True, started_at=begun + timedelta(seconds=1), finished_at=begun + timedelta(seconds=1.4),
     )  # fmt: skip
     traces = open_traces(collector.url)
     traces.told(an_event(attempts=(failed, answered), adapted=["max_tokens"]))
@@ -129,7 +129,7 @@ async def test_a_request_is_a_span_and_each_attempt_one_below_it(
     assert (said["gen_ai.usage.input_tokens"], said["gen_ai.usage.output_tokens"]) == (1200, 150)
     assert said["gen_ai.usage.cache_read.input_tokens"] == 300
     assert said["gen_ai.usage.reasoning.output_tokens"] == 7
-    assert said["gateway.cost_nanousd"] == 495_000
+    assert (said["gateway.cost_nanousd"], said["gateway.contract_broken"]) == (495_000, True)
     assert "server.address" not in said, "a provider that the configuration no longer has"
 
 

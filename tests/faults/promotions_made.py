@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from example_promotions import a_canary
 from served_gateway import ServedGateway, eventually
 
-from gateway.ledger.entry import new_attempt_id
 from gateway.policy.promotion import Ending, Promotion, PromotionState
 from gateway.store.database import Database
 from gateway.store.promotions import PromotionStore
@@ -27,28 +26,8 @@ async def promotions_of(gateway: ServedGateway) -> AsyncIterator[PromotionStore]
 
 def a_promotion(gateway: ServedGateway, **fields: Any) -> Promotion:
     """A canary of a twentieth: ``next`` beside ``tuned``."""
-    now = gateway.clock.now()
-    made = Promotion(
-        promotion_id=new_attempt_id(now),
-        route="reply",
-        tenant="",
-        number=2,
-        provider="first",
-        model="next",
-        base=None,
-        incumbent_provider="first",
-        incumbent_model="tuned",
-        incumbent_base=None,
-        state=PromotionState.CANARY,
-        share=0.05,
-        margin=0.05,
-        by="ana@laptop",
-        reason="a trial",
-        started_at=now,
-        changed_at=now,
-        expires_at=now + WEEK,
-    )
-    return replace(made, **fields)
+    ours = {"route": "reply", "provider": "first", "incumbent_provider": "first", "by": "ana@laptop"}
+    return a_canary(gateway.clock.now(), **ours | fields)
 
 
 async def begun(gateway: ServedGateway, **fields: Any) -> Promotion:

@@ -216,7 +216,9 @@ class Caller:
         self.raw.close()
 
 
-async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, within_s: float = PATIENCE_S) -> Any:
+async def eventually(
+    condition: Callable[[], Any | Awaitable[Any]], what: str, within_s: float = PATIENCE_S, every_s: float = 0.005
+) -> Any:
     """Wait until something holds, and return it."""
     deadline = time.monotonic() + within_s
     while True:
@@ -226,7 +228,7 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, w
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(every_s)
 
 
 async def verified(gateway: ServedGateway, provider_name: str = "first") -> None:
@@ -298,7 +300,8 @@ async def served(
             return (await client.get("/readyz")).status_code == 200
 
         if ready:
-            await eventually(is_ready, "the gateway is ready")
+            # Each look is a request, and takes its time from what it looks at.
+            await eventually(is_ready, "the gateway is ready", every_s=0.02)
         try:
             yield ServedGateway(port, clock, database, client, app.draining)
         finally:

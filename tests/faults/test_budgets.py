@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from fake_provider import GONE, FakeProvider, completion, hangs, refuses, says
-from served_gateway import USER, Serve, ServedGateway, eventually
+from promotions_made import a_promotion, promotions_of
+from served_gateway import PRICES, USER, Serve, ServedGateway, eventually
 
 PEPPER = "a pepper of at least thirty-two characters"
 NANO_PER_USD = 1_000_000_000
@@ -218,6 +219,108 @@ async def test_a_model_without_a_price_is_refused(serve: Serve, provider: FakePr
     assert refused.json()["error"]["code"] == "budget_needs_bound"
     assert "'unheard-of': no price is known of it: write one under 'prices:'" in refused.json()["error"]["message"]
     assert await metric(gateway, "gateway_budget_refusals_total", reason="needs_bound") == 1
+
+
+async def test_a_canary_that_is_too_dear_for_a_key_is_left_out_and_not_its_request_refused(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    first = {**PRICES, "next": {**PRICES["tuned"], "output_usd_per_1m": 1000}}
+    prices = {"first": first, "second": PRICES}
+    gateway = await kept(serve, {"total_usd": 0.01}, more_sections={"prices": prices})
+    async with promotions_of(gateway) as store:
+        # Of all conversations but hardly one.
+        assert await store.begin(a_promotion(gateway, share=0.999_999))
+    gateway.client.headers["authorization"] = "Bearer free"
+
+    async def is_followed() -> bool:
+        gateway.clock.advance(1)
+        answer = await gateway.chat(max_tokens=50)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-gateway-model"] == "next"
+
+    await eventually(is_followed, "the canary answers who has no budget")
+    asked = len(provider.chats("next"))
+    gateway.client.headers["authorization"] = "Bearer shop"
+    answer = await gateway.chat(max_tokens=50)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-gateway-model"] == "tuned"
+    assert len(provider.chats("next")) == asked
+    assert (await settled(gateway)).total_spent == COST
+    assert await metric(gateway, "gateway_budget_refusals_total", reason="exceeded") == 0
+    refused = await gateway.chat(max_tokens=50_000)
+    assert refused.json()["error"]["code"] == "budget_exceeded", "where nobody can be paid, nobody is asked"
+
+
+async def test_a_canary_is_asked_where_the_budget_suffices_for_it_and_for_who_answers_if_it_fails(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    prices = {"first": {**PRICES, "next": PRICES["tuned"]}, "second": PRICES}
+    # A hundred tokens take at most some $0.0008 of either of the two.
+    gateway = await kept(serve, {"total_usd": 0.0015}, more_sections={"prices": prices}, route={"fallbacks": []})
+    async with promotions_of(gateway) as store:
+        assert await store.begin(a_promotion(gateway, share=0.999_999))
+    gateway.client.headers["authorization"] = "Bearer free"
+
+    async def is_followed() -> bool:
+        gateway.clock.advance(1)
+        return (await gateway.chat(max_tokens=100)).headers["x-gateway-model"] == "next"
+
+    await eventually(is_followed, "the canary answers who has no budget")
+    gateway.client.headers["authorization"] = "Bearer shop"
+    answer = await gateway.chat(max_tokens=100)
+    assert answer.headers.get("x-gateway-model") == "tuned", answer.text
+    assert (await gateway.chat(max_tokens=10)).headers["x-gateway-model"] == "next"
+
+
+async def test_a_canary_whose_cost_nobody_can_bound_is_left_out_and_not_its_request_refused(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    provider.models["gpt-4o-mini"] = says(completion(model="gpt-4o-mini"))
+    prices = {"first": {**PRICES, "next": PRICES["tuned"], "gpt-4o-mini": PRICES["tuned"]}, "second": PRICES}
+    pictures = {"primary": "gpt-4o-mini", "fallbacks": []}
+    gateway = await kept(
+        serve,
+        {"total_usd": 1000},
+        first={"kind": "openai"},
+        more_sections={"prices": prices},
+        more_routes={"pictures": pictures},
+    )
+    async with promotions_of(gateway) as store:
+        named = {"route": "pictures", "incumbent_model": "gpt-4o-mini", "share": 0.999_999}
+        assert await store.begin(a_promotion(gateway, **named))
+
+    async def is_followed() -> bool:
+        gateway.clock.advance(1)
+        answer = await gateway.chat("pictures", max_tokens=50)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-gateway-model"] == "next"
+
+    await eventually(is_followed, "the canary answers what is no picture")
+    answer = await gateway.chat("pictures", messages=IMAGE, max_tokens=50)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-gateway-model"] == "gpt-4o-mini"
+
+
+async def test_a_primary_whose_cost_nobody_can_bound_is_refused_although_its_canary_s_is_known(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    provider.models["unheard-of"] = says(completion(model="unheard-of"))
+    prices = {"first": {**PRICES, "next": PRICES["tuned"]}, "second": PRICES}
+    other = {"primary": "unheard-of", "fallbacks": []}
+    gateway = await kept(serve, {"day_usd": 1}, more_sections={"prices": prices}, more_routes={"other": other})
+    async with promotions_of(gateway) as store:
+        assert await store.begin(a_promotion(gateway, route="other", incumbent_model="unheard-of", share=0.999_999))
+    gateway.client.headers["authorization"] = "Bearer free"
+
+    async def is_followed() -> bool:
+        gateway.clock.advance(1)
+        return (await gateway.chat("other")).headers["x-gateway-model"] == "next"
+
+    await eventually(is_followed, "the canary answers who has no budget")
+    gateway.client.headers["authorization"] = "Bearer shop"
+    refused = await gateway.chat("other")
+    assert refused.json()["error"]["code"] == "budget_needs_bound"
+    assert "'unheard-of': no price is known of it" in refused.json()["error"]["message"]
 
 
 async def test_a_provider_that_answers_at_more_length_than_asked_is_charged_in_full(

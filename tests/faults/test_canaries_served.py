@@ -1,15 +1,17 @@
 """A version answers a share of conversations, then all of them, then none: and no caller pays for its failures."""
 
 import asyncio
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from fake_provider import USAGE, FakeProvider, chunk, completion, hangs, refuses, says, streams
+from fake_provider import USAGE, FakeProvider, chunk, completion, hangs, in_turn, refuses, reply, says, streams, writes
 from promotions_made import a_promotion, begun, ended, grown, promotions_of, rolled_back
-from served_gateway import Serve, ServedGateway
+from served_gateway import USER, Serve, ServedGateway, eventually, read_rows
 
+from gateway.policy.patience import FLOOR_S
 from gateway.policy.promotion import Ending, PromotionState
 from gateway.store.database import Database
 from gateway.store.states import StateStore
@@ -132,6 +134,38 @@ async def test_a_canary_that_hangs_is_given_up_and_the_stream_comes_from_the_inc
     )
     streamed = await gateway.stream(user=user)
     assert (streamed.text, streamed.headers["x-gateway-model"]) == ("On its way.", "tuned")
+
+
+@pytest.mark.rig
+async def test_whole_answers_wait_for_a_canary_as_long_as_the_primary_makes_reasonable(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    gateway = await serve({"timeouts": {"total_s": 600}})
+    assert set((await answers(gateway, 100)).values()) == {"tuned"}
+    await begun(gateway, share=0.5)
+    user = await a_user_of(gateway, "next")
+    # Some never say a word, others stop in the middle of what they say.
+    half = reply(completion(model="next"))[:-20]
+    provider.models["next"] = in_turn(hangs, writes(half, then="stall"), hangs, writes(half, then="stall"))
+
+    async def ask() -> tuple[int, str, float]:
+        body, began = {"model": "reply", "messages": USER, "user": user}, time.monotonic()
+        answer = await gateway.client.post("/v1/chat/completions", json=body, timeout=60)
+        return answer.status_code, answer.headers["x-gateway-model"], time.monotonic() - began
+
+    # What the first ones waited for is in the same metrics, and must not allow the next one more.
+    for status, model, took_s in (*await asyncio.gather(*(ask() for _ in range(4))), await ask()):
+        assert (status, model) == (200, "tuned")
+        assert FLOOR_S <= took_s < 2 * FLOOR_S
+    assert (await who(gateway, user))[:2] == ("tuned", "primary"), "five in a row have opened its circuit"
+
+    async def kept() -> list[Any] | None:
+        gateway.clock.advance(0.25)
+        rows = [row for row in read_rows(gateway.database) if row.failure]
+        return rows if len(rows) == 5 else None
+
+    rows = await eventually(kept, "the ledger has five failures")
+    assert {(row.target, row.outcome, row.failure) for row in rows} == {("canary", "failed", "timeout")}
 
 
 async def test_pins_and_commands_outrank_a_canary(serve: Serve) -> None:

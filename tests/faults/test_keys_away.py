@@ -186,8 +186,13 @@ async def test_a_first_start_without_the_database_is_not_ready_and_calls_no_key_
         assert answer.headers["retry-after"] == "5"
         assert [why for why in await fresh.reasons() if why.startswith("keys")] != []
         assert (await fresh.models(as_("batch"))).status_code == 200, "routes.yaml's need no database"
+        origin = {"sec-fetch-site": "same-origin"}
+        login = await fresh.client.post("/ui/login", data={"key": key}, headers=origin)
+        assert (login.status_code, login.headers["retry-after"]) == (503, "5"), "it may be a reviewer's"
+        assert "in a database that was not read yet" in login.text
         assert (await fresh.client.get("/v1/models", headers=ADMIN)).status_code == 200
         back()
         assert await fresh.seconds_until(key, 200) <= 5
         assert await fresh.status("wrong") == 401
+        assert (await fresh.client.post("/ui/login", data={"key": key}, headers=origin)).status_code == 401
         assert [why for why in await fresh.reasons() if why.startswith("keys")] == []

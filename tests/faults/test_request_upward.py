@@ -136,7 +136,7 @@ async def test_the_fallback_is_asked_to_keep_the_contract_and_a_breach_is_counte
     assert await gateway.metric("gateway_contract_violations_total", served_by="fallback") == 1, "'Hello.' is no JSON"
     await gateway.chat(response_format={"type": "json_object"})
     assert provider.chats("base")[-1].json["response_format"] == {"type": "json_object"}, "the caller's own stands"
-    await gateway.rows(4)
+    assert [row.contract_broken for row in await gateway.rows(4)] == [None, 1, None, 1], "those that came"
 
 
 # Headers.

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from fake_provider import Call, FakeProvider, Script, refuses, says, streams
+from promotions_made import begun
 from served_gateway import Serve, ServedGateway, Streamed
 
 from gateway.policy.stored_ids import tag_of
@@ -169,6 +170,20 @@ async def test_a_conversation_begun_on_the_fallback_stays_there(serve: Serve, pr
     assert answer.headers["x-gateway-model"] == "base"
     assert answer.headers["x-gateway-reason"] == "lacks_capability"
     await gateway.rows(2)
+
+
+async def test_what_only_a_canarys_provider_stores_is_continued_there_with_nobody_behind_it(
+    serve: Serve, provider: FakeProvider
+) -> None:
+    account = {"kind": "openai-compatible", "base_url": provider.base_url}
+    gateway = await serve(more_providers={"third": account})
+    await begun(gateway, provider="third", share=0.5)
+    stored = (await ask(gateway, "reply@canary")).json()["id"]
+    assert stored == f"resp_1.{tag_of('third')}"
+    answer = await ask(gateway, previous_response_id=stored)
+    assert (answer.status_code, answer.headers["x-gateway-model"]) == (200, "next")
+    provider.models["next"] = refuses(503, "overloaded")
+    assert (await ask(gateway, previous_response_id=stored)).status_code == 503
 
 
 async def test_a_conversation_whose_target_is_gone_is_refused_with_what_to_do(

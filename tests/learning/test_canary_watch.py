@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 
 from gateway.clock import time_ordered_id
 from gateway.config.routes import Timeouts
 from gateway.learning.canary import MOST_PAIRS, Comparison, Evidence, Pairing, compared, score_of, words_of
 from gateway.learning.evaluation.statistics import Verdict
-from gateway.policy.promotion import Promotion, PromotionState
+from gateway.policy.promotion import Promotion
 from gateway.reasons import FailureKind, Label, Outcome, Reason, Role
 from gateway.store.canaries import Ended
 from gateway.store.database import Database
@@ -26,27 +27,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def a_promotion(**fields: Any) -> Promotion:
-    given = Promotion(
-        promotion_id=time_ordered_id(START),
-        route="forum-reply",
-        tenant="",
-        number=2,
-        provider="openai",
-        model="next",
-        base=None,
-        incumbent_provider="openai",
-        incumbent_model="tuned",
-        incumbent_base=None,
-        state=PromotionState.CANARY,
-        share=0.05,
-        margin=0.05,
-        by="ana",
-        reason="a trial",
-        started_at=START,
-        changed_at=START,
-        expires_at=START + timedelta(days=7),
-    )
-    return replace(given, **fields)
+    return a_canary(START, **{"provider": "openai", "incumbent_provider": "openai"} | fields)
 
 
 # How it is paired.
@@ -89,14 +70,28 @@ def test_pairs_end_somewhere() -> None:
 # How often it errs: simulated.
 
 
-def stopped(seed: int, *, ok: tuple[float, float], pairs: int, share: float = 0.05, every: int = 50) -> bool:
-    """Tell whether a canary is stopped that somebody looks at again and again; ``ok``: incumbent's, canary's."""
+def stopped(
+    seed: int,
+    *,
+    ok: tuple[float, float],
+    kept: tuple[float, float] = (1, 1),
+    pairs: int,
+    share: float = 0.05,
+    every: int = 50,
+) -> bool:
+    """Tell whether a canary is stopped that somebody looks at again and again.
+
+    ``ok``: which part of requests the incumbent answers, and the canary; ``kept``: by which part of those the contract
+    is kept.
+    """
     chance = random.Random(seed)
     evidence = Evidence(a_promotion(margin=0.05), Timeouts())
     looked = 0
     while len(evidence._answers.differences) < pairs:
         by_canary = chance.random() < share
-        evidence._answered(Ended(f"{chance.random()}", by_canary, chance.random() < ok[by_canary]))
+        came = chance.random() < ok[by_canary]
+        broke = came and chance.random() >= kept[by_canary]
+        evidence._answered(Ended(f"{chance.random()}", by_canary, came, broke_contract=broke))
         if len(evidence._answers.differences) >= looked + every:
             looked = len(evidence._answers.differences)
             if evidence.compared().verdict is Verdict.REJECT:
@@ -117,6 +112,32 @@ def stopped(seed: int, *, ok: tuple[float, float], pairs: int, share: float = 0.
 def test_of_forty_canaries(ok: tuple[float, float], at_least: int, at_most: int) -> None:
     ended = sum(stopped(seed, ok=ok, pairs=250) for seed in range(40))
     assert at_least <= ended <= at_most
+
+
+@pytest.mark.parametrize(
+    ("kept", "at_least", "at_most"),
+    [
+        pytest.param((1.0, 0.8), 19, 20, id="one that breaks it in one of five is stopped in nearly all"),
+        pytest.param((0.8, 0.8), 0, 1, id="one that breaks it as often as its incumbent is not"),
+    ],
+)
+def test_of_twenty_canaries_of_a_route_with_a_contract(kept: tuple[float, float], at_least: int, at_most: int) -> None:
+    ended = sum(stopped(seed, ok=(0.97, 0.97), kept=kept, pairs=250) for seed in range(20))
+    assert at_least <= ended <= at_most
+
+
+def test_one_id_for_all_requests_does_not_hide_that_a_canary_fails() -> None:
+    """Some clients send one ``X-Request-ID`` for ever."""
+    chance, evidence = random.Random(7), Evidence(a_promotion(margin=0.05), Timeouts())
+    for _ in range(1000):
+        by_canary, fails = chance.random() < 0.3, chance.random() < 0.5
+        if by_canary:
+            evidence._answered(Ended("same", True, not fails))
+        if fails or not by_canary:
+            evidence._answered(Ended("same", False, True))
+    found = evidence.compared()
+    assert found.verdict is Verdict.REJECT
+    assert (found.incumbent.answers, found.incumbent.failed) > (500, 0)
 
 
 # What counts: read out of the database.
@@ -213,6 +234,32 @@ async def test_what_the_incumbent_refuses_as_well_is_the_callers_and_counts_agai
     made = await found(database, rows)
     assert (made.canary.answers, made.canary.failed) == (1, 1), "the incumbent took what it refused"
     assert (made.incumbent.answers, made.incumbent.failed) == (1, 0)
+
+
+async def test_an_answer_that_broke_the_contract_came_and_counts_as_nothing(database: Database) -> None:
+    rows = [
+        an_attempt(1, contract_broken=False),
+        an_attempt(2, canary=True, contract_broken=True),
+        an_attempt(3, contract_broken=True),
+        an_attempt(4, canary=True, contract_broken=False),
+        # Nobody looked: a stream, or a replica of the version before.
+        an_attempt(5),
+        an_attempt(6, canary=True),
+        an_attempt(7, canary=True, ok=False),
+        # The canary failed this one: what the incumbent made of it is no draw from all of its requests.
+        an_attempt(8, request_id="req_7", contract_broken=True),
+    ]
+    made = await found(database, rows)
+    canary, incumbent = made.canary, made.incumbent
+    assert (canary.answers, canary.failed, canary.broke_contract) == (4, 1, 1)
+    assert (incumbent.answers, incumbent.failed, incumbent.broke_contract) == (3, 0, 1)
+    assert (made.answers.rows, made.answers.mean) == (3, 0), "-1, then +1, then 0"
+    assert words_of(made).endswith("; 1 broke the contract, and 1 of the incumbent's")
+
+
+async def test_nothing_is_said_of_contracts_where_none_was_broken(database: Database) -> None:
+    made = await found(database, [an_attempt(1), an_attempt(2, canary=True, contract_broken=False)])
+    assert "contract" not in words_of(made)
 
 
 async def test_what_took_long_is_read_once_it_has_ended(database: Database) -> None:

@@ -167,6 +167,13 @@ def test_lines_of_a_file_that_are_no_examples_are_left_out_with_their_number() -
     assert sum(map(len, made.rows.values())) == 2
 
 
+def test_what_no_trainer_takes_is_left_out() -> None:
+    sound = [{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}, {"type": "text", "text": "?"}]
+    made = built(a_file([chat(user("a"), assistant("b")), chat(user(sound), assistant("c"))]))  # type: ignore[arg-type]
+    assert made.sourced.unusable == (("training.jsonl:2", "has a part 'input_audio', which no trainer takes"),)
+    assert sum(map(len, made.rows.values())) == 1
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -96,6 +96,23 @@ def test_how_rows_meet(row: list[dict[str, Any]], expected: list[str]) -> None:
     assert rules(known, *row) == expected
 
 
+def test_what_is_added_to_a_copy_is_not_in_what_it_was_copied_from() -> None:
+    """Of several directories, each is held against its own evaluation rows."""
+    asked = evaluated([user("What is it?"), said("It is that, and nothing else.")])
+    copy = Evaluated(asked)
+    copy.add(1, "evaluation.jsonl", [user("Where is it?"), said("It is there, and nowhere else.")])
+    question = [user("Where is it?"), said("Here.")]
+    assert rules(copy, *question) == ["overlap-input"] and rules(asked, *question) == []
+    assert rules(copy, user("What is it?"), said("This.")) == ["overlap-input"]
+
+
+def test_an_answer_that_is_called_wrong_tells_nothing() -> None:
+    known = Evaluated()
+    known.add(1, "evaluation.jsonl", [user("Where is it?"), said("It is lost, and nobody knows.")], is_right=False)
+    talk = [user("Hello"), said("Hi."), user("Where is it?"), said("It is lost, and nobody knows."), user("Oh")]
+    assert rules(known, *talk, said("Sorry.")) == []
+
+
 def test_the_line_that_is_told_is_the_first_of_its_kind() -> None:
     known = evaluated([user("a"), said("x")], [user("b"), said("x")], [user("B "), said("y")])
     assert known.rows == 2

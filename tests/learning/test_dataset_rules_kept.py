@@ -9,6 +9,7 @@ from gateway.learning.datasets.directory import DataSet, write
 from gateway.learning.datasets.directory_check import validate_directory
 from gateway.learning.datasets.export import exported
 from gateway.learning.datasets.formats import FORMATS
+from gateway.learning.datasets.overlap import Evaluated
 from gateway.learning.datasets.sources import from_approved, from_corrections
 from gateway.learning.datasets.validation import FileReport, Wanted
 
@@ -38,6 +39,12 @@ def test_a_data_set_keeps_its_own_rules(dataset: DataSet) -> None:
     reports = checked(dataset.directory)
     assert [str(found) for report in reports for found in report.findings if found.severity == "error"] == []
     assert sum(report.rows for report in reports if "preferences" in report.file) == CORRECTIONS + WITH_TOOLS
+
+
+def test_a_directory_adds_nothing_to_what_the_next_one_is_held_against(dataset: DataSet) -> None:
+    wanted = Wanted(evaluated=Evaluated())
+    validate_directory(dataset.directory, wanted, None, lambda _: lambda _: None)
+    assert wanted.evaluated is not None and wanted.evaluated.rows == 0
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -35,6 +36,7 @@ from gateway.errors import FeedbackUnavailable, GatewayError, InvalidRequest, No
 from gateway.execution.prepared import Snapshot
 from gateway.learning import feedback, feedback_rows
 from gateway.learning.feedback import FeedbackDesk, Given, Taken
+from gateway.learning.feedback_messages import answer_message, refuse_unknown_tools
 from gateway.learning.feedback_requests import AskedRequests
 from gateway.policy.inputs import input_id
 from gateway.policy.splits import Split
@@ -132,6 +134,17 @@ async def test_what_a_mark_on_a_captured_request_becomes(
         assert mark.correction is None if label is Label.RIGHT else text_of(mark.correction) == BETTER
     else:
         assert (mark.request, mark.answer, mark.correction) == (None, None, None)
+
+
+async def test_a_mark_that_no_data_set_can_have_says_so_and_stays_to_be_asked_again(
+    store: CapturedStore, desk: FeedbackDesk, marks: FeedbackStore
+) -> None:
+    asked = [{"role": "system", "content": "Be brief."}, *TAUGHT, {"role": "system", "content": "Now."}]
+    await store.add([a_captured(1, asked)])
+    taken = await desk.give(FORUM, says(correction=BETTER))
+    assert taken.becomes == () and "has 2 system messages" in (taken.note or "")
+    (row,) = await marks.counting("reply", None)
+    assert row.correction is not None and row.request is not None
 
 
 async def test_a_mark_outlives_what_was_captured(
@@ -354,6 +367,15 @@ async def test_tool_calls_are_corrected_within_the_requests_tools(store: Capture
     call = json.loads(taken.feedback.correction or "")["tool_calls"][0]
     assert (call["id"], call["function"]) == ("call_1", {"name": "look_up", "arguments": '{"order": 8}'})
     assert json.loads(taken.feedback.request or "")["tools"] == TOOLS
+
+
+def test_calls_are_read_in_time_that_grows_with_their_number() -> None:
+    """Each compared with all before it, these took a quarter of a minute of everybody's."""
+    calls = [{"id": f"call_{n}", "function": {"name": "look_up", "arguments": "{}"}} for n in range(16_000)]
+    begun = time.process_time()
+    said = answer_message({"tool_calls": calls}, "correction")
+    refuse_unknown_tools(said, TOOLS * 1_000, "correction")
+    assert time.process_time() - begun < 2 and len(said["tool_calls"]) == len(calls)
 
 
 async def test_odd_texts_are_kept_as_they_are(store: CapturedStore, desk: FeedbackDesk) -> None:

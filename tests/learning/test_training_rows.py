@@ -111,7 +111,8 @@ HOSTILE = {
         "message 2 has function_call, which models no longer",
     ),
     "functions": (_chat(USER, ANSWER, functions=[{}]), "has functions, which models no longer take"),
-    "tools as text": (_chat(USER, ANSWER, tools="find"), "its tools are no list of objects"),
+    "tools as a text that is none": (_chat(USER, ANSWER, tools="find"), "its tools are a text that is no JSON"),
+    "tools as the text of an object": (_chat(USER, ANSWER, tools="{}"), "its tools are no list of objects"),
     "parallel_tool_calls as text": (
         _chat(USER, ANSWER, parallel_tool_calls="no"),
         "its parallel_tool_calls is neither",

@@ -39,6 +39,7 @@ BY_TYPE: dict[object, st.SearchStrategy[Any]] = {
     datetime: instants,
     str | None: st.none() | texts,
     float | None: st.none() | times,
+    bool | None: st.none() | st.booleans(),
 }
 rows = st.builds(
     Entry, **{name: FIELDS[name] if name in FIELDS else BY_TYPE[kind] for name, kind in Entry.__annotations__.items()}
@@ -78,10 +79,25 @@ def test_an_attempt_is_known_by_the_same_id_in_all_its_records(one: str, other: 
     assert (records.attempt_id_of(records.progress_payload(other, 1)) in keys) == (one == other)
 
 
-def test_a_row_of_an_older_version_gets_the_defaults_of_what_it_does_not_know() -> None:
-    entry = an_entry(input_audio_tokens=7, overhead_ms=2.5)
-    older = orjson.loads(records.settle_payload(entry)[1:])[: Entry._fields.index("input_audio_tokens")]
-    assert records.entry_of(b"S" + orjson.dumps(older)) == entry._replace(input_audio_tokens=0, overhead_ms=None)
+@pytest.mark.parametrize(
+    ("first_unknown", "defaults"),
+    [
+        pytest.param(
+            "input_audio_tokens",
+            {"input_audio_tokens": 0, "overhead_ms": None, "contract_broken": None},
+            id="one of before parts, overheads and contracts",
+        ),
+        pytest.param("contract_broken", {"contract_broken": None}, id="one of before contracts"),
+    ],
+)
+def test_a_row_of_an_older_version_gets_the_defaults_of_what_it_does_not_know(
+    first_unknown: str, defaults: dict[str, Any]
+) -> None:
+    entry, known = an_entry(input_audio_tokens=7, overhead_ms=2.5, contract_broken=True), Entry._fields
+    older = orjson.loads(records.settle_payload(entry)[1:])[: known.index(first_unknown)]
+    assert records.entry_of(b"S" + orjson.dumps(older)) == entry._replace(**defaults)
+    intent = orjson.loads(records.intent_payload(Intent(entry, Decimal("1.5")))[1:])[: known.index(first_unknown) + 1]
+    assert records.intent_of(b"I" + orjson.dumps(intent)) == Intent(entry._replace(**defaults), Decimal("1.5"))
 
 
 def test_a_row_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:

@@ -139,7 +139,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def second_by_second(clock: FakeClock, condition: Callable[[], bool], *replicas: Replica) -> None:
     """Let second after second pass until something is so, each once these replicas have nothing under way."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             if clock.sleepers >= len(replicas) and all(each.idle for each in replicas):
                 clock.advance(1)

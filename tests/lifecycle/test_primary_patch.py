@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +354,36 @@ def test_a_file_that_somebody_else_changed_meanwhile_is_left_alone(tmp_path: Pat
     with pytest.raises(ConfigError, match="has changed meanwhile"):
         write_patch(patch)
     assert patch.path.read_text() == "theirs"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_that_root_writes_stays_its_owners(tmp_path: Path) -> None:
+    patch = patched(tmp_path, f"routes:\n  forum-reply: {OLD}\n")
+    os.chown(patch.path, 1234, 2345)
+    patch.path.chmod(0o600)
+    write_patch(patch)
+    found = patch.path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o600)
+    assert patch.path.read_bytes() == patch.after
+
+
+def test_a_file_that_may_not_be_written_is_left_alone_although_its_directory_may_be() -> None:
+    with tempfile.TemporaryDirectory() as named:
+        directory = Path(named)
+        directory.chmod(0o777)
+        patch = patched(directory, f"routes:\n  forum-reply: {OLD}\n")
+        patch.path.chmod(0o444)
+        mine = os.geteuid()
+        try:
+            if mine == 0:
+                # Root may write everything.
+                os.seteuid(65534)
+            with pytest.raises(ConfigError, match="Permission denied"):
+                write_patch(patch)
+        finally:
+            os.seteuid(mine)
+        assert patch.path.read_bytes() == patch.before
+        assert [path.name for path in directory.iterdir()] == ["routes.yaml"]
 
 
 # Random files: how each route, and its primary, may be written.

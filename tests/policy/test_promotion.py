@@ -1,10 +1,10 @@
 """Which promotions hold, what they make of a configuration, and why they end."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 
 from gateway.config.routes import Parameters, Route, Target
 from gateway.policy.announcements import Event
@@ -30,27 +30,9 @@ THERE = a_provider(name="there", residency="eu")
 
 
 def a_promotion(**fields: Any) -> Promotion:
-    given = Promotion(
-        promotion_id="0190a0b0-0000-7000-8000-000000000001",
-        route="forum-reply",
-        tenant="",
-        number=2,
-        provider="here",
-        model=NEXT,
-        base=None,
-        incumbent_provider="here",
-        incumbent_model=FINE_TUNE,
-        incumbent_base=BASE,
-        state=PromotionState.SERVING,
-        share=1.0,
-        margin=0.05,
-        by="ana@laptop",
-        reason="it is better",
-        started_at=NOW - timedelta(days=1),
-        changed_at=NOW - timedelta(days=1),
-        expires_at=NOW + timedelta(days=6),
-    )
-    return replace(given, **fields)
+    serving = {"state": PromotionState.SERVING, "share": 1.0, "reason": "it is better", "by": "ana@laptop"}
+    models = {"model": NEXT, "incumbent_model": FINE_TUNE, "incumbent_base": BASE}
+    return a_canary(NOW - timedelta(days=1), **serving | models | fields)
 
 
 CANARY = {"state": PromotionState.CANARY, "share": 0.05}
@@ -127,6 +109,22 @@ def test_a_promotion_is_ignored_where_it_cannot_be_had(fields: Any, route: Any, 
 def test_a_promotion_is_ignored_where_its_providers_key_is_not_set() -> None:
     after, ignored = served(a_promotion(), unusable=lambda provider: f"{provider.name} has no key")
     assert (after, ignored) == (a_route(), "here has no key")
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks", "primary"),
+    [
+        pytest.param({}, None, NEXT, id="followed here"),
+        pytest.param({}, "no key", NEXT, id="others may have the key that is not here"),
+        pytest.param({"provider": "gone"}, None, FINE_TUNE, id="the files are the same everywhere"),
+        pytest.param({"expires_at": NOW}, "no key", FINE_TUNE, id="nobody follows what is over"),
+    ],
+)
+def test_what_replicas_of_the_same_files_agree_on(fields: Any, lacks: str | None, primary: str) -> None:
+    made = promoted(some_routes(), {"forum-reply": a_promotion(**fields)}, NOW, unusable=lambda provider: lacks)
+    agreed = made.agreed.routes["forum-reply"].primary
+    assert agreed is not None
+    assert agreed.model == primary
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 from example_routes import FINE_TUNE, a_primary, a_provider, a_route
 
 from gateway.config.routes import Route
@@ -45,27 +46,8 @@ def a_version(number: int = 2, **fields: Any) -> Version:
 
 
 def a_promotion(number: int = 2, **fields: Any) -> Promotion:
-    given = {
-        "promotion_id": "0190a0b0-0000-7000-8000-000000000001",
-        "route": "forum-reply",
-        "tenant": "",
-        "number": number,
-        "provider": "here",
-        "model": f"ft:{number}",
-        "base": None,
-        "incumbent_provider": "here",
-        "incumbent_model": FINE_TUNE,
-        "incumbent_base": None,
-        "state": CANARY,
-        "share": 0.05,
-        "margin": MARGIN,
-        "by": "kim",
-        "reason": "a trial",
-        "started_at": NOW - HOUR,
-        "changed_at": NOW - HOUR,
-        "expires_at": NOW + HOUR,
-    }
-    return Promotion(**given | fields)
+    models = {"number": number, "model": f"ft:{number}", "incumbent_model": FINE_TUNE}
+    return a_canary(NOW - HOUR, **models | {"margin": MARGIN, "by": "kim", "expires_at": NOW + HOUR} | fields)
 
 
 FINE = Against(lacks=None)

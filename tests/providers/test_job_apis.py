@@ -158,6 +158,13 @@ ANSWERS: list[tuple[str, str, dict[str, Any], SeenJob | None]] = [
     ),
     ("something without an id is no job", "openai", {"status": "running"}, None),
     ("something without a status is none either", "openai", {"id": "ftjob-1"}, None),
+    ("an id that no database keeps is none", "openai", {"id": "ftjob-\0", "status": "running"}, None),
+    (
+        "a name with a control sequence is none",
+        "openai",
+        {"id": "ftjob-1", "status": "succeeded", "fine_tuned_model": "ft:\x1b]0;owned\x07"},
+        SeenJob("ftjob-1", "succeeded", S.SUCCEEDED),
+    ),
     (
         "counts that are none are not taken",
         "openai",

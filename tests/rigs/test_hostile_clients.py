@@ -51,6 +51,7 @@ pytestmark = pytest.mark.rig
 
 PEPPER = "pepper-of-the-hostile-rig-0123456789abcdef"
 CALLER, ADMIN, OBSERVER = "caller-of-the-hostile-rig", "admin-of-the-hostile-rig", "observer-of-the-hostile-rig"
+REVIEWER = "reviewer-of-the-hostile-rig"
 WRONG = "us_abcdefgh_" + "A" * 43
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW")
 HOT = tuple(f"/v1{endpoint.path}" for endpoint in ENDPOINTS)
@@ -71,6 +72,7 @@ routes:
   bridged: {{provider: vendor, primary: {{model: claude-haiku-4-5-20251001}}}}
 keys:
   watcher: {{digest: "hmac-sha256:{observer}", role: observer}}
+  mira: {{digest: "hmac-sha256:{reviewer}", role: reviewer}}
 """
 
 
@@ -97,8 +99,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     }
     with running_sandbox() as sandbox, running_trap() as trap, running_vendor() as vendor:
         routes = directory / "routes.yaml"
-        observer = digest_of(PEPPER.encode(), OBSERVER.encode()).hex()
-        routes.write_text(ROUTES.format(sandbox=sandbox.base_url, vendor=vendor.port, owner=OWNER, observer=observer))
+        known = {
+            name: digest_of(PEPPER.encode(), key.encode()).hex()
+            for name, key in (("observer", OBSERVER), ("reviewer", REVIEWER))
+        }
+        routes.write_text(ROUTES.format(sandbox=sandbox.base_url, vendor=vendor.port, owner=OWNER, **known))
         with running_hostile_gateway(routes, directory, environ) as gateway:
             yield Hostile(gateway, sandbox, vendor, trap)
 
@@ -135,6 +140,7 @@ FOR_WHOM = {
     "callers": re.compile(r"/v1/.*|/openapi\.json"),
     "observers": re.compile(r"/metrics"),
     "admins": re.compile(r"/admin/(keys|audit|spend)(/.*)?"),
+    "admins and reviewers, as pages": re.compile(r"/ui/review(/\{captured_id\})?|/ui/logout|/ui/?"),
     "admins, as pages": re.compile(r"/ui|/ui/.*"),
 }
 """Whose each route is; of several, the first. A route that is nobody's here is one that nobody has thought about."""
@@ -206,7 +212,7 @@ def refuses_strangers(answer: Answer, whom: str, method: str, what: str) -> None
         assert answer.status in (200, 400, 405, 415), what
     elif whom == "anybody, to log in":
         assert answer.status in (200, 303, 400, 401, 403, 404, 405, 415, 429), what
-    elif whom == "admins, as pages":
+    elif whom in ("admins, as pages", "admins and reviewers, as pages"):
         assert answer.status in (303, 400, 401, 403, 405, 415), (what, answer)
         if answer.status == 303:
             assert (answer.header("location") or "").startswith("/ui/login"), what
@@ -231,6 +237,7 @@ async def test_paths_that_are_not_listed_open_nothing(hostile: Hostile) -> None:
     [
         pytest.param(CALLER, {"open", "callers", "anybody, to log in"}, id="a caller"),
         pytest.param(OBSERVER, {"open", "observers", "anybody, to log in"}, id="an observer"),
+        pytest.param(REVIEWER, {"open", "admins and reviewers, as pages", "anybody, to log in"}, id="a reviewer"),
     ],
 )
 async def test_a_key_opens_what_it_is_for(key: str, their_own: set[str], hostile: Hostile) -> None:
@@ -545,7 +552,7 @@ def test_every_line_that_it_wrote_is_one_object_of_plain_text(hostile: Hostile) 
         assert all(32 <= byte < 127 for byte in line), line
         assert "forged" not in found["event"]
     whole = b"\n".join(lines)
-    for secret in (CALLER, ADMIN, OBSERVER, PEPPER, "sk-vendor"):
+    for secret in (CALLER, ADMIN, OBSERVER, REVIEWER, PEPPER, "sk-vendor"):
         assert secret.encode() not in whole
     assert b"Traceback" not in whole and b'"level":"critical"' not in whole
 
@@ -580,7 +587,7 @@ def sound(answer: Answer, what: str, method: str, *, upstream: bool = False) -> 
         answer.headers,
     )
     assert b"Traceback (most recent" not in answer.body and b'File "/' not in answer.body, what
-    for secret in (ADMIN, OBSERVER, PEPPER, "sk-vendor"):
+    for secret in (ADMIN, OBSERVER, REVIEWER, PEPPER, "sk-vendor"):
         assert secret.encode() not in answer.body, what
     kind = (answer.header("content-type") or "").partition(";")[0]
     if answer.status >= 400 and method != "HEAD" and kind != "text/html" and answer.body:

@@ -110,12 +110,12 @@ def test_who_has_no_login_is_asked_for_one_and_led_back(browser: Browser, busy: 
     with browsing(browser, busy.url) as context, watched_page(context) as (page, account):
         page.goto("/ui/calendar")
         assert page.url == f"{busy.url}/ui/login?next=%2Fui%2Fcalendar"
-        page.get_by_label("Admin key").fill("not it")
+        page.get_by_label("Key", exact=True).fill("not it")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("That is not the admin’s key of this gateway.")
+        expect(page.get_by_role("alert")).to_have_text("That key opens no page of this gateway.")
         assert page.evaluate("document.activeElement.name") == "key"
         assert [fault for fault in account.errors if "401" not in fault] == []
-        page.get_by_label("Admin key").fill(ADMIN_KEY)
+        page.get_by_label("Key", exact=True).fill(ADMIN_KEY)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(f"{busy.url}/ui/calendar")
         (cookie,) = context.cookies()

@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 from bill_checks import check, read_ledger
+from example_promotions import a_canary
 from gateway_server import RunningGateway
 from postgres_server import RunningPostgres
 from replica_rig import bill, quick_catalogue, running_replicas, until
 from sandbox_server import running_sandbox
 
-from gateway.ledger.entry import new_attempt_id
 from gateway.policy.promotion import Ending, Promotion, PromotionState
 from gateway.sandbox.catalogue import Model, default_catalogue, more_fine_tunes
 from gateway.store.database import Database
@@ -129,27 +129,10 @@ async def keep_asking(
 
 
 def a_promotion(models: tuple[str, str], share: float) -> Promotion:
+    names = {"model": models[1], "base": BASE, "incumbent_model": models[0], "incumbent_base": BASE}
+    ours = {"route": "reply", "provider": "sandbox", "incumbent_provider": "sandbox", "by": "the rig"}
     now = datetime.now(UTC)
-    return Promotion(
-        promotion_id=new_attempt_id(now),
-        route="reply",
-        tenant="",
-        number=2,
-        provider="sandbox",
-        model=models[1],
-        base=BASE,
-        incumbent_provider="sandbox",
-        incumbent_model=models[0],
-        incumbent_base=BASE,
-        state=PromotionState.CANARY,
-        share=share,
-        margin=0.1,
-        by="the rig",
-        reason="under load",
-        started_at=now,
-        changed_at=now,
-        expires_at=now + timedelta(days=1),
-    )
+    return a_canary(now, **names | ours, share=share, margin=0.1, expires_at=now + timedelta(days=1))
 
 
 async def grown(store: PromotionStore, promotion: Promotion, state: PromotionState, share: float) -> Promotion:

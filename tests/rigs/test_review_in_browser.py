@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from html import escape
 
+import httpx
 import pytest
 from browser import Account, browsing, running_browser, watched_page
 from pages_looked_at import focused, hold_in_every_size, log_in
@@ -240,3 +241,40 @@ def test_without_a_script_it_is_links_and_forms(browser: Browser, gateway: Watch
             page.wait_for_url("**did=*")
             assert [mark[0] for mark in marks(gateway, ADDRESS)] == ["wrong", "right"]
             assert not account.faults
+
+
+def test_a_reviewer_logs_in_with_a_key_and_finds_the_review_and_nothing_else(
+    browser: Browser, gateway: WatchedGateway
+) -> None:
+    wanted = {"name": "mira", "role": "reviewer", "routes": ["contract-*"]}
+    admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    made = httpx.post(f"{gateway.url}/admin/keys", json=wanted, headers=admin, trust_env=False)
+    assert made.status_code == 201, made.text
+    with browsing(browser, gateway.url) as context, watched_page(context) as (page, account):
+        page.goto("/ui")
+        page.get_by_label("Key", exact=True).fill(made.json()["key"])
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ui/review")
+        expect(page.get_by_role("navigation").get_by_role("link")).to_have_text(["Review"])
+        page.goto("/ui/review?show=all")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/ui/review/{ANSWER_WITH_CALLS}?show=all")
+        hold_in_every_size(page)
+        page.keyboard.press("r")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_url("**/ui/review?did=*")
+        account.clear()
+        page.goto(f"/ui/review/{LATEST_ANSWER}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("This answer is not kept any more")
+        page.goto("/ui/keys")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not for this key")
+        hold_in_every_size(page)
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/ui/login")
+        hold_in_every_size(page)
+        assert [fault for fault in account.faults if "404" not in fault and "403" not in fault] == []
+    with contextlib.closing(sqlite3.connect(f"file:{gateway.gateway.database}?mode=ro", uri=True)) as connection:
+        query = 'SELECT "by", source, label FROM feedback ORDER BY feedback_id DESC LIMIT 1'
+        assert connection.execute(query).fetchall() == [("mira", "review", "right")]

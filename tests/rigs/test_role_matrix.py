@@ -27,7 +27,7 @@ routes:
 REFUSED, FORBIDDEN = {401, 429}, {403}  # 429: one address has sent many wrong keys by then
 CALLERS = ("of_reply", "of_triage")
 STRANGERS = ("nobody", "wrong", "expired", "revoked")
-EVERY = ("admin", "default", "observer", *CALLERS, *STRANGERS)
+EVERY = ("admin", "default", "observer", "reviewer", *CALLERS, *STRANGERS)
 # By the beginning of a path: who is let in. Everybody else is refused by whom they are: strangers 401, others 403.
 LET_IN = {
     "/v1/": {"admin", "default", *CALLERS},
@@ -90,6 +90,7 @@ def with_keys(url: str, client: httpx.Client) -> Matrix:
         "of_reply": {"routes": ["reply"], "tags": {"tenant": "acme"}, **limits},
         "of_triage": {"routes": ["triage"]},
         "observer": {"role": "observer"},
+        "reviewer": {"role": "reviewer"},
         "expired": {"expires_at": "2020-01-01T00:00:00Z"},
         "revoked": {},
         "spare": {},
@@ -120,18 +121,21 @@ def test_who_is_let_in_where(matrix: Matrix, subtests: pytest.Subtests) -> None:
                         assert status in (REFUSED if role in STRANGERS else FORBIDDEN)
 
 
-def test_pages_are_for_the_admin_alone(matrix: Matrix, subtests: pytest.Subtests) -> None:
+def test_pages_are_for_the_admin_and_of_them_the_review_for_reviewers(
+    matrix: Matrix, subtests: pytest.Subtests
+) -> None:
     for path in ("/ui", "/ui/keys", "/ui/cost", "/ui/requests", "/ui/review", "/ui/calendar", "/ui/routes/reply"):
+        opened = {"admin", "reviewer"} if path == "/ui/review" else {"admin"}
         for role in EVERY:
             with subtests.test(f"{role} {path}"):
-                assert (matrix.ask(role, "GET", path).status_code == 200) is (role == "admin")
+                assert (matrix.ask(role, "GET", path).status_code == 200) is (role in opened)
 
 
 def test_no_key_changes_a_key(matrix: Matrix, subtests: pytest.Subtests) -> None:
     assert set(WISHES) == set(NewKey.model_fields), "a wish for each field"
     assert set(KeyChanges.model_fields) <= set(WISHES)
     before = matrix.ask("admin", "GET", "/admin/keys").json()
-    for role in (*CALLERS, "observer", "default", *STRANGERS):
+    for role in (*CALLERS, "observer", "reviewer", "default", *STRANGERS):
         for field, wish in WISHES.items():
             for whose in ("of_reply", "of_triage"):
                 with subtests.test(f"{role} wants {field} of {whose}"):

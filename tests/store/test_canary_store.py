@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from example_promotions import a_canary
 
 from gateway.clock import time_ordered_id
-from gateway.policy.promotion import Promotion, PromotionState
 from gateway.reasons import FailureKind, Outcome, Reason
 from gateway.store import canaries
 from gateway.store.canaries import CanaryStore, Ended
@@ -15,26 +15,9 @@ from gateway.store.usage import UsageStore
 from tests.store.rows import START, an_entry
 
 MINUTE = timedelta(minutes=1)
-PROMOTION = Promotion(
-    promotion_id=time_ordered_id(START),
-    route="forum-reply",
-    tenant="",
-    number=2,
-    provider="openai",
-    model="next",
-    base=None,
-    incumbent_provider="openai",
-    incumbent_model="tuned",
-    incumbent_base=None,
-    state=PromotionState.CANARY,
-    share=0.05,
-    margin=0.05,
-    by="ana",
-    reason="a trial",
-    started_at=START,
-    changed_at=START,
-    expires_at=START + timedelta(days=7),
-)
+BROKEN = {3: True, 4: True, 6: False}
+"""What is known of answers and their route's contract; of all others nothing."""
+PROMOTION = a_canary(START, provider="openai", incumbent_provider="openai")
 
 
 async def test_what_ended_in_a_period_comes_in_the_order_in_which_it_ended(database: Database) -> None:
@@ -51,6 +34,7 @@ async def test_what_ended_in_a_period_comes_in_the_order_in_which_it_ended(datab
             reason=Reason.CANARY if is_canary else Reason.PRIMARY,
             outcome=Outcome.FAILED if number == 9 else Outcome.OK,
             failure=FailureKind.SERVER_ERROR if number == 9 else None,
+            contract_broken=BROKEN.get(number),
             started_at=started,
             # The first to begin is the last to end.
             finished_at=started + (2 * MINUTE if number == 0 else MINUTE / 10),
@@ -58,7 +42,10 @@ async def test_what_ended_in_a_period_comes_in_the_order_in_which_it_ended(datab
         rows.append(entry)
     await UsageStore(database).insert_attempts(rows)
     found = await CanaryStore(database).ended(PROMOTION, START, START + 5 * MINUTE, 11 * MINUTE)
-    expected = [Ended(f"req_{number}", number % 3 == 0, number != 9) for number in range(1, len(rows))]
+    expected = [
+        Ended(f"req_{number}", number % 3 == 0, number != 9, broke_contract=number in (3, 4))
+        for number in range(1, len(rows))
+    ]
     assert found == [*expected, Ended("req_0", True, True)]
 
 

@@ -218,16 +218,35 @@ async def test_what_was_asked_before_a_deletion_is_not_kept_after_it(
     assert await kept.of_route("forum-reply", None) == ([row] if becomes == "kept" else [])
 
 
+async def _receipt_in(database: Database) -> tuple[dict[str, Any], str]:
+    """The only receipt's columns that are set, and its digest."""
+    async with database.engine.connect() as connection:
+        row = (await connection.execute(select(deletions))).one()._asdict()
+    known = {str(column): value for column, value in row.items() if value is not None}
+    return known, known.pop("digest")
+
+
+async def test_a_receipt_proves_what_could_not_be_reached_as_well(
+    database: Database, kept: CapturedStore, wishes: DeletionStore
+) -> None:
+    await kept.add([a_row(1)])
+    first = await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, user="jane")
+    left = {"training_files": [{"file": "file-1", "rows": 1}], "versions": []}
+    receipt = await wishes.note(first, left)
+    row, digest = await _receipt_in(database)
+    assert (row["out_of_reach"], receipt.out_of_reach) == (left, left)
+    assert digest == receipt.digest == hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    assert digest != first.digest
+
+
 async def test_the_receipt_stays_proves_itself_and_names_nobody(
     database: Database, kept: CapturedStore, wishes: DeletionStore
 ) -> None:
     await kept.add([a_row(1)])
     receipt = await wishes.delete(deletion_id=RECEIPT, by="kim", now=NOW, user="jane")
-    async with database.engine.connect() as connection:
-        row = (await connection.execute(select(deletions))).one()._asdict()
-    row = {str(column): value for column, value in row.items()}
-    digest = row.pop("digest")
+    row, digest = await _receipt_in(database)
     assert digest == receipt.digest == hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    assert "out_of_reach" not in row
     assert row["selector"] == receipt.selector == f"user:{JANE}"
     assert "jane" not in str(row)
     assert await wishes.earlier(user="jane") == {f"{1:016x}"}

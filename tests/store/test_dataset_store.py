@@ -1,5 +1,6 @@
 """Data sets are known by their content, and files by where they lie, so that a deletion finds them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,26 +29,18 @@ def a_file(path: str, *input_ids: str, host: str = "desk") -> ExportedFile:
     return ExportedFile(host, path, "triage", "st-mary", "dataset", list(input_ids), NOW)
 
 
-async def test_the_latest_of_a_route_and_tenant_is_found_and_each_by_its_hash(datasets: DatasetStore) -> None:
-    rows = [
-        a_dataset(1),
-        a_dataset(2, at=NOW + MINUTE),
-        a_dataset(3, at=NOW + 2 * MINUTE, tenant="st-mary"),
-        a_dataset(4, at=NOW + 3 * MINUTE, route="other"),
-    ]
+async def test_each_is_found_by_its_hash(datasets: DatasetStore) -> None:
+    rows = [a_dataset(1), a_dataset(2, tenant="st-mary"), a_dataset(3, route="other")]
     for row in rows:
         await datasets.keep(row)
-    assert await datasets.latest("triage", None) == rows[1]
-    assert await datasets.latest("triage", "st-mary") == rows[2]
-    assert await datasets.latest("triage", "st-john") is None
-    assert await datasets.find(rows[0].dataset_hash) == rows[0]
+    assert [await datasets.find(row.dataset_hash) for row in rows] == rows
     assert await datasets.find("sha256:none") is None
 
 
 async def test_of_equal_content_the_first_one_stays(datasets: DatasetStore) -> None:
     await datasets.keep(a_dataset(1))
     await datasets.keep(a_dataset(1, at=NOW + MINUTE))
-    assert await datasets.latest("triage", None) == a_dataset(1)
+    assert await datasets.find(a_dataset(1).dataset_hash) == a_dataset(1)
 
 
 async def test_a_file_is_known_by_host_and_path_and_the_last_word_on_it_counts(datasets: DatasetStore) -> None:
@@ -62,6 +55,17 @@ async def test_a_file_is_known_by_host_and_path_and_the_last_word_on_it_counts(d
     assert await datasets.forget_file("desk", "/a") is True
     assert await datasets.forget_file("desk", "/a") is False
     assert await datasets.files("desk") == [a_file("/b", "4")]
+
+
+async def test_a_file_is_narrowed_as_it_was_read_and_one_that_was_built_anew_since_is_not(
+    datasets: DatasetStore,
+) -> None:
+    await datasets.register(read := a_file("/a", "1", "2"))
+    await datasets.narrow(read, {"2"})
+    assert await datasets.files() == [a_file("/a", "2")]
+    await datasets.register(anew := replace(read, input_ids=["2", "3"], written_at=NOW + MINUTE))
+    await datasets.narrow(read, {"2"})
+    assert await datasets.files() == [anew], "a later deletion of 3 has to look into it"
 
 
 async def test_what_was_deleted_is_known_since_an_instant_and_for_ever(

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from gateway.policy.splits import Split
 from gateway.reasons import Label, Role
@@ -282,3 +283,18 @@ async def test_what_a_request_id_stands_for_is_found_with_its_own_answer_or_with
     assert (again.route, again.tenant, again.input_id, again.request) == ("forum-reply", "", f"{1:016x}", REQUEST)
     assert (again.user_digest, again.answer, again.role, again.model) == (digest_of("kim"), None, None, None)
     assert await requests.of("req-77") == []
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_a_request_id_is_looked_for_by_an_index_wherever_it_may_be(database: Database) -> None:
+    """A mark looks up to eight times, and a million requests may have asked what is kept already."""
+    plans: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        if sql.startswith("SELECT"):
+            plans.extend(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters))
+
+    event.listen(database.engine.sync_engine, "after_cursor_execute", explain)
+    await CapturedRequests(database).of("req-1")
+    read = [plan for plan in plans if not plan.startswith("USE TEMP")]
+    assert read and all(plan.startswith("SEARCH") for plan in read), read

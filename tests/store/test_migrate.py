@@ -1,21 +1,27 @@
 import asyncio
 import sqlite3
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 import gateway
-from gateway.store.database import Database, DatabaseUnavailable
+from alembic import command
+from gateway.ledger.entry import Entry
+from gateway.store.database import Database, DatabaseUnavailable, to_async_url
 from gateway.store.migrate import migrate, migrations_directory
-from gateway.store.tables import SCHEMA_HEAD, metadata
+from gateway.store.tables import SCHEMA_HEAD, attempts, metadata
+from gateway.store.usage import UsageStore
+from tests.store.rows import an_entry
 
 PACKAGE = Path(gateway.__file__).parent
 
@@ -56,6 +62,47 @@ async def test_processes_that_migrate_at_once_do_not_trip_over_each_other(path: 
         await asyncio.gather(*(process.communicate(b"\n") for process in processes))
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert f"INSERT INTO \"alembic_version\" VALUES('{SCHEMA_HEAD}');" in dump(path)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.rig)])
+async def test_a_column_is_added_beside_old_rows_and_old_replicas_and_taken_away_again(
+    path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    is_sqlite = kind == "sqlite"
+    url = f"sqlite:///{path}" if is_sqlite else request.getfixturevalue("postgres").fresh_database()
+    await asyncio.to_thread(migrate, url, "20261202_training")
+    database = await Database.open(url)
+    table_file = "SELECT pg_relation_filenode('attempts')"
+
+    async def write_as_before(entry: Entry) -> None:
+        """Insert as the version before does, which names its own columns and no other."""
+        values = entry._asdict()
+        del values["contract_broken"]
+        async with database.engine.begin() as connection:
+            await connection.execute(insert(attempts).values(values))
+
+    async def first_value(query: Any) -> Any:
+        async with database.engine.connect() as connection:
+            return (await connection.execute(query)).scalars().all()
+
+    old, beside, new = (an_entry(timedelta(seconds=after)) for after in range(3))
+    await write_as_before(old)
+    file = None if is_sqlite else await first_value(text(table_file))
+    await asyncio.to_thread(migrate, url)
+    assert is_sqlite or await first_value(text(table_file)) == file, "the rows were not written anew"
+    await write_as_before(beside)
+    await UsageStore(database).insert_attempts([new._replace(contract_broken=True)])
+    assert await first_value(select(attempts.c.contract_broken).order_by(attempts.c.attempt_id)) == [None, None, True]
+    config = Config(attributes={"url": to_async_url(url)})
+    config.set_main_option("script_location", str(migrations_directory(PACKAGE)))
+    await asyncio.to_thread(command.downgrade, config, "20261202_training")
+    # As another version's process finds it, which has no statement prepared.
+    await database.close()
+    database = await Database.open(url)
+    ids = await first_value(select(attempts.c.attempt_id).order_by(attempts.c.attempt_id))
+    assert ids == [old.attempt_id, beside.attempt_id, new.attempt_id]
+    await write_as_before(an_entry(timedelta(seconds=3)))
+    await database.close()
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:

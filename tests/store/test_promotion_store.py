@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from example_promotions import a_canary
 from example_routes import FINE_TUNE, a_primary, a_provider, a_route
 from sqlalchemy import func, select
 
-from gateway.clock import time_ordered_id
 from gateway.execution.promotion_events import promotion_event
 from gateway.policy.announcements import Event, Notice
 from gateway.policy.promotion import Ending, Promotion, PromotionState, ended
@@ -37,27 +37,9 @@ def others(other_database: Database) -> PromotionStore:
 
 def a_promotion(number: int = 2, *, minutes: int = 0, **fields: Any) -> Promotion:
     at = START + timedelta(minutes=minutes)
-    given = Promotion(
-        promotion_id=time_ordered_id(at),
-        route="forum-reply",
-        tenant="",
-        number=number,
-        provider="here",
-        model={2: NEXT, 3: THIRD}[number],
-        base=None,
-        incumbent_provider="here",
-        incumbent_model=FINE_TUNE,
-        incumbent_base="gpt-4o-mini-2024-07-18",
-        state=PromotionState.CANARY,
-        share=0.05,
-        margin=0.05,
-        by="ana@laptop",
-        reason="ein Versuch für alle",
-        started_at=at,
-        changed_at=at,
-        expires_at=WEEK,
-    )
-    return replace(given, **fields)
+    models = {"number": number, "model": {2: NEXT, 3: THIRD}[number], "incumbent_model": FINE_TUNE}
+    words = {"incumbent_base": "gpt-4o-mini-2024-07-18", "by": "ana@laptop", "reason": "ein Versuch für alle"}
+    return a_canary(at, **models | words | {"expires_at": WEEK} | fields)
 
 
 def grown(**fields: Any) -> dict[str, Any]:
@@ -193,6 +175,18 @@ async def test_versions_follow_in_the_same_transaction(store: PromotionStore, da
     assert await standings(database) == ["retired", "serving", "candidate"]
     await store.end(after, Ending.ROLLED_BACK, LATER)
     assert await standings(database) == ["serving", "retired", "candidate"]
+
+
+async def test_of_a_route_one_version_serves_whichever_primary_the_promotion_began_over(
+    store: PromotionStore, database: Database
+) -> None:
+    """A canary that was begun by another checkout, whose routes.yaml names v3."""
+    await some_versions(database)
+    begun = a_promotion(incumbent_model=THIRD)
+    assert await store.begin(begun)
+    assert await standings(database) == ["retired", "canary", "serving"]
+    assert await store.end(begun, Ending.ROLLED_BACK, LATER)
+    assert await standings(database) == ["retired", "candidate", "serving"]
 
 
 async def test_a_canary_that_evidence_stopped_is_rejected(store: PromotionStore, database: Database) -> None:

@@ -1,8 +1,10 @@
 """The queue of answers to be reviewed: newest first, with the latest word on each, and what is counted of it."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +14,7 @@ from gateway.reasons import Label
 from gateway.store.captured import Captured, CapturedStore
 from gateway.store.database import Database
 from gateway.store.feedback import Feedback, FeedbackStore
-from gateway.store.review import A_PAGE, MOST_MARKS, Chosen, ReviewCount, ReviewStore, Show
+from gateway.store.review import A_PAGE, MOST_MARKS, Chosen, ReviewCount, ReviewStore, Scope, Show
 from tests.store.test_captured import DAY, NOW, a_row
 
 MINUTE = timedelta(minutes=1)
@@ -166,3 +168,53 @@ async def test_what_is_counted_is_what_is_marked(database: Database, queue: Revi
     (count,) = (await queue.counts(NOW)).values()
     assert count == ReviewCount(rows=5, right=1, wrong=2, corrected=1)
     assert count.marked == 3
+
+
+SCOPES = {
+    "of one route": (Scope(frozenset({"a"})), {"req-1", "req-2"}),
+    "of two": (Scope(frozenset({"a", "b"})), {"req-1", "req-2", "req-3"}),
+    "of one tenant": (Scope(tenant="acme"), {"req-4", "req-5"}),
+    "of a route and a tenant": (Scope(frozenset({"b:acme"}), "acme"), {"req-4"}),
+    "of no route": (Scope(frozenset()), set()),
+    "of a route that nobody has": (Scope(frozenset({"' OR 1=1 --"})), set()),
+    "of everything": (Scope(), {f"req-{number}" for number in range(1, 7)}),
+}
+
+
+async def test_what_is_out_of_scope_is_not_there(database: Database, subtests: pytest.Subtests) -> None:
+    places = [("a", ""), ("a", ""), ("b", ""), ("b:acme", "acme"), ("c", "acme"), ("c", "hooli")]
+    rows = [a_row(number, route=route, tenant=tenant) for number, (route, tenant) in enumerate(places, 1)]
+    gone = [
+        replace(row, captured_id=str(UUID(int=90 + at)), input_id=f"{at:x}", request_id=f"gone-{at}", expires_at=NOW)
+        for at, row in enumerate(rows)
+    ]
+    await keep(database, *rows, *gone)
+    await say(database, *(a_mark(row, at) for at, row in enumerate([*rows[1:4], rows[5], *gone])))
+    for what, (scope, own) in SCOPES.items():
+        with subtests.test(what):
+            await holds(ReviewStore(database, scope), rows, own)
+
+
+async def holds(queue: ReviewStore, rows: list[Captured], own: set[str]) -> None:
+    """Whatever is asked of it, a queue knows these requests and no others."""
+    page, _ = await queue.page(Chosen(Show.ALL), NOW)
+    assert {row.request_id for row in page} == own
+    assert {row.request_id for row in rows if await queue.find(row.captured_id, NOW)} == own
+    ids = {each.captured_id for each in page}
+    for row in rows:
+        around = await queue.beside(Chosen(Show.ALL), row.captured_id, NOW)
+        assert {*around, await queue.next_unmarked(None, row.captured_id, NOW)} - {None} <= ids
+        of_route, _ = await queue.page(Chosen(Show.ALL, row.route), NOW)
+        assert of_route == [each for each in page if each.route == row.route]
+    counts = (await queue.counts(NOW)).values()
+    assert sum(count.rows for count in counts) == len(own)
+    assert sum(count.right for count in counts) == len(own & {"req-2", "req-3", "req-4", "req-6"})
+
+
+async def test_marks_are_counted_of_one_tenant(database: Database) -> None:
+    rows = [a_row(1, route="a", tenant="acme"), a_row(2, route="a", tenant="hooli"), a_row(3, route="b")]
+    await keep(database, *rows)
+    await say(database, *(a_mark(row, at) for at, row in enumerate(rows)))
+    store = FeedbackStore(database)
+    assert {route: count.right for route, count in (await store.counts()).items()} == {"a": 2, "b": 1}
+    assert {route: count.right for route, count in (await store.counts("acme")).items()} == {"a": 1}

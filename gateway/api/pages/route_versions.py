@@ -8,7 +8,7 @@ from typing import Final
 from gateway.api.deps import Services
 from gateway.api.pages.notes import Note
 from gateway.config.routes import Route
-from gateway.learning.canary import Comparison, compared, words_of
+from gateway.learning.canary import Comparison, Side, compared, words_of
 from gateway.lifecycle.promotable import dates_of
 from gateway.policy.promotion import Promotion, PromotionState, Version, ending_of
 from gateway.store.database import Database, DatabaseUnavailable
@@ -46,8 +46,9 @@ class InForce:
     """Why this replica does not follow it; empty: it does."""
     live: str
     """How it does against the incumbent; empty: nothing to say."""
-    sides: Sequence[tuple[str, int, int, int]] = ()
-    """Who, attempts, those that failed, and answers that people marked."""
+    sides: Sequence[tuple[str, Side]] = ()
+    """What came of each, by who it is."""
+    has_contract: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,9 @@ async def versions_of(services: Services, name: str, now: datetime) -> RouteVers
 async def _in_force(services: Services, promotion: Promotion, now: datetime) -> InForce:
     found: Comparison | None = None
     live = ""
+    route = services.pipeline.snapshot.routes.routes[promotion.route]
     if promotion.state is PromotionState.CANARY:
-        timeouts = services.pipeline.snapshot.routes.routes[promotion.route].timeouts
+        timeouts = route.timeouts
         try:
             found = await services.pages.read(
                 ("canary", promotion.promotion_id, promotion.version),
@@ -130,15 +132,8 @@ async def _in_force(services: Services, promotion: Promotion, now: datetime) -> 
         except DatabaseUnavailable:
             live = "how it does on live traffic could not be read in time"
     ignored = services.pipeline.snapshot.promoted.ignored.get(promotion.route, "")
-    sides = (
-        ()
-        if found is None
-        else (
-            (f"v{promotion.number}", found.canary.answers, found.canary.failed, found.canary.marks),
-            ("the incumbent", found.incumbent.answers, found.incumbent.failed, found.incumbent.marks),
-        )
-    )
-    return InForce(promotion, does(promotion), ignored, live, sides)
+    sides = () if found is None else ((f"v{promotion.number}", found.canary), ("the incumbent", found.incumbent))
+    return InForce(promotion, does(promotion), ignored, live, sides, route.contract is not None)
 
 
 def _live(found: Comparison) -> str:

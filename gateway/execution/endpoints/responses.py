@@ -106,8 +106,10 @@ class Responses(Endpoint):
         for item in answer["output"]:
             parts = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
             texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-            if texts:
-                said.append("".join(text for text in texts if isinstance(text, str)))
+            words = [text for text in texts if isinstance(text, str)]
+            # A refusal is a part without a text: it says nothing that a contract is about, as in chat.
+            if words:
+                said.append("".join(words))
         return said
 
     def error_event(self, message: str, code: str, request_id: str) -> bytes:

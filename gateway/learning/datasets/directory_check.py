@@ -35,7 +35,7 @@ def validate_directory(directory: Path, wanted: Wanted, form: Format | None, wat
     if not there:
         raise ConfigError(f"{directory} holds no train.jsonl and no evaluation.jsonl")
     manifest, report = _manifest(directory)
-    evaluated = wanted.evaluated or Evaluated()
+    evaluated = Evaluated(wanted.evaluated)
     for path in there:
         if path.name in EVALUATION:
             add_evaluated(evaluated, path, path.name, watch(path))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.learning.datasets.building import EVALUATION, EVALUATION_PAIRS, EXAMPLES, TRAIN, TRAIN_PAIRS
+from gateway.learning.datasets.building import EVALUATION, EVALUATION_PAIRS, EXAMPLES, TERMS, TRAIN, TRAIN_PAIRS
 from gateway.learning.datasets.directory import DataSet
 from gateway.learning.datasets.formats import Format
 from gateway.learning.datasets.manifest import Manifest, ManifestFile, ManifestRow, sha256_of
@@ -95,11 +95,20 @@ def exported(
         left_out=dict(sorted(reasons.items())),
         systems={},
         tokens={},
+        terms=_terms(told, form),
         built_at=at or dataset.manifest.built_at,
         by=by or dataset.manifest.by,
     )
     notes = tuple(f"{rows:,} × {change}" for change, rows in sorted(changed.items()))
     return Exported(manifest, files, tuple(left_out), notes)
+
+
+def _terms(files: Mapping[str, ManifestFile], form: Format) -> str:
+    """Say how many answers are models'; of a pair the worse one is always a model's."""
+    rows = [row for file in files.values() for row in file.rows]
+    worse = len(rows) if form.kind == "preference" else 0
+    models = sum(row.origin == "model" for row in rows) + worse
+    return TERMS.format(models=models, rows=len(rows) + worse) if models else ""
 
 
 def _fullest_first(rows: Sequence[_Written]) -> list[_Written]:
@@ -193,15 +202,16 @@ def _read(dataset: DataSet, name: str) -> Iterator[tuple[int, Row, ManifestRow]]
 
 def _sft_row(row: Row, form: Format, told: ManifestRow, changed: Counter[str]) -> Row:
     messages: list[Row] = row["messages"]
-    if not form.takes_weight and any(message.get("weight") == 0 for message in messages):
-        if told.source not in STORED:
-            raise Unfit(f"has answers of weight 0, which {form.name} would train on")
-        changed["earlier answers of the conversation are trained on, too: the format has no weights"] += 1
+    loses_weights = not form.takes_weight and any(message.get("weight") == 0 for message in messages)
+    if loses_weights and told.source not in STORED:
+        raise Unfit(f"has answers of weight 0, which {form.name} would train on")
     asked = _prompt(row, form)
     if form.system == "field" and messages[0]["role"] == "system":
         messages = messages[1:]
     if form.alternates:
         _check_turns([message["role"] for message in messages if message["role"] != "system"])
+    if loses_weights:
+        changed["earlier answers of the conversation are trained on, too: the format has no weights"] += 1
     return asked
 
 

@@ -90,9 +90,16 @@ class Manifest:
         return self.files[name].rows if name in self.files else ()
 
     def summary(self) -> dict[str, Any]:
-        """Return it as JSON without its rows' ids: what the database keeps for lineage."""
+        """Return it as JSON, of its rows no more than the inputs' ids: what the database keeps for lineage."""
         whole = self._as_json()
-        whole["files"] = {name: {"sha256": file.sha256, "rows": len(file.rows)} for name, file in self.files.items()}
+        whole["files"] = {
+            name: {
+                "sha256": file.sha256,
+                "rows": len(file.rows),
+                "input_ids": sorted({row.input_id for row in file.rows}),
+            }
+            for name, file in self.files.items()
+        }
         whole["told"] = len(self.told)
         return whole
 

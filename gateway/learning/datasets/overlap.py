@@ -13,22 +13,23 @@ Message = Mapping[str, Any]
 class Evaluated:
     """What rows to evaluate with ask and answer; some 400 bytes a row are kept, and none of their text."""
 
-    def __init__(self) -> None:
-        self._asked: dict[str, str] = {}
-        self._begun: dict[str, str] = {}
-        self._told: dict[tuple[str, int], str] = {}
+    def __init__(self, others: "Evaluated | None" = None) -> None:
+        """``others``: rows that count as well; what is added here is not added there."""
+        self._asked: dict[str, str] = dict(others._asked) if others else {}
+        self._begun: dict[str, str] = dict(others._begun) if others else {}
+        self._told: dict[tuple[str, int], str] = dict(others._told) if others else {}
 
     @property
     def rows(self) -> int:
         """How many inputs there are."""
         return len(self._asked)
 
-    def add(self, line: int, label: str, messages: Sequence[Message]) -> None:
-        """Take a row of a file, its answer last."""
+    def add(self, line: int, label: str, messages: Sequence[Message], *, is_right: bool = True) -> None:
+        """Take a row of a file, its answer last; whoever tells one that is not right tells nothing."""
         place = f"line {line} of {label}"
         self._asked.setdefault(question_id(messages), place)
         self._begun.setdefault(conversation_id(messages), place)
-        if (answered := last_answered(messages)) is not None:
+        if is_right and (answered := last_answered(messages)) is not None:
             self._told.setdefault(_key(answered), place)
 
     def overlaps(self, messages: Sequence[Message]) -> Iterator[Told]:

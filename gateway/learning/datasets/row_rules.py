@@ -57,9 +57,9 @@ def _example(row: Mapping[str, Any], form: Format, told: list[Told]) -> Example 
     if form.kind == "kto":
         example.label = row["label"]
     if form.tools is not None and not any(rule == "tools" for rule, _ in told):
-        for answer in example.answers if form.answers else [None]:
-            found = check_calls([*asked, answer] if answer else asked, example.tools)
-            told.extend(one for one in found if one not in told)
+        rows = [[*asked, answer] for answer in example.answers] if form.answers else [asked]
+        # Of a pair, what is wrong with the question is told once.
+        told.extend(dict.fromkeys(found for whole in rows for found in check_calls(whole, example.tools)))
     return example
 
 

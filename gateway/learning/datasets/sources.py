@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import orjson
 
+from gateway.learning.datasets.formats import FORMATS
 from gateway.learning.datasets.manifest import Consent
 from gateway.learning.datasets.rows import (
     APPROVED,
@@ -75,8 +76,11 @@ def from_file(content: bytes, label: str, *, by_model: bool = False) -> Sourced:
             raise refused from None
     usable_lines = {row.line for row in read.rows}
     unusable |= {finding.line: finding.message for finding in read.findings if finding.line not in usable_lines}
+    unusable |= {row.line: why for row in read.rows if (why := _why_untrainable(row)) is not None}
     origin: Literal["model", "unknown"] = "model" if by_model else "unknown"
-    materials = tuple(Material(row, label, RANKS["file"], origin, "file") for row in read.rows)
+    materials = tuple(
+        Material(row, label, RANKS["file"], origin, "file") for row in read.rows if row.line not in unusable
+    )
     told = tuple((f"{label}:{line}", why) for line, why in sorted(unusable.items()))
     return Sourced(materials, {label: len(materials) + len(told)}, told)
 
@@ -113,7 +117,7 @@ def _read(rows: Iterable[Row], source: str, tenant: str | None, make: Callable[[
 
 
 def _correction(mark: Feedback, line: int) -> _Made:
-    row = _row(mark.request, mark.correction, CORRECTIONS, line)
+    row = example_of(mark.request, mark.correction, CORRECTIONS, line)
     if isinstance(row, str):
         return row
     made = _marked(mark, row, CORRECTIONS)
@@ -121,7 +125,7 @@ def _correction(mark: Feedback, line: int) -> _Made:
 
 
 def _approved(mark: Feedback, line: int) -> _Made:
-    row = _row(mark.request, mark.answer, APPROVED, line)
+    row = example_of(mark.request, mark.answer, APPROVED, line)
     return row if isinstance(row, str) else _marked(mark, row, APPROVED)
 
 
@@ -149,21 +153,31 @@ def _captured(captured: Captured, line: int) -> _Made:
 
 
 def _answered(kept: Recording | Captured, source: str, consent: Consent, line: int) -> _Made:
-    row = _row(kept.request, kept.answer, source, line)
+    row = example_of(kept.request, kept.answer, source, line)
     if isinstance(row, str):
         return row
     model = _model(kept.provider, kept.model)
     return Material(row, source, RANKS[source], "model", consent, model=model, known_as=kept.input_id)
 
 
-def _row(request: str | None, answer: str | None, source: str, line: int) -> TrainingRow | str:
+def example_of(request: str | None, answer: str | None, source: str, line: int) -> TrainingRow | str:
+    """Return a request and its answer, each as JSON, as an example; the reason why there is none, as a clause."""
     if request is None or answer is None:
         return "has no request or no answer: nobody kept it"
     try:
         row = recorded_row(request, answer, source, line)
     except InvalidTrainingFile as refused:
         return refused.findings[0].message
-    return replace(row, untrained=earlier_answers(row.messages))
+    return _why_untrainable(row) or replace(row, untrained=earlier_answers(row.messages))
+
+
+def _why_untrainable(row: TrainingRow) -> str | None:
+    """Say what a row has that no trainer takes; None where there is nothing."""
+    contents = [
+        content for message in (*row.messages, row.answer) if isinstance(content := message.get("content"), list)
+    ]
+    kinds = {part["type"] for content in contents for part in content} - FORMATS["openai-sft"].parts
+    return f"has a part {min(kinds)!r}, which no trainer takes" if kinds else None
 
 
 def _answer(written: str | None) -> dict[str, Any] | None:

@@ -121,7 +121,7 @@ def add_evaluated(evaluated: Evaluated, path: Path, label: str, advance: Advance
             continue
         example, _ = read_row(row, guess_format(row))
         if example is not None:
-            evaluated.add(line, label, example.whole)
+            evaluated.add(line, label, example.whole, is_right=example.label is not False)
     return evaluated
 
 

@@ -243,6 +243,11 @@ def _tools(options: dict[str, Any]) -> list[dict[str, Any]] | None:
     tools = options.get("tools")
     if options.get("functions"):
         raise Refused("has functions, which models no longer take: write them as tools")
+    if isinstance(tools, str):  # TRL's
+        try:
+            tools = orjson.loads(tools)
+        except orjson.JSONDecodeError:
+            raise Refused("its tools are a text that is no JSON") from None
     if not (tools is None or (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools))):
         raise Refused("its tools are no list of objects")
     return tools or None

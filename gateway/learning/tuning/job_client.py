@@ -9,7 +9,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.learning.provider_files import upload
 from gateway.ledger.entry import new_attempt_id
-from gateway.lifecycle.provider_pages import Refused, get_json, pages, post_json, spoken
+from gateway.lifecycle.provider_pages import Refused, delete, get_json, pages, post_json, spoken
 from gateway.policy.tuning import Method
 from gateway.providers.job_apis import JobApi, SeenJob, Wanted, read_job, request_of
 from gateway.providers.openai_wire import Upstream
@@ -47,6 +47,10 @@ class JobClient:
         found = await get_json(self._upstream, f"{self.api.files_path}/{quote(file_id, safe='')}")
         status = found.get("status") if isinstance(found, dict) else None
         return status.lower() if isinstance(status, str) else ""
+
+    async def delete_file(self, file_id: str) -> None:
+        """Delete a file."""
+        await delete(self._upstream, f"{self.api.files_path}/{quote(file_id, safe='')}")
 
     async def find_job(self, training_file: str) -> SeenJob | None:
         """Return the job of a training file; None: the list has none."""
