@@ -25,7 +25,9 @@ LAG: Final = timedelta(seconds=5)
 MARKS_LAG: Final = timedelta(minutes=1)
 """Until a mark is in the database: it is dated when it is given, and its texts are redacted first."""
 STEP: Final = timedelta(minutes=5)
-"""So much of the ledger is read at once."""
+"""So much of the ledger is read at once, and twice as much, up to a day, as long as that brings few rows."""
+LONGEST_STEP: Final = timedelta(days=1)
+FEW_ROWS: Final = 500
 STEPS: Final = 50
 _ALPHA: Final = ALPHA / 2
 """Of each of the two measures, so that a canary is stopped without reason at most once in twenty times by both."""
@@ -101,6 +103,7 @@ class Evidence:
         self.promotion = promotion
         self._longest = timedelta(seconds=timeouts.total_s) + timedelta(minutes=1)
         self._read_until = self._heard_until = promotion.changed_at
+        self._step = STEP
         self._answers, self._marks = Pairing(), Pairing()
         self._sides = (Side(), Side())
         self._passed_on: dict[str, bool | None] = {}
@@ -115,10 +118,12 @@ class Evidence:
         for _ in range(STEPS):
             if self._read_until >= horizon or self._is_full:
                 break
-            until = min(self._read_until + STEP, horizon)
-            for ended in await store.ended(self.promotion, self._read_until, until, self._longest):
+            until = min(self._read_until + self._step, horizon)
+            found = await store.ended(self.promotion, self._read_until, until, self._longest)
+            for ended in found:
                 self._answered(ended)
             self._read_until = until
+            self._step = min(2 * self._step, LONGEST_STEP) if len(found) < FEW_ROWS else STEP
         # Once more what came a moment ago: a mark may be kept after a later one. ``_marked`` knows those that counted.
         since = max(self.promotion.changed_at, self._heard_until - MARKS_LAG)
         for mark in await FeedbackStore(database).since(self.promotion.route, since):

@@ -579,7 +579,7 @@ def test_status_says_how_many_answers_broke_the_contract(
     routes.with_name("order.json").write_text('{"type": "object"}')
     routes.write_text(ROUTES.replace(f"forum-reply: {OLD}", f"forum-reply: {{primary: {OLD}, contract: order.json}}"))
     promote("v2", "--canary", "5%")
-    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    an_hour_ago = SystemClock().now() - timedelta(hours=1)
 
     async def lived(opened: Database) -> None:
         """Have the canary run for an hour."""

@@ -274,6 +274,15 @@ async def test_what_took_long_is_read_once_it_has_ended(database: Database) -> N
     assert (made.canary.answers, made.canary.failed, made.incumbent.answers) == (2, 1, 1)
 
 
+async def test_a_quiet_month_is_read_in_one_look(database: Database) -> None:
+    evidence, month = Evidence(a_promotion(), Timeouts()), timedelta(days=30)
+    # The last in the hour before: a long step still begins where its answers do.
+    rows = [an_attempt(1), an_attempt(2, canary=True), an_attempt(30 * 24 * 60 - 50, canary=True)]
+    await UsageStore(database).insert_attempts(rows)
+    assert not await evidence.read_on(database, START + month)
+    assert evidence.compared().canary.answers == 2
+
+
 async def test_what_takes_as_long_as_its_route_allows_counts(database: Database) -> None:
     hangs = an_attempt(1, canary=True, ok=False, finished_at=START + 60 * MINUTE)
     await UsageStore(database).insert_attempts([hangs])
