@@ -19,7 +19,7 @@ import pytest
 from client_programs import KEY, prepare, report_each, run, told
 from pydantic import SecretStr
 from sandbox_server import RunningSandbox, fast_catalogue, running_sandbox
-from served_gateway import ServedGateway, eventually, served, verified
+from served_gateway import ServedGateway, counted, eventually, served, verified
 
 FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme:forum-reply:A1b2C3d4"
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -183,6 +183,8 @@ async def test_a_conversation_with_tools_goes_on_across_a_cutover_and_back(
         provider.sandbox.provider.retire(FINE_TUNE, "openai")
         assert await talk.tell("foggy") == "fallback"
         await verified(gateway, "sandbox")
+        # Agreed on, too: what is written of it only after the model is back would take the route away again.
+        await counted(gateway, "gateway_cutovers_total", 1, route="chat", reason="gone")
         assert [await talk.ask("Madrid"), await talk.tell("windy")] == ["fallback", "fallback"]
 
         assert await talk.ask("Oslo") == "fallback"
